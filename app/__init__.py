@@ -1,0 +1,1 @@
+"""Tradewind: a self-hosted integration hub for online shops."""

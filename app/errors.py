@@ -1,0 +1,92 @@
+"""Errors, grouped by what happens next.
+
+    TradewindError
+    ├── ConfigError              stop at start: the operator mends a file or a setting
+    ├── RejectedError            an HTTP request is refused, with this status
+    │   ├── SignatureError       401
+    │   ├── MalformedError       400
+    │   ├── NotFoundError        404
+    │   ├── ConflictError        409
+    │   ├── TooLargeError        413
+    │   └── UnavailableError     503, try again after `retry_after` seconds
+    ├── RetryableError           surely had no effect outside: try again, after `retry_after` seconds if told
+    ├── UnsureError              may have had its effect outside: the action's class of safety decides
+    └── PermanentError           trying again would not help
+        └── CredentialError      nor would any other call of this connection: the lane parks
+"""
+
+
+class TradewindError(Exception):
+    """Root of all errors that Tradewind raises on purpose."""
+
+
+class ConfigError(TradewindError):
+    """A file or a setting is wrong; the message says where and how to mend it."""
+
+
+class RejectedError(TradewindError):
+    """An HTTP request is refused."""
+
+    status = 400
+
+
+class SignatureError(RejectedError):
+    """The sender could not prove who it is."""
+
+    status = 401
+
+
+class MalformedError(RejectedError):
+    """The request cannot be read."""
+
+
+class NotFoundError(RejectedError):
+    status = 404
+
+
+class ConflictError(RejectedError):
+    status = 409
+
+
+class TooLargeError(RejectedError):
+    status = 413
+
+
+class UnavailableError(RejectedError):
+    """The store is away; the sender should try again after `retry_after` seconds."""
+
+    status = 503
+
+    def __init__(self, message: str, retry_after: float = 5) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RetryableError(TradewindError):
+    """The call surely did nothing outside; it may be tried again, after `retry_after` seconds if the system said so."""
+
+    def __init__(self, message: str, retry_after: float | None = None, status: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.status = status
+
+
+class UnsureError(TradewindError):
+    """The request may have been acted on: its bytes went out and no usable answer came back."""
+
+    def __init__(self, message: str, retry_after: float | None = None, status: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.status = status
+
+
+class PermanentError(TradewindError):
+    """The outside system refuses, and will refuse again."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class CredentialError(PermanentError):
+    """The outside system does not accept our credentials any more."""
