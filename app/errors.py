@@ -1,18 +1,18 @@
 """Errors, grouped by what happens next.
 
-    TradewindError
-    ├── ConfigError              stop at start: the operator mends a file or a setting
-    ├── RejectedError            an HTTP request is refused, with this status
-    │   ├── SignatureError       401
-    │   ├── MalformedError       400
-    │   ├── NotFoundError        404
-    │   ├── ConflictError        409
-    │   ├── TooLargeError        413
-    │   └── UnavailableError     503, try again after `retry_after` seconds
-    ├── RetryableError           surely had no effect outside: try again, after `retry_after` seconds if told
-    ├── UnsureError              may have had its effect outside: the action's class of safety decides
-    └── PermanentError           trying again would not help
-        └── CredentialError      nor would any other call of this connection: the lane parks
+TradewindError
+├── ConfigError              stop at start: the operator mends a file or a setting
+├── RejectedError            an HTTP request is refused, with this status
+│   ├── SignatureError       401
+│   ├── MalformedError       400
+│   ├── NotFoundError        404
+│   ├── ConflictError        409
+│   ├── TooLargeError        413
+│   └── UnavailableError     503, try again after `retry_after` seconds
+├── RetryableError           surely had no effect outside: try again, after `retry_after` seconds if told
+├── UnsureError              may have had its effect outside: the action's class of safety decides
+└── PermanentError           trying again would not help
+    └── CredentialError      nor would any other call of this connection: the lane parks
 """
 
 

@@ -1,0 +1,157 @@
+"""The one door to PostgreSQL: migrations, SQLAlchemy Core for the rest, and asyncpg for the batched hot path.
+
+Nothing here or above it relies on a session (no LISTEN, session locks or SET), so PgBouncer's transaction mode works;
+`statement_cache=0` turns prepared-statement caches off for it.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import orjson
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection as SyncConnection
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from app.store import partitions
+
+Connection = asyncpg.Connection
+Row = asyncpg.Record
+AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
+        asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, TimeoutError)  # fmt: skip
+"""What is raised when PostgreSQL is away or goes away in the middle: wait and try again."""
+
+
+class Database:
+    """Two pools on one server: `pool` (asyncpg) for the pipeline, `engine` (SQLAlchemy) for everything else."""
+
+    def __init__(self, url: str, *, size: int = 8, statement_cache: int = 200) -> None:
+        self.url = url
+        self._size = size
+        self._cache = statement_cache
+        self.pool: asyncpg.Pool | None = None
+        self.engine: AsyncEngine = create_async_engine(
+            url.replace("postgresql://", "postgresql+asyncpg://"),
+            pool_size=4,
+            max_overflow=8,
+            pool_pre_ping=True,
+            json_serializer=to_json,
+            json_deserializer=orjson.loads,
+            connect_args={"statement_cache_size": statement_cache, "prepared_statement_cache_size": statement_cache},
+        )
+
+    async def open(self) -> "Database":
+        self.pool = await asyncpg.create_pool(
+            self.url,
+            min_size=1,
+            max_size=self._size,
+            statement_cache_size=self._cache,
+            init=_json_codec,
+            command_timeout=60,
+            max_inactive_connection_lifetime=300,
+        )
+        return self
+
+    async def close(self) -> None:
+        if self.pool is not None:
+            self.pool.terminate() if self.pool._closed else await self._close_pool(self.pool)
+        await self.engine.dispose()
+
+    async def _close_pool(self, pool: asyncpg.Pool) -> None:
+        try:
+            async with asyncio.timeout(5):
+                await pool.close()
+        except (TimeoutError, *AWAY):
+            pool.terminate()
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Connection]:
+        """A connection outside a transaction: each statement commits by itself."""
+        if self.pool is None:
+            raise asyncpg.InterfaceError("the database is not open")
+        async with self.pool.acquire(timeout=10) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A transaction on the hot path; commits at the end of the block."""
+        async with self.acquire() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A SQLAlchemy transaction; commits at the end of the block."""
+        async with self.engine.begin() as connection:
+            yield connection
+
+    async def now(self) -> datetime:
+        async with self.acquire() as connection:
+            return await connection.fetchval("select clock_timestamp()")
+
+
+async def _json_codec(connection: Connection) -> None:
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_as_text, decoder=orjson.loads, format="text")
+
+
+def _as_text(value: Any) -> str:
+    """jsonb parameters are JSON text already (str), or plain data that is dumped here."""
+    return value if isinstance(value, str) else to_json(value)
+
+
+def to_json(value: Any) -> str:
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _plain(value: Any) -> Any:
+    from decimal import Decimal
+
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def migrate(url: str) -> None:
+    """Bring the database to the newest schema, with partitions made for now and ahead. Any number of processes may
+    call it at once. Blocks; usable with or without a running event loop."""
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            asyncio.run(_migrate(url))
+        except BaseException as e:
+            failure.append(e)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+
+
+async def _migrate(url: str) -> None:
+    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"), poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("select pg_advisory_xact_lock(7201944)"))
+            await connection.run_sync(_upgrade)
+        async with engine.begin() as connection:
+            await partitions.make_ahead(connection)
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: SyncConnection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
