@@ -1,0 +1,1 @@
+"""What several tests stand on: real servers, receivers, builders. Nothing here is shipped."""
