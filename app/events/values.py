@@ -1,0 +1,228 @@
+"""The plain values that canonical models are made of: ids and texts, exact numbers, times, free data.
+
+Hot fields validate inside pydantic's core; Python code runs only where a value must be changed.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar, cast
+
+import orjson
+from pydantic import (
+    BaseModel,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+T = TypeVar("T")
+LARGEST = Decimal(10) ** 15
+_NUMBER = r"^-?[0-9]{1,16}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?$"
+_FRACTION = re.compile(r"(?<=[.,][0-9]{6})[0-9]+")
+_UNSAYABLE = re.compile("[\x00\ud800-\udfff]")
+_EXACT_IN_JSON = 15  # significant digits that any JSON reader keeps
+
+
+def _exact_schema() -> CoreSchema:
+    bounded = core_schema.decimal_schema(ge=-LARGEST, le=LARGEST, decimal_places=30)
+    text = core_schema.chain_schema([core_schema.str_schema(strict=True, pattern=_NUMBER), bounded])
+    whole = core_schema.chain_schema([core_schema.int_schema(strict=True), bounded])
+    decimal = core_schema.chain_schema([core_schema.is_instance_schema(Decimal), bounded])
+    return core_schema.json_or_python_schema(
+        json_schema=core_schema.union_schema([text, whole], mode="left_to_right"),
+        python_schema=core_schema.union_schema([text, decimal, whole], mode="left_to_right"),
+        serialization=core_schema.to_string_ser_schema(when_used="json"),
+    )
+
+
+class _ExactDecimal:
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return _exact_schema()
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "pattern": _NUMBER}
+
+
+class _Quantity:
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        whole = core_schema.int_schema(strict=True, ge=-(10**15), le=10**15)
+        return core_schema.union_schema([whole, _exact_schema()], mode="left_to_right")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": _NUMBER}]}
+
+
+def _blank_is_none(value: Any) -> None:
+    if value == "":
+        return
+    raise ValueError("must be text or a whole number")
+
+
+class _Text:
+    """Text or nothing: "" is nothing, a whole number (of a sender that mixes types) is its digits, a float is refused."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        digits = core_schema.no_info_after_validator_function(str, core_schema.int_schema(strict=True))
+        said = core_schema.str_schema(strict=True, min_length=1)
+        blank = core_schema.no_info_plain_validator_function(_blank_is_none)
+        return core_schema.union_schema(
+            [said, core_schema.none_schema(), digits, blank],
+            mode="left_to_right",
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string"}, {"type": "null"}]}
+
+
+class _Id:
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        digits = core_schema.no_info_after_validator_function(str, core_schema.int_schema(strict=True))
+        return core_schema.union_schema(
+            [core_schema.str_schema(strict=True, min_length=1), digits], mode="left_to_right"
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "minLength": 1}
+
+
+class _Time:
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        utc = core_schema.datetime_schema(strict=True, tz_constraint=0)
+        aware = core_schema.datetime_schema(strict=True, tz_constraint="aware")
+        to_utc = core_schema.no_info_after_validator_function(lambda moment: moment.astimezone(UTC), aware)
+        text = core_schema.no_info_after_validator_function(
+            parse_time, core_schema.str_schema(strict=True, min_length=1)
+        )
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.union_schema([utc, to_utc], mode="left_to_right"),
+            python_schema=core_schema.union_schema([utc, to_utc, text], mode="left_to_right"),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "format": "date-time"}
+
+
+Exact = Annotated[Decimal, _ExactDecimal]
+"""A Decimal within 10**15 and 30 decimals; from text, int or Decimal, never from a float. A string in JSON."""
+Quantity = Annotated[int | Decimal, _Quantity]
+"""How many: an int, or a Decimal where a shop sells 16.5 of something."""
+Id = Annotated[str, _Id]
+"""A sender's id: text, never blank; an int becomes its digits."""
+Text = Annotated[str | None, _Text]
+"""Optional text or id; a blank is None."""
+Time = Annotated[datetime, _Time]
+"""An aware moment, kept in UTC; naive ones and numbers are refused (`parse_time`, `from_unix` read what senders write)."""
+
+
+def parse_time(text: str | None, *, assume_utc: bool = False) -> datetime | None:
+    """The moment that ISO 8601 text names, in UTC; None for None or "". Nanoseconds are cut to microseconds.
+
+    `assume_utc` is for senders that write UTC without saying so (WooCommerce's `*_gmt`). ValueError if the text is no
+    time, or has no offset and `assume_utc` is off.
+    """
+    if not text:
+        return None
+    moment = datetime.fromisoformat(_FRACTION.sub("", text.strip()))
+    if moment.tzinfo is None:
+        if not assume_utc:
+            raise ValueError(f"{text!r} does not say its offset from UTC")
+        return moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC)
+
+
+def from_unix(seconds: int | str | None) -> datetime | None:
+    """The moment of whole seconds since 1970, in UTC; None for None or ""."""
+    if seconds is None or seconds == "":
+        return None
+    return datetime.fromtimestamp(int(seconds), UTC)
+
+
+def _plain(value: Any) -> Any:
+    """Free data as plain data that comes back from JSON as the same value and type (see `Free`)."""
+    if value is None or isinstance(value, str | bool | int):
+        return str(value) if isinstance(value, str) else value
+    if isinstance(value, float | Decimal):
+        return _number(value)
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each) for each in value]
+    if isinstance(value, datetime | date):
+        return _iso(value)
+    if isinstance(value, BaseModel):
+        return _plain(value.model_dump(mode="python"))
+    raise ValueError(f"{type(value).__name__} is not plain data")
+
+
+def _number(value: float | Decimal) -> Decimal | str:
+    """A Decimal if every JSON reader would keep its digits, else its text."""
+    number = Decimal(repr(value)) if isinstance(value, float) else value
+    digits = number.as_tuple()
+    fits = number.is_finite() and len(digits.digits) <= _EXACT_IN_JSON and abs(number.adjusted()) < 30
+    return number if fits else str(number)
+
+
+def _iso(value: date) -> str:
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return value.isoformat()
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dict):
+        return {key: _jsonable(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_jsonable(each) for each in value]
+    return value
+
+
+Free = Annotated[
+    Any,
+    PlainValidator(_plain),
+    PlainSerializer(_jsonable, when_used="json"),
+    WithJsonSchema({"description": "Free data"}),
+]
+"""Free plain data. Numbers with a fraction are Decimals (JSON numbers outside), those of more than 15 digits and times
+are text; so that what comes back from the store has the same value and type."""
+
+
+def clean(value: T) -> T:
+    """The same plain data with U+0000 and lone surrogates, which PostgreSQL and UTF-8 refuse, as U+FFFD in texts and keys.
+
+    Data without any is returned as it is, after one pass in C.
+    """
+    try:
+        if b"\\u0000" not in orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS):
+            return value
+    except TypeError:  # a lone surrogate, or a number that orjson does not write
+        pass
+    return cast(T, _cleaned(value))
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return _UNSAYABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_cleaned(key): _cleaned(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_cleaned(each) for each in value)
+    return value
