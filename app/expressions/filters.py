@@ -208,7 +208,7 @@ def sum_(value: Any, path: str | None = None) -> Any:
 
 
 def where(value: Any, path: str, *test: Any) -> list[Any]:
-    """Items whose field is true (`where('note')`), equals (`where('sku', 'A')`), compares (`where('price', '>', 5)`)."""
+    """Items whose field is true (`where('note')`), equals (`where('sku', 'A')`), compares (`where('cost', '>', 5)`)."""
     items = _items(value, "where")
     if not test:
         return [item for item in items if field(item, path)]

@@ -1,0 +1,305 @@
+"""YAML files as people write them: plain data with the line and column of everything, so that each fault can be shown.
+
+YAML 1.2 (so `on` and `no` are words), numbers exact (`0.19` is a Decimal), and only what a reader sees: no tags,
+anchors, merges or keys that are not words. Serves recipes, their test files and connections.
+"""
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path as FilePath
+from typing import Any, Literal, TypeAlias
+
+from ruamel.yaml import YAML
+from ruamel.yaml import events as yaml
+from ruamel.yaml.error import MarkedYAMLError, YAMLError, YAMLStreamError
+
+from app.errors import ConfigError
+
+MAX_BYTES = 64 * 1024
+MAX_NODES = 20_000
+MAX_DEPTH = 40
+MAX_DIGITS = 30
+
+Path: TypeAlias = tuple[str | int, ...]
+Severity = Literal["error", "warning"]
+QUOTE = 'quote it: "{{ ... }}"'
+UNQUOTED = re.compile(r"""(?:[:\-,\[]\s+|^\s*)\{\{""")
+
+# YAML 1.2 core schema, and dates; nothing else is more than text
+NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+INTEGER = re.compile(r"[-+]?[0-9]+")
+HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
+NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+NOT_A_NUMBER = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:[Zz]|[-+][0-9]{2}:[0-9]{2})?"
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One fault of a file: where (from 1), what is wrong, what to do."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+    mend: str = ""
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        mend = f" {_sentence(self.mend)}" if self.mend else ""
+        warning = "warning: " if self.severity == "warning" else ""
+        return f"{self.file}:{self.line}:{self.column}: {warning}{_stop(self.message)}{mend}"
+
+
+class DocumentError(ConfigError):
+    """A file that cannot be used; `problems` says why, each with its place."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a node begins, both from 1, and how it is written: `'`, `"`, `|`, `>` or nothing."""
+
+    line: int
+    column: int
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file's plain data, and the marks of its values and keys by path (`("steps", 0, "use")`)."""
+
+    file: str
+    data: Any
+    marks: Mapping[Path, Mark]
+    keys: Mapping[Path, Mark]
+    lines: list[str] = field(repr=False, default_factory=list)
+
+    def mark(self, path: Path, key: bool = False) -> Mark:
+        """The mark of a value, or of its key; where the path does not exist, of what encloses it."""
+        if key and path in self.keys:
+            return self.keys[path]
+        while path and path not in self.marks:
+            path = path[:-1]
+        return self.marks.get(path, Mark(1, 1))
+
+    def problem(
+        self,
+        path: Path,
+        message: str,
+        mend: str = "",
+        *,
+        severity: Severity = "error",
+        key: bool = False,
+        within: tuple[int, int] | None = None,
+    ) -> Problem:
+        """A fault of the value at `path` (or of its key), or at a line and column `within` its text."""
+        mark = self.mark(path, key)
+        line, column = self._inside(mark, *within) if within else (mark.line, mark.column)
+        return Problem(self.file, line, column, message, mend, severity)
+
+    def _inside(self, mark: Mark, line: int, column: int) -> tuple[int, int]:
+        """The place in the file of a place in a text value; exact but for folded text, of which it is the beginning."""
+        if mark.style == "|":
+            below = self.lines[mark.line] if mark.line < len(self.lines) else ""
+            return mark.line + line, len(below) - len(below.lstrip()) + column
+        if line == 1 and mark.style in ("", "'", '"'):
+            return mark.line, mark.column + len(mark.style) + column - 1
+        return mark.line, mark.column
+
+
+def read_file(path: FilePath, name: str | None = None) -> Document:
+    """The document in a file, which `name` calls in problems. Raises DocumentError."""
+    shown = name or str(path)
+    try:
+        raw = path.read_bytes()
+        return read_document(raw.decode(), shown)
+    except OSError as error:
+        raise DocumentError([Problem(shown, 1, 1, f"the file cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise DocumentError([Problem(shown, line, 1, "the file is not UTF-8", "save it as UTF-8")]) from None
+
+
+def read_document(text: str, file: str) -> Document:
+    """Text of one YAML document as plain data with marks; `file` is its name in problems. Raises DocumentError."""
+    if len(text.encode()) > MAX_BYTES:
+        fault = Problem(file, 1, 1, f"the file is larger than {MAX_BYTES // 1024} kB", "split it")
+        raise DocumentError([fault])
+    try:
+        return _Reader(text, file).read()
+    except MarkedYAMLError as error:
+        raise DocumentError([_syntax_problem(error, text, file)]) from None
+    except YAMLStreamError as error:
+        raise DocumentError([Problem(file, 1, 1, f"this is not YAML: {error}", "remove the character")]) from None
+    except YAMLError as error:
+        raise DocumentError([Problem(file, 1, 1, f"this is not YAML: {error}")]) from None
+
+
+def scalar(text: str) -> Any:
+    """What an unquoted word means: nothing, true or false, a whole number, a Decimal, a date, a time in UTC, or text.
+
+    Raises ValueError with a sentence for numbers and times that cannot be meant."""
+    if text in NULLS:
+        return None
+    if text in BOOLS:
+        return BOOLS[text]
+    if INTEGER.fullmatch(text):
+        return _within(int(text[:100]), text)
+    if NUMBER.fullmatch(text):
+        return _within(Decimal(text), text)
+    if HEXADECIMAL.fullmatch(text):
+        return _within(int(text[:100], 0), text)
+    if NOT_A_NUMBER.fullmatch(text):
+        raise ValueError(f"{text} is not a number that can be used")
+    return _moment(text)
+
+
+def _within(number: int | Decimal, text: str) -> int | Decimal:
+    if len(text) > 100 or (number and abs(Decimal(number).adjusted()) >= MAX_DIGITS):
+        raise ValueError("the number is too large")
+    return number
+
+
+def _moment(text: str) -> date | str:
+    """A date or an aware UTC time, if it is written like one."""
+    try:
+        if DATE.fullmatch(text):
+            return date.fromisoformat(text)
+        if TIME.fullmatch(text):
+            moment = datetime.fromisoformat(text.replace("t", "T").replace("z", "Z"))
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except ValueError:
+        raise ValueError(f"{text} is not in the calendar") from None
+    return text
+
+
+class _Reader:
+    """Builds the data from YAML's events: nothing is resolved that the schema above does not know."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.text, self.file = text, file
+        self.marks: dict[Path, Mark] = {}
+        self.keys: dict[Path, Mark] = {}
+        parser = YAML(typ="safe", pure=True)
+        self.events: Iterator[Any] = parser.parse(io.StringIO(text))
+        self.nodes = 0
+
+    def read(self) -> Document:
+        data: Any = None
+        for event in self.events:
+            if isinstance(event, yaml.StreamStartEvent | yaml.StreamEndEvent | yaml.DocumentEndEvent):
+                continue
+            if isinstance(event, yaml.DocumentStartEvent):
+                if self.marks:
+                    raise self.fault(event, "a file holds one document", "remove the --- and what follows")
+                continue
+            data = self.value(event, ())
+        return Document(self.file, data, self.marks, self.keys, self.text.split("\n"))
+
+    def fault(self, event: Any, message: str, mend: str = "") -> DocumentError:
+        mark = event.start_mark
+        return DocumentError([Problem(self.file, mark.line + 1, mark.column + 1, message, mend)])
+
+    def value(self, event: Any, path: Path) -> Any:
+        self.admit(event, path)
+        self.marks[path] = Mark(
+            event.start_mark.line + 1, event.start_mark.column + 1, getattr(event, "style", "") or ""
+        )
+        if isinstance(event, yaml.MappingStartEvent):
+            return self.mapping(path)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self.sequence(path)
+        return self.scalar(event)
+
+    def admit(self, event: Any, path: Path) -> None:
+        """Refuses what the reader of a file could not see, and what has no end."""
+        self.nodes += 1
+        if self.nodes > MAX_NODES or len(path) > MAX_DEPTH:
+            raise self.fault(event, "the file is too large or nested too deeply", "split it")
+        if isinstance(event, yaml.AliasEvent):
+            raise self.fault(
+                event, f"references (*{event.anchor}) are not used here", "write the value out, or quote it"
+            )
+        if event.anchor is not None:
+            raise self.fault(event, f"anchors (&{event.anchor}) are not used here", "leave it out, or quote the value")
+        if event.tag is not None:
+            raise self.fault(event, f"tags ({event.tag}) are not used here", "leave it out, or quote the value")
+
+    def scalar(self, event: Any) -> Any:
+        if event.style is not None:
+            return event.value
+        try:
+            return scalar(event.value)
+        except ValueError as error:
+            raise self.fault(event, str(error), "quote it if it is text") from None
+
+    def sequence(self, path: Path) -> list[Any]:
+        items: list[Any] = []
+        for event in self.events:
+            if isinstance(event, yaml.SequenceEndEvent):
+                break
+            items.append(self.value(event, (*path, len(items))))
+        return items
+
+    def mapping(self, path: Path) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for event in self.events:
+            if isinstance(event, yaml.MappingEndEvent):
+                break
+            name = self.key(event, path)
+            if name in made:
+                first = self.keys[(*path, name)]
+                raise self.fault(event, f"{name!r} is here twice", f"it is also in line {first.line}; keep one")
+            self.keys[(*path, name)] = Mark(event.start_mark.line + 1, event.start_mark.column + 1)
+            made[name] = self.value(next(self.events), (*path, name))
+        return made
+
+    def key(self, event: Any, path: Path) -> str:
+        if isinstance(event, yaml.MappingStartEvent):
+            outer = self.marks[path]
+            unquoted = Problem(self.file, outer.line, outer.column, "an expression stands here without quotes", QUOTE)
+            raise DocumentError([unquoted])
+        self.admit(event, path)
+        if not isinstance(event, yaml.ScalarEvent):
+            raise self.fault(event, "a key must be a word")
+        if event.value == "<<" and event.style is None:
+            raise self.fault(event, "merging (<<) is not used here", "write the keys out")
+        return str(event.value)
+
+
+def _syntax_problem(error: MarkedYAMLError, text: str, file: str) -> Problem:
+    """A sentence instead of the parser's own words, with the mend of the usual mistakes."""
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    lines = text.split("\n")
+    said = (error.problem or error.context or "it cannot be read").replace("<", "").replace(">", "")
+    for number in (line, line - 1):
+        here = lines[number - 1] if 0 < number <= len(lines) else ""
+        if found := UNQUOTED.search(here):
+            column = found.end() - 1
+            return Problem(file, number, column, "an expression stands here without quotes", QUOTE)
+    if "\\t" in said or "\t" in (lines[line - 1] if line <= len(lines) else "")[:column]:
+        return Problem(file, line, column, "a tab stands where spaces belong", "indent with spaces")
+    if "mapping values are not allowed" in said:
+        return Problem(file, line, column, "a colon does not belong here", "check the indentation, or quote the text")
+    return Problem(file, line, column, f"this is not YAML: {said}", "check indentation, quotes and brackets")
+
+
+def _stop(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else text + "."
+
+
+def _sentence(text: str) -> str:
+    return _stop(text[:1].upper() + text[1:])
