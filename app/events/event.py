@@ -53,7 +53,7 @@ class Event:
     links: tuple[Ref, ...] = ()
 
     def check(self) -> None:
-        """ValueError if the type is unknown, the data is of another model, or nothing could tell it from the next one."""
+        """ValueError if the type is unknown, the data of another model, or nothing could tell it from the next one."""
         model = event_type(self.type).model
         if type(self.data) is not model:
             raise ValueError(f"{self.type} carries {model.__name__}, not {type(self.data).__name__}")
@@ -160,7 +160,7 @@ class _Schema(GenerateJsonSchema):
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of every event type: `{type, data}` in one `oneOf`, models under `$defs`."""
-    models = list(dict.fromkeys(each.model for each in EVENT_TYPES.values())) + [CustomEvent]
+    models = [*dict.fromkeys(each.model for each in EVENT_TYPES.values()), CustomEvent]
     mode: JsonSchemaMode = "serialization"
     refs, schema = models_json_schema([(model, mode) for model in models], schema_generator=_Schema)
     events = [

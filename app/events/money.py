@@ -14,7 +14,7 @@ from app.events.values import Exact
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]{2,7}$", to_upper=True)]
 """ISO 4217 code in capitals; longer codes of shop plugins (USDT) are kept too."""
 
-# ISO 4217: currencies whose minor unit is not a hundredth. How a *provider* counts minor units is its connector's matter.
+# ISO 4217: currencies whose unit is not a hundredth. How a *provider* counts minor units is its connector's matter.
 _ZERO = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 _THREE = "BHD IQD JOD KWD LYD OMR TND"
 _EXPONENTS = dict.fromkeys(_ZERO.split(), 0) | dict.fromkeys(_THREE.split(), 3) | {"CLF": 4, "UYW": 4}
@@ -41,7 +41,7 @@ def unit(currency: str) -> Decimal:
 class Money(BaseModel):
     """An exact amount in one currency, not rounded until `rounded()` is asked for.
 
-    `amount` takes a str ("10.90"), an int or a Decimal, at most 10**15 either way; a float is refused. In JSON it is a
+    `amount` takes a str ("10.90"), an int or a Decimal, less than 10**15 either way; a float is refused. In JSON it is a
     string. Arithmetic and order raise CurrencyError for two currencies; equality of two currencies is just False.
     """
 
@@ -111,9 +111,9 @@ class Money(BaseModel):
         """Whether the amount is a whole number of the currency's units (actions refuse money that is not)."""
         return self.rounded().amount == self.amount
 
-    def minor(self, exponent_: int | None = None) -> int:
-        """The amount in minor units (1090 for 10.90 EUR); ValueError if it is not whole. Providers may count otherwise."""
-        places = exponent(self.currency) if exponent_ is None else exponent_
+    def minor(self, places: int | None = None) -> int:
+        """The amount in minor units (1090 for 10.90 EUR), by ISO 4217 or as told; ValueError if it is not whole."""
+        places = exponent(self.currency) if places is None else places
         scaled = _EXACT.scaleb(self.amount, places)
         if scaled != scaled.to_integral_value():
             raise ValueError(f"{self} is not a whole number of units of 1/10**{places}: round it first")
@@ -156,7 +156,7 @@ def money(amount: Decimal | int | str | None, currency: str | None) -> Money | N
 
 
 def from_minor(units: int | None, currency: str | None, places: int | None = None) -> Money | None:
-    """Money of an integer in minor units (1090 -> 10.90 EUR); `places` where a provider counts otherwise than ISO 4217."""
+    """Money of an integer in minor units (1090 -> 10.90 EUR); `places` where a provider counts unlike ISO 4217."""
     if units is None or not currency:
         return None
     places = exponent(currency) if places is None else places

@@ -60,14 +60,14 @@ class Checkout(Noun):
     billing_address: Address | None = None
     shipping_address: Address | None = None
     note: Text = None
-    attributes: FreeDict = {}
+    attributes: FreeDict = Field(default_factory=dict)
     channel: Text = None
     source: Text = None
     attribution: Attribution | None = None
     gateway: Text = None
     test: bool | None = None
-    external_ids: Places = {}
-    extra: FreeDict = {}
+    external_ids: Places = Field(default_factory=dict)
+    extra: FreeDict = Field(default_factory=dict)
 
     @computed_field(description="The grand total: totals.total")  # type: ignore[prop-decorator]
     @property
@@ -101,9 +101,9 @@ class Dispute(Noun):
     refundable: bool | None = None
     url: Text = None
     test: bool | None = None
-    metadata: FreeDict = {}
-    external_ids: Places = {}
-    extra: FreeDict = {}
+    metadata: FreeDict = Field(default_factory=dict)
+    external_ids: Places = Field(default_factory=dict)
+    extra: FreeDict = Field(default_factory=dict)
 
 
 class ReturnLine(Noun):
@@ -145,8 +145,8 @@ class Return(Noun):
     closed_at: Time | None = None
     email: Text = None
     test: bool | None = None
-    external_ids: Places = {}
-    extra: FreeDict = {}
+    external_ids: Places = Field(default_factory=dict)
+    extra: FreeDict = Field(default_factory=dict)
 
 
 class Variant(Noun):
@@ -167,14 +167,14 @@ class Variant(Noun):
     inventory_quantity: Quantity | None = None
     track_inventory: bool | None = None
     backorder: Annotated[bool | None, Field(description="May be sold when there is none")] = None
-    options: Places = {}
+    options: Places = Field(default_factory=dict)
     image_url: Text = None
     interval: Annotated[Text, Field(description="day, week, month, year: a recurring price")] = None
     interval_count: int | None = None
     active: bool | None = None
     created_at: Time | None = None
     updated_at: Time | None = None
-    extra: FreeDict = {}
+    extra: FreeDict = Field(default_factory=dict)
 
 
 class Product(Noun):
@@ -199,9 +199,9 @@ class Product(Noun):
     updated_at: Time | None = None
     published_at: Time | None = None
     test: bool | None = None
-    metadata: FreeDict = {}
-    external_ids: Places = {}
-    extra: FreeDict = {}
+    metadata: FreeDict = Field(default_factory=dict)
+    external_ids: Places = Field(default_factory=dict)
+    extra: FreeDict = Field(default_factory=dict)
 
 
 class InventoryLevel(Noun):
@@ -222,7 +222,7 @@ class InventoryLevel(Noun):
     tracked: bool | None = None
     reason: Text = None
     updated_at: Time | None = None
-    extra: FreeDict = {}
+    extra: FreeDict = Field(default_factory=dict)
 
 
 class SubscriptionItem(Noun):
@@ -283,11 +283,13 @@ class Subscription(Noun):
     discounts: list[Discount] | None = None
     license_key: Text = None
     url: Text = None
-    previous: Annotated[FreeDict, Field(description="What changed, as it was before, in the sender's words")] = {}
+    previous: Annotated[FreeDict, Field(description="What changed, as it was before, in the sender's words")] = Field(
+        default_factory=dict
+    )
     test: bool | None = None
-    metadata: FreeDict = {}
-    external_ids: Places = {}
-    extra: FreeDict = {}
+    metadata: FreeDict = Field(default_factory=dict)
+    external_ids: Places = Field(default_factory=dict)
+    extra: FreeDict = Field(default_factory=dict)
 
 
 class InvoiceLine(Noun):
@@ -341,9 +343,9 @@ class Invoice(Noun):
     url: Text = None
     pdf_url: Text = None
     test: bool | None = None
-    metadata: FreeDict = {}
-    external_ids: Places = {}
-    extra: FreeDict = {}
+    metadata: FreeDict = Field(default_factory=dict)
+    external_ids: Places = Field(default_factory=dict)
+    extra: FreeDict = Field(default_factory=dict)
 
 
 class Payout(Noun):
@@ -363,8 +365,8 @@ class Payout(Noun):
     created_at: Time | None = None
     arrives_at: Time | None = None
     test: bool | None = None
-    metadata: FreeDict = {}
-    extra: FreeDict = {}
+    metadata: FreeDict = Field(default_factory=dict)
+    extra: FreeDict = Field(default_factory=dict)
 
 
 class Review(Noun):
@@ -385,7 +387,7 @@ class Review(Noun):
     image_urls: list[str] | None = None
     created_at: Time | None = None
     test: bool | None = None
-    extra: FreeDict = {}
+    extra: FreeDict = Field(default_factory=dict)
 
 
 class Message(Noun):
@@ -407,7 +409,7 @@ class Message(Noun):
     attachment_urls: list[str] | None = None
     created_at: Time | None = None
     test: bool | None = None
-    extra: FreeDict = {}
+    extra: FreeDict = Field(default_factory=dict)
 
 
 class PrivacyRequest(Noun):
@@ -420,7 +422,7 @@ class PrivacyRequest(Noun):
     shop: Text = None
     due_by: Time | None = None
     created_at: Time | None = None
-    extra: FreeDict = {}
+    extra: FreeDict = Field(default_factory=dict)
 
 
 class Shop(Noun):
@@ -434,7 +436,7 @@ class Shop(Noun):
     timezone: Text = None
     plan: Text = None
     address: Address | None = None
-    extra: FreeDict = {}
+    extra: FreeDict = Field(default_factory=dict)
 
 
 class HubTrouble(Noun):
@@ -454,7 +456,7 @@ class HubTrouble(Noun):
     first_at: Time | None = None
     last_at: Time | None = None
     url: Annotated[Text, Field(description="Where in the hub to look")] = None
-    details: FreeDict = {}
+    details: FreeDict = Field(default_factory=dict)
 
 
 class Slot(Noun):

@@ -88,15 +88,17 @@ class Customer(Noun):
     updated_at: Time | None = None
     url: Text = None
     test: bool | None = None
-    metadata: FreeDict = {}
-    external_ids: Places = {}
-    extra: FreeDict = {}
+    metadata: FreeDict = Field(default_factory=dict)
+    external_ids: Places = Field(default_factory=dict)
+    extra: FreeDict = Field(default_factory=dict)
     order_number: Annotated[int | None, Field(description="This is the customer's n-th order; None: not known")] = None
     lifetime_value: Annotated[
         list[Money] | None, Field(description="What was paid so far, one amount per currency")
     ] = None
     first_order_at: Time | None = None
-    attributes: Annotated[FreeDict, Field(description="What recipes remembered with `set`")] = {}
+    attributes: Annotated[FreeDict, Field(description="What recipes remembered with `set`")] = Field(
+        default_factory=dict
+    )
 
 
 class TaxLine(Noun):
@@ -164,8 +166,8 @@ class LineItem(Noun):
     license_key: Text = None
     url: Text = None
     image_url: Text = None
-    properties: FreeDict = {}
-    extra: FreeDict = {}
+    properties: FreeDict = Field(default_factory=dict)
+    extra: FreeDict = Field(default_factory=dict)
 
 
 class ShippingLine(Noun):
@@ -197,8 +199,8 @@ class Fee(Noun):
 class Totals(Noun):
     """items + shipping + fees + tip + duty + rounding - discount (+ tax, unless taxes are included) = total.
 
-    `items` and `shipping` are before discounts; `discount` is all discounts, not negative. What was paid by gift card is
-    in `paid`.
+    `items` and `shipping` are before discounts; `discount` is all discounts, not negative. What was paid by gift card
+    is in `paid`.
     """
 
     items: Money | None = None
@@ -241,7 +243,7 @@ class Attribution(Noun):
     landing_page: Text = None
     device: Text = None
     type: Text = None
-    extra: FreeDict = {}
+    extra: FreeDict = Field(default_factory=dict)
 
 
 class Payment(Noun):
@@ -293,9 +295,9 @@ class Payment(Noun):
     captured_at: Time | None = None
     expires_at: Time | None = None
     test: bool | None = None
-    metadata: FreeDict = {}
-    external_ids: Places = {}
-    extra: FreeDict = {}
+    metadata: FreeDict = Field(default_factory=dict)
+    external_ids: Places = Field(default_factory=dict)
+    extra: FreeDict = Field(default_factory=dict)
 
 
 class RefundLine(Noun):
@@ -344,9 +346,9 @@ class Refund(Noun):
     updated_at: Time | None = None
     processed_at: Time | None = None
     test: bool | None = None
-    metadata: FreeDict = {}
-    external_ids: Places = {}
-    extra: FreeDict = {}
+    metadata: FreeDict = Field(default_factory=dict)
+    external_ids: Places = Field(default_factory=dict)
+    extra: FreeDict = Field(default_factory=dict)
 
 
 class FulfillmentLine(Noun):
@@ -393,8 +395,8 @@ class Fulfillment(Noun):
     shipped_at: Time | None = None
     delivered_at: Time | None = None
     test: bool | None = None
-    external_ids: Places = {}
-    extra: FreeDict = {}
+    external_ids: Places = Field(default_factory=dict)
+    extra: FreeDict = Field(default_factory=dict)
 
 
 class Order(Noun):
@@ -444,7 +446,9 @@ class Order(Noun):
     sms_consent: Consent | None = None
     tags: list[str] | None = None
     note: Text = None
-    attributes: Annotated[FreeDict, Field(description="Note attributes, custom fields, metadata of the sale")] = {}
+    attributes: Annotated[FreeDict, Field(description="Note attributes, custom fields, metadata of the sale")] = Field(
+        default_factory=dict
+    )
     risk: Risk | None = None
     channel: Annotated[Text, Field(description="web, pos, draft_order, marketplace, subscription, api, admin, ...")] = (
         None
@@ -466,13 +470,13 @@ class Order(Noun):
     subscription_id: Text = None
     invoice_id: Text = None
     payment_id: Text = None
-    external_ids: Annotated[
-        Places, Field(description="How other systems know it: stripe_payment_intent -> pi_...")
-    ] = {}
-    links: Annotated[Places, Field(description="status, admin, invoice ... -> URL")] = {}
+    external_ids: Annotated[Places, Field(description="How other systems know it: stripe_payment_intent -> pi_...")] = (
+        Field(default_factory=dict)
+    )
+    links: Annotated[Places, Field(description="status, admin, invoice ... -> URL")] = Field(default_factory=dict)
     test: bool | None = None
     discrepancy: Discrepancy | None = None
-    extra: FreeDict = {}
+    extra: FreeDict = Field(default_factory=dict)
 
     @computed_field(description="The grand total as ordered: totals.total")  # type: ignore[prop-decorator]
     @property

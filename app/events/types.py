@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from app.events.nouns import (
     Checkout,
@@ -152,7 +152,7 @@ class ScheduleEvent(Nouns):
 class CustomEvent(Nouns):
     """What a recipe emitted: free data, and the nouns that it was about."""
 
-    data: Data = {}
+    data: Data = Field(default_factory=dict)
     order: Order | None = None
     customer: Customer | None = None
 
