@@ -1,0 +1,281 @@
+"""The sandbox server: small fakes of the outside systems in one process of their own, with faults on demand.
+
+`/<connector>/...` is the system; `/_state`, `/_requests` and `/_faults` are for people, recipe tests and the demo.
+Nothing here is ever mounted by the hub itself.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route, Router
+from starlette.types import Message, Receive, Scope, Send
+
+from app.connector import Connector, Json, Sandbox
+from app.registry import Registry
+
+KEPT_REQUESTS = 1000
+KEPT_BODY = 65536
+LARGEST_BODY = 32 * 1024 * 1024
+_SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "x-shopify-access-token"})
+_SECRET_PATHS = ("oauth", "token")
+_CHUNK = b"0123456789abcdef" * 4096
+
+
+class Fault(BaseModel):
+    """Something that goes wrong on demand, before the system would have acted, or after it (`after_acting`).
+
+    status: answer this instead, in the vendor's words. slow: wait so many seconds first. close: drop the connection,
+    before a byte of the answer or in the middle of it. huge: answer so many bytes. malformed: answer 200 with half a
+    JSON object. times: so often, then never again; rate: this share of the requests, by `seed` the same each time.
+    path: only where it is part of the path; method: only this.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    status: Annotated[int, Field(ge=200, le=599)] | None = None
+    retry_after: Annotated[float, Field(ge=0)] | None = None
+    slow: Annotated[float, Field(ge=0, le=3600)] | None = None
+    after_acting: bool = False
+    close: Literal["before", "half"] | None = None
+    huge: Annotated[int, Field(ge=0, le=1 << 30)] | None = None
+    malformed: bool = False
+    times: Annotated[int, Field(ge=1)] | None = None
+    rate: Annotated[float, Field(ge=0, le=1)] | None = None
+    seed: int = 0
+    path: str | None = None
+    method: str | None = None
+
+
+_FAULTS = TypeAdapter(list[Fault])
+
+
+@dataclass
+class _Armed:
+    """A fault with what it remembers: how often it may still strike, and its dice."""
+
+    fault: Fault
+    left: int | None
+    dice: random.Random
+
+    def strikes(self, method: str, path: str) -> bool:
+        fault = self.fault
+        if self.left == 0 or (fault.path or "") not in path or (fault.method or method).upper() != method:
+            return False
+        if fault.rate is not None and self.dice.random() >= fault.rate:
+            return False
+        if self.left is not None:
+            self.left -= 1
+        return True
+
+
+@dataclass
+class _Mounted:
+    """One connector's sandbox as it stands."""
+
+    connector: Connector[Any]
+    faults: list[_Armed] = field(default_factory=list)
+    requests: deque[dict[str, Json]] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
+
+    def __post_init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        if self.connector.sandbox is None:
+            raise ValueError(f"{self.connector.slug} has no sandbox")
+        self.sandbox: Sandbox = self.connector.sandbox()
+        self.router = Router(list(self.sandbox.routes))
+        self.requests.clear()
+
+    def arm(self, faults: Sequence[Fault]) -> None:
+        self.faults.extend(_Armed(fault, fault.times, random.Random(fault.seed)) for fault in faults)
+
+    def struck(self, method: str, path: str) -> Fault | None:
+        return next((armed.fault for armed in self.faults if armed.strikes(method, path)), None)
+
+
+class _Faults:
+    """The ASGI middleware around a sandbox's routes: reads the request whole, notes it, and lets faults strike."""
+
+    def __init__(self, mounted: _Mounted) -> None:
+        self._mounted = mounted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        body = await _body(request)
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        self._mounted.requests.append(_noted(request, path, body))
+        fault = self._mounted.struck(request.method, path)
+        replay = _replay(body, receive)
+        if fault is None:
+            await self._mounted.router(scope, replay, send)
+            return
+        answer: list[Message] = []
+        if fault.after_acting:
+            await self._mounted.router(scope, replay, _into(answer))
+        if fault.slow is not None:
+            await asyncio.sleep(fault.slow)
+        if not fault.after_acting and _only_slow(fault):
+            await self._mounted.router(scope, replay, send)
+            return
+        await self._strike(fault, scope, receive, send, answer)
+
+    async def _strike(self, fault: Fault, scope: Scope, receive: Receive, send: Send, answer: list[Message]) -> None:
+        if fault.close is not None:
+            await _close(fault.close, scope, receive, send)
+        elif fault.huge is not None:
+            await _huge(fault.huge, send)
+        elif fault.malformed:
+            await Response(b'{"ok": true, "half', media_type="application/json")(scope, receive, send)
+        elif fault.status is not None:
+            await self._answer(fault.status, fault.retry_after)(scope, receive, send)
+        else:
+            for message in answer:
+                await send(message)
+
+    def _answer(self, status: int, retry_after: float | None) -> Response:
+        said = self._mounted.sandbox.fault
+        answer = said(status) if said is not None else _json({"error": {"status": status}}, status)
+        if retry_after is not None:
+            answer.headers["retry-after"] = f"{retry_after:g}"
+        return answer
+
+
+def make_app(registry: Registry) -> Starlette:
+    """The ASGI app of all sandboxes: run it with uvicorn, in a process of its own."""
+    mounted = {each.slug: _Mounted(each) for each in registry if each.sandbox is not None}
+    mounts = [Mount(f"/{slug}", _Faults(each)) for slug, each in mounted.items()]
+    return _Server(routes=[*_for_people(mounted), *mounts])
+
+
+class _Server(Starlette):
+    """Keeps the server's own `send`, by which alone a connection can be dropped."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__({**scope, "tradewind.send": send}, receive, send)
+
+
+def _for_people(mounted: dict[str, _Mounted]) -> Iterator[Route]:
+    async def everything(request: Request) -> Response:
+        return _json({"sandboxes": sorted(mounted)})
+
+    async def state(request: Request) -> Response:
+        return _json(mounted[request.path_params["slug"]].sandbox.state())
+
+    async def reset(request: Request) -> Response:
+        mounted[request.path_params["slug"]].reset()
+        return Response(status_code=204)
+
+    async def requests(request: Request) -> Response:
+        return _json({"requests": list(mounted[request.path_params["slug"]].requests)})
+
+    async def arm(request: Request) -> Response:
+        said = orjson.loads(await request.body())
+        mounted[request.path_params["slug"]].arm(_FAULTS.validate_python(said if isinstance(said, list) else [said]))
+        return Response(status_code=204)
+
+    async def disarm(request: Request) -> Response:
+        mounted[request.path_params["slug"]].faults.clear()
+        return Response(status_code=204)
+
+    yield Route("/_state", everything)
+    yield Route("/_state/{slug}", _known(state, mounted), methods=["GET"])
+    yield Route("/_state/{slug}", _known(reset, mounted), methods=["DELETE"])
+    yield Route("/_requests/{slug}", _known(requests, mounted), methods=["GET"])
+    yield Route("/_faults/{slug}", _known(arm, mounted), methods=["POST"])
+    yield Route("/_faults/{slug}", _known(disarm, mounted), methods=["DELETE"])
+
+
+def _known(handler: Any, mounted: dict[str, _Mounted]) -> Any:
+    """404 for a slug without a sandbox, 400 for a body that is no fault."""
+
+    async def checked(request: Request) -> Response:
+        slug = request.path_params["slug"]
+        if slug not in mounted:
+            return _json({"error": f"there is no sandbox {slug!r}; there are {', '.join(sorted(mounted))}"}, 404)
+        try:
+            answer = await handler(request)
+        except (ValidationError, orjson.JSONDecodeError) as e:
+            return _json({"error": str(e)[:2000]}, 400)
+        return answer if isinstance(answer, Response) else Response(status_code=500)
+
+    return checked
+
+
+async def _body(request: Request) -> bytes:
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        parts.append(part if size <= LARGEST_BODY else b"")
+    return b"".join(parts)
+
+
+def _noted(request: Request, path: str, body: bytes) -> dict[str, Json]:
+    """What is kept of a request: no credentials."""
+    secret = any(word in path for word in _SECRET_PATHS)
+    return {
+        "method": request.method,
+        "path": path + (f"?{request.url.query}" if request.url.query else ""),
+        "headers": {name: value for name, value in request.headers.items() if name not in _SECRET_HEADERS},
+        "body": "(credentials)" if secret else body[:KEPT_BODY].decode(errors="replace"),
+    }
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the body once more, then what the server says."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def _into(answer: list[Message]) -> Send:
+    async def collect(message: Message) -> None:
+        answer.append(message)
+
+    return collect
+
+
+def _only_slow(fault: Fault) -> bool:
+    return fault.status is None and fault.close is None and fault.huge is None and not fault.malformed
+
+
+async def _close(when: Literal["before", "half"], scope: Scope, receive: Receive, send: Send) -> None:
+    """Drop the connection for real. Outside a uvicorn server a ConnectionResetError stands for it."""
+    cycle = getattr(scope["tradewind.send"], "__self__", None)
+    transport = getattr(cycle, "transport", None)
+    if transport is None:
+        raise ConnectionResetError("the sandbox dropped the connection")
+    if when == "half":
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b'{"half": ', "more_body": True})
+    transport.close()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _huge(size: int, send: Send) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(size).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    for start in range(0, size, len(_CHUNK)):
+        await send({"type": "http.response.body", "body": _CHUNK[: size - start], "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _json(value: Json, status: int = 200) -> Response:
+    return Response(orjson.dumps(value, default=str), status_code=status, media_type="application/json")
