@@ -28,7 +28,7 @@ class DatabaseClock:
         theirs = await database.now()
         middle = (before + time.monotonic()) / 2
         self._at_zero = theirs - timedelta(seconds=middle)
-        ids.follow(theirs.timestamp() - (time.time() - (time.monotonic() - middle)))
+        ids.follow(self._at_zero.timestamp())
 
     def now(self) -> datetime:
         return self._at_zero + timedelta(seconds=time.monotonic())

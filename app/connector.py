@@ -25,6 +25,7 @@ Json = Any
 """A decoded JSON value: dict, list, str, int, float or Decimal, bool, None."""
 
 S = TypeVar("S", bound=BaseModel)
+S_co = TypeVar("S_co", bound=BaseModel, covariant=True)
 S_contra = TypeVar("S_contra", bound=BaseModel, contravariant=True)
 I = TypeVar("I", bound=BaseModel)  # noqa: E741
 O = TypeVar("O", bound=BaseModel)  # noqa: E741
@@ -161,11 +162,15 @@ _LONG_NUMBER = re.compile(rb"[:\[,\s]-?(?:\d{19,}|\d+\.\d*\d{15,}|\d{15,}\.\d+|\
 
 
 def parse_json(raw: RawWebhook) -> Json:
-    """Decode a JSON body. Integers are exact at any size; numbers too long for a float come as Decimal."""
+    """Decode a JSON body. Integers are exact at any size; numbers too long for a float come as Decimal. Text that no
+    database can hold (lone surrogates) is kept here and mended by the hub."""
     try:
-        if _LONG_NUMBER.search(raw.body):
-            return stdlib_json.loads(raw.body, parse_float=Decimal, parse_constant=_no_constant)
-        return orjson.loads(raw.body)
+        if not _LONG_NUMBER.search(raw.body):
+            return orjson.loads(raw.body)
+    except ValueError:
+        pass
+    try:
+        return stdlib_json.loads(raw.body, parse_float=Decimal, parse_constant=_no_constant)
     except (ValueError, RecursionError) as e:
         raise MalformedError(f"the body is not JSON: {str(e)[:200]}") from e
 
@@ -264,14 +269,14 @@ class EffectKey(str):
         return EffectKey(hashlib.blake2b(f"{self}\0{part}".encode(), digest_size=16).hexdigest())
 
 
-class Context(Protocol[S]):
+class Context(Protocol[S_co]):
     """What an action is given."""
 
     @property
     def http(self) -> Http: ...
 
     @property
-    def settings(self) -> S: ...
+    def settings(self) -> S_co: ...
 
     @property
     def key(self) -> EffectKey: ...
@@ -432,7 +437,7 @@ class HttpOptions(Generic[S]):
     headers: Mapping[str, str] = field(default_factory=dict)
     at_once: int = 10
     limits: Sequence[Limit] = ()
-    timeout: float = 30.0
+    timeout: float = 10.0
     problem: Callable[[Reply], TradewindError | None] | None = None
     retryable: frozenset[int] = frozenset()
     learn: Callable[[Reply], Pause | None] | None = None

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 _last = 0
-_offset_ms = 0
+_base_ms = (time.time_ns() - time.monotonic_ns()) // 1_000_000
 
 
 def new_id() -> UUID:
     """A UUIDv7 greater than every one this process made before."""
     global _last
-    value = (time.time_ns() // 1_000_000 + _offset_ms) << 80 | int.from_bytes(os.urandom(10))
+    value = (time.monotonic_ns() // 1_000_000 + _base_ms) << 80 | int.from_bytes(os.urandom(10))
     value = value & ~(0xF << 76 | 0x3 << 62) | 0x7 << 76 | 0x2 << 62
     if value <= _last:
         value = _after(_last)
@@ -34,7 +34,7 @@ def time_of(row_id: UUID) -> datetime:
     return datetime.fromtimestamp(millis // 1000, UTC).replace(microsecond=millis % 1000 * 1000)
 
 
-def follow(offset_seconds: float) -> None:
-    """Make ids by database time: this process's wall clock plus this offset (measured by the Clock)."""
-    global _offset_ms
-    _offset_ms = round(offset_seconds * 1000)
+def follow(at_zero: float) -> None:
+    """Make ids by database time: `at_zero` is the Unix time at which the monotonic clock stood at zero."""
+    global _base_ms
+    _base_ms = round(at_zero * 1000)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg
 import orjson
@@ -23,8 +23,25 @@ from sqlalchemy.pool import NullPool
 
 from app.store import partitions
 
-Connection = asyncpg.Connection
 Row = asyncpg.Record
+
+
+class Connection(Protocol):
+    """An asyncpg connection, as much of it as the stores use. Arguments and cells are what PostgreSQL's types map to."""
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]: ...
+
+    async def fetchrow(self, query: str, *args: Any) -> Any: ...
+
+    async def fetchval(self, query: str, *args: Any) -> Any: ...
+
+    async def execute(self, query: str, *args: Any) -> str: ...
+
+    async def executemany(self, command: str, args: Any) -> None: ...
+
+    def transaction(self) -> Any: ...
+
+
 AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
         asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, TimeoutError)  # fmt: skip
 """What is raised when PostgreSQL is away or goes away in the middle: wait and try again."""
@@ -94,10 +111,11 @@ class Database:
 
     async def now(self) -> datetime:
         async with self.acquire() as connection:
-            return await connection.fetchval("select clock_timestamp()")
+            now: datetime = await connection.fetchval("select clock_timestamp()")
+            return now
 
 
-async def _json_codec(connection: Connection) -> None:
+async def _json_codec(connection: Any) -> None:
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_as_text, decoder=orjson.loads, format="text")
 
 

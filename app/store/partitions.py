@@ -1,6 +1,7 @@
 """Partitions by time: made ahead, dropped by retention, never emptied by mass delete."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -49,7 +50,7 @@ def periods(table: str, now: datetime) -> list[tuple[datetime, datetime]]:
     bounds = [step_back]
     for _ in range(AHEAD + 2):
         bounds.append(following(table, bounds[-1]))
-    return list(zip(bounds, bounds[1:], strict=False))
+    return list(pairwise(bounds))
 
 
 def first_of(table: str, moment: datetime) -> datetime:

@@ -4,6 +4,8 @@ Partitioned tables are ranged by `at`, the millisecond in their UUIDv7 id, so `i
 in one partition. Rows of different retention point to each other by id without a foreign key.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -34,16 +36,16 @@ ATTEMPT_STATES = ("sending", "ok", "retryable", "unsure", "permanent", "late")
 EFFECT_STATES = ("reserved", "done", "uncertain", "released")
 
 
-def _time(name: str, *, nullable: bool = True, default: bool = False) -> Column[object]:
+def _time(name: str, *, nullable: bool = True, default: bool = False) -> Column[Any]:
     server = text("clock_timestamp()") if default else None
     return Column(name, DateTime(timezone=True), nullable=nullable and not default, server_default=server)
 
 
-def _id() -> Column[object]:
+def _id() -> Column[Any]:
     return Column("id", Uuid, nullable=False)
 
 
-def _workspace() -> Column[object]:
+def _workspace() -> Column[Any]:
     return Column("workspace", Text, nullable=False, server_default="main")
 
 
@@ -52,15 +54,15 @@ def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
     return CheckConstraint(f"{column} in ({listed})", name=f"{column}_known")
 
 
-def _count(name: str) -> Column[object]:
+def _count(name: str) -> Column[Any]:
     return Column(name, Integer, nullable=False, server_default="0")
 
 
-def _flag(name: str) -> Column[object]:
+def _flag(name: str) -> Column[Any]:
     return Column(name, Boolean, nullable=False, server_default="false")
 
 
-_PARTITIONED = {"postgresql_partition_by": "RANGE (at)"}
+_PARTITIONED: dict[str, Any] = {"postgresql_partition_by": "RANGE (at)"}
 
 
 # --- configuration ----------------------------------------------------------------------------------------------
@@ -343,6 +345,7 @@ run = Table(
     CheckConstraint("mode in ('live', 'dry')", name="mode_known"),
     Index("run_due", "due_at", postgresql_where=text("due_at is not null")),
     Index("run_by_event", "event_id"),
+    Index("run_in_order", "workspace", "recipe", "subject", "event_id", postgresql_where=text("state = 'running'")),
     Index("run_by_recipe", "workspace", "recipe", "id"),
     Index("run_failed", "workspace", "id", postgresql_where=text("state = 'failed'")),
     **_PARTITIONED,
@@ -413,6 +416,8 @@ call = Table(
     Column("state", Text, nullable=False, server_default="due"),
     Column("due_at", DateTime(timezone=True), nullable=False),
     _count("attempts"),
+    _count("failures"),
+    _flag("unsure"),
     _time("sent_at"),
     Column("output", JSONB),
     Column("error", Text),
@@ -424,7 +429,7 @@ call = Table(
     _time("ended_at"),
     PrimaryKeyConstraint("id", "at"),
     _one_of("state", CALL_STATES),
-    Index("call_due", "connection_id", "event_id", "id", postgresql_where=text("state = 'due'")),
+    Index("call_due", "connection_id", text("priority desc"), "event_id", "id", postgresql_where=text("state = 'due'")),
     Index("call_open", "connection_id", "subject", postgresql_where=text("state in ('due', 'uncertain')")),
     Index("call_by_run", "run_id"),
     Index("call_uncertain", "workspace", "id", postgresql_where=text("state = 'uncertain'")),

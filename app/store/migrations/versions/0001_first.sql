@@ -275,6 +275,8 @@ CREATE INDEX run_due ON run (due_at) WHERE due_at is not null;
 
 CREATE INDEX run_failed ON run (workspace, id) WHERE state = 'failed';
 
+CREATE INDEX run_in_order ON run (workspace, recipe, subject, event_id) WHERE state = 'running';
+
 CREATE TABLE once (
     key BYTEA NOT NULL,
     run_id UUID NOT NULL,
@@ -335,6 +337,8 @@ CREATE TABLE call (
     state TEXT DEFAULT 'due' NOT NULL,
     due_at TIMESTAMP WITH TIME ZONE NOT NULL,
     attempts INTEGER DEFAULT '0' NOT NULL,
+    failures INTEGER DEFAULT '0' NOT NULL,
+    unsure BOOLEAN DEFAULT 'false' NOT NULL,
     sent_at TIMESTAMP WITH TIME ZONE,
     output JSONB,
     error TEXT,
@@ -353,7 +357,7 @@ CREATE INDEX call_by_effect ON call (effect_key) WHERE state in ('due', 'uncerta
 
 CREATE INDEX call_by_run ON call (run_id);
 
-CREATE INDEX call_due ON call (connection_id, event_id, id) WHERE state = 'due';
+CREATE INDEX call_due ON call (connection_id, priority desc, event_id, id) WHERE state = 'due';
 
 CREATE INDEX call_open ON call (connection_id, subject) WHERE state in ('due', 'uncertain');
 

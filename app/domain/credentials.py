@@ -1,0 +1,102 @@
+"""Credentials of connections: headers from settings, or OAuth 2 tokens that are refreshed by one process at a time."""
+
+import base64
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+from uuid import UUID
+
+from app.clock import Clock
+from app.connector import HeaderAuth, OAuth2
+from app.crypto import KeyRing
+from app.domain.connections import Connection
+from app.errors import CredentialError, RetryableError, UnsureError
+from app.http import Request, Timeouts, Transport
+from app.store import connections as store
+from app.store.database import Database
+
+EARLY = 120.0
+"""Seconds before its end at which an access token is renewed."""
+
+
+class Credentials:
+    """Answers the headers that prove us to an outside system."""
+
+    def __init__(self, database: Database, ring: KeyRing, transport: Transport, clock: Clock) -> None:
+        self._database = database
+        self._ring = ring
+        self._transport = transport
+        self._clock = clock
+        self._tokens: dict[UUID, tuple[int, str, float]] = {}
+
+    async def headers(self, connection: Connection, fresh: bool = False) -> Mapping[str, str]:
+        """Headers for a request. `fresh`: the last ones were refused. Raises CredentialError when there are none."""
+        auth = connection.connector.auth
+        if isinstance(auth, HeaderAuth):
+            return auth.headers(connection.settings)
+        version, token, ends = self._tokens.get(connection.id, (-1, "", 0.0))
+        if fresh or time.monotonic() > ends - EARLY:
+            token = await self._refresh(connection, auth, version)
+        return auth.header(token)
+
+    async def _refresh(self, connection: Connection, auth: OAuth2[Any], known: int) -> str:
+        """Refresh under the row's lock, unless another process already did."""
+        async with self._database.begin() as db:
+            row = await store.lock_credentials(db, connection.id)
+            held = self._ring.open_json(row.credentials, connection.id.bytes) if row.credentials else {}
+            if row.credentials_version > known and (token := self._still_good(held)):
+                self._keep(connection, row.credentials_version, held)
+                return token
+            refresh = str(held.get("refresh_token") or auth.first(connection.settings) or "")
+            if not refresh:
+                raise CredentialError(f"{connection.slug} is not connected: authorise it first")
+            answer = await self._ask(connection, auth, refresh)
+            expires = self._clock.now() + timedelta(seconds=float(answer.get("expires_in") or 3600))
+            kept = {
+                "access_token": answer["access_token"],
+                "refresh_token": answer.get("refresh_token") or refresh,
+                "expires_at": expires.timestamp(),
+            }
+            await store.save_credentials(db, connection.id, self._ring.seal_json(kept, connection.id.bytes), expires)
+        self._keep(connection, row.credentials_version + 1, kept)
+        return str(kept["access_token"])
+
+    def _still_good(self, held: Mapping[str, Any]) -> str | None:
+        good = held.get("access_token") and float(held.get("expires_at") or 0) > self._clock.now().timestamp() + EARLY
+        return str(held["access_token"]) if good else None
+
+    def _keep(self, connection: Connection, version: int, held: Mapping[str, Any]) -> None:
+        left = float(held["expires_at"]) - self._clock.now().timestamp()
+        self._tokens[connection.id] = (version, str(held["access_token"]), time.monotonic() + left)
+
+    async def _ask(self, connection: Connection, auth: OAuth2[Any], refresh: str) -> dict[str, Any]:
+        client, secret = auth.client(connection.settings)
+        request = Request(
+            "POST",
+            token_url(connection, auth),
+            (("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json")),
+            urlencode({"grant_type": "refresh_token", "refresh_token": refresh}).encode(),
+        )
+        basic = base64.b64encode(f"{client}:{secret}".encode()).decode()
+        try:
+            reply = await self._transport.send(
+                request,
+                credentials={"authorization": f"Basic {basic}"},
+                timeouts=Timeouts(total=15),
+                allowed=connection.allowed,
+            )
+        except UnsureError as e:
+            raise RetryableError(f"the credentials could not be refreshed: {e}", 5) from e
+        if reply.status >= 500 or reply.status == 429:
+            raise RetryableError(f"the credentials could not be refreshed: status {reply.status}", 10, reply.status)
+        if reply.status >= 400:
+            raise CredentialError(f"{connection.slug}: the refresh token is refused; connect it again", reply.status)
+        answer: dict[str, Any] = reply.json()
+        return answer
+
+
+def token_url(connection: Connection, auth: OAuth2[Any]) -> str:
+    """Where tokens come from: the vendor's address, or the same path under the operator's `base_url`."""
+    return connection.base_url.rstrip("/") + urlsplit(auth.token_url).path if connection.base_url else auth.token_url

@@ -1,0 +1,113 @@
+"""What the parts of a running hub share, wired once per process."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from app.bells import Bells
+from app.clock import DatabaseClock
+from app.crypto import Hasher, KeyRing, new_key
+from app.domain.connections import Connections
+from app.domain.recipes import Recipes
+from app.errors import ConfigError
+from app.registry import Registry
+from app.settings import Settings
+from app.store.database import AWAY, Database
+from app.store.tables import setting
+
+log = structlog.get_logger()
+
+REFRESH = 1.0
+"""Seconds after which every process knows of a changed connection or recipe."""
+MEASURE_CLOCK = 60.0
+
+
+@dataclass
+class Hub:
+    """One process's view of the hub."""
+
+    settings: Settings
+    registry: Registry
+    database: Database
+    ring: KeyRing
+    hasher: Hasher
+    clock: DatabaseClock
+    bells: Bells
+    connections: Connections
+    recipes: Recipes
+    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}")
+
+    async def refresh(self) -> None:
+        await self.connections.refresh()
+        await self.recipes.refresh()
+
+    async def keep_fresh(self) -> None:
+        """Follow changes of connections, recipes and the clock, until cancelled."""
+        measured = asyncio.get_running_loop().time()
+        while True:
+            await asyncio.sleep(REFRESH)
+            try:
+                await self.refresh()
+                if asyncio.get_running_loop().time() - measured > MEASURE_CLOCK:
+                    await self.clock.measure(self.database)
+                    measured = asyncio.get_running_loop().time()
+            except AWAY:
+                log.debug("PostgreSQL is away; what is known of connections and recipes stays")
+            except Exception:
+                log.exception("connections and recipes could not be refreshed")
+
+
+@asynccontextmanager
+async def open_hub(settings: Settings, registry: Registry | None = None) -> AsyncIterator[Hub]:
+    """Open the database, read the keys, know connections and recipes. Raises ConfigError when a setting is wrong."""
+    if not settings.database_url or not settings.redis_url:
+        raise ConfigError(
+            "TRADEWIND_DATABASE_URL and TRADEWIND_REDIS_URL are not set; `tradewind dev` starts both by itself."
+        )
+    registry = registry or Registry()
+    ring = KeyRing.parse(settings.secret_keys or made_key(settings.home / "secret.key"))
+    database = await Database(
+        settings.database_url, size=settings.database_pool, statement_cache=settings.statement_cache
+    ).open()
+    bells = Bells(settings.redis_url, settings.redis_prefix)
+    clock = DatabaseClock()
+    try:
+        await clock.measure(database)
+        hasher = Hasher(await _hash_secret(database, ring))
+        connections = Connections(database, registry, ring)
+        recipes = Recipes(database, registry, connections)
+        hub = Hub(settings, registry, database, ring, hasher, clock, bells, connections, recipes)
+        await hub.refresh()
+        yield hub
+    finally:
+        await bells.close()
+        await database.close()
+
+
+def made_key(path: Path) -> str:
+    """The key in a file that only its owner may read; made at the first start."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(new_key())
+        except FileExistsError:
+            pass
+    return path.read_text().strip()
+
+
+async def _hash_secret(database: Database, ring: KeyRing) -> bytes:
+    """The secret of keys that are kept for ever: made once, sealed, never rotated."""
+    async with database.begin() as db:
+        made = ring.seal(os.urandom(32), b"hash secret")
+        await db.execute(insert(setting).values(name="hash secret", value=made).on_conflict_do_nothing())
+        stored = (await db.execute(select(setting.c.value).where(setting.c.name == "hash secret"))).scalar_one()
+    return ring.open(stored, b"hash secret")

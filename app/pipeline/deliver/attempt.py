@@ -1,0 +1,266 @@
+"""One attempt at a call: run the action, mark what is about to be sent, and say how it ended."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+from uuid import UUID
+
+import orjson
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from app.connector import Action, EffectKey, HttpOptions, Json, Lookup, Reply
+from app.domain.connections import Connection
+from app.errors import CredentialError, PermanentError, RetryableError, TradewindError, UnsureError
+from app.http import READS, Request, Timeouts, Transport, boottime, classify, retry_after
+from app.ids import new_id
+from app.pipeline.deliver.limits import Limiter
+from app.pipeline.deliver.outcome import Failed, Ok, Outcome, weakened
+from app.store.calls import DueCall, Sending
+from app.store.webhooks import pack
+
+log = structlog.get_logger()
+
+SEND_WITHIN = 3.0
+"""Seconds after its mark in which an attempt's bytes may still go."""
+
+
+class LaneLostError(TradewindError):
+    """The call is no longer ours to send: its lane was lost, or it was cancelled."""
+
+
+@dataclass
+class Attempt:
+    """What is known of one attempt while it runs.
+
+    sent: the bytes of a request that changes something may have gone. cleared: a search showed that no earlier attempt
+    acted.
+    """
+
+    call: DueCall
+    id: UUID = field(default_factory=new_id)
+    started: float = field(default_factory=time.monotonic)
+    requests: list[bytes] = field(default_factory=list)
+    sent: bool = False
+    cleared: bool = False
+    last: Reply | None = None
+
+    @property
+    def number(self) -> int:
+        return self.call.attempts + 1
+
+    @property
+    def duration_ms(self) -> int:
+        return round((time.monotonic() - self.started) * 1000)
+
+
+@dataclass(frozen=True)
+class Line:
+    """What all calls of a lane share."""
+
+    connection: Connection
+    owner: str
+    transport: Transport
+    limiter: Limiter
+    credentials: Callable[[bool], Awaitable[Mapping[str, str]]]
+    """Headers that prove us; True asks for fresh ones after a refusal."""
+    mark: Callable[[Sending], Awaitable[bool]]
+    now: Callable[[], datetime]
+
+    @property
+    def options(self) -> HttpOptions[Any]:
+        options = self.connection.connector.http
+        if options is None:
+            raise PermanentError(f"{self.connection.connector.slug} takes no calls")
+        return options
+
+
+class LaneHttp:
+    """The `Http` that an action is given: base address, credentials, limits, marks and errors in one place."""
+
+    def __init__(self, line: Line, attempt: Attempt, stored: Sequence[bytes] = ()) -> None:
+        self._line = line
+        self._attempt = attempt
+        self._stored = list(stored)
+
+    async def get(self, path: str, *, params: Mapping[str, str] | None = None) -> Reply:
+        return await self.request("GET", path, params=params)
+
+    async def post(self, path: str, **options: Any) -> Reply:
+        return await self.request("POST", path, **options)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Json = None,
+        form: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        reads: bool = False,
+        limit_key: str | None = None,
+    ) -> Reply:
+        options = self._line.options
+        body, kind = _body(json, form, content)
+        url = path if path.startswith(("http://", "https://")) else self._line.connection.host + path
+        if params:
+            url += ("&" if "?" in url else "?") + urlencode(params, quote_via=quote)
+        reads = reads or method in READS
+        named = {**options.headers, **kind, **(headers or {})}
+        request = Request(method, url, tuple(named.items()), body, reads)
+        if not reads:
+            request = self._as_before(request)
+        await self._line.limiter.turn(limit_key)
+        reply = await self._send(request, reads, fresh=False)
+        if reply.status == 401:
+            reply = await self._send(request, reads, fresh=True)
+        return self._judged(reply, method, reads, limit_key)
+
+    def _as_before(self, request: Request) -> Request:
+        """A request that an earlier attempt stored goes out again byte for byte."""
+        place = len(self._attempt.requests)
+        if place < len(self._stored):
+            request = Request.load(self._stored[place])
+        self._attempt.requests.append(request.dump())
+        return request
+
+    async def _send(self, request: Request, reads: bool, fresh: bool) -> Reply:
+        line, attempt = self._line, self._attempt
+        seconds = line.options.timeout
+        try:
+            reply = await line.transport.send(
+                request,
+                credentials=await line.credentials(fresh),
+                timeouts=Timeouts(pool=seconds, connect=min(10.0, seconds), read=seconds, total=seconds + SEND_WITHIN),
+                deadline=boottime() + SEND_WITHIN,
+                allowed=line.connection.allowed,
+                before_send=None if reads else self._mark,
+            )
+        except UnsureError:
+            attempt.sent = True
+            raise
+        attempt.last = reply
+        return reply
+
+    async def _mark(self) -> None:
+        attempt = self._attempt
+        sending = Sending(
+            attempt.id,
+            attempt.call.id,
+            attempt.call.connection_id,
+            attempt.number,
+            attempt.call.fence,
+            self._line.owner,
+            pack(orjson.dumps([request.decode("latin-1") for request in attempt.requests])),
+            self._line.options.timeout + 2 * SEND_WITHIN,
+        )
+        if not await self._line.mark(sending):
+            raise LaneLostError("the lane was lost, or the call was cancelled")
+
+    def _judged(self, reply: Reply, method: str, reads: bool, limit_key: str | None) -> Reply:
+        options = self._line.options
+        if options.learn is not None and (pause := options.learn(reply)) is not None:
+            self._line.limiter.pause(pause.seconds)
+        problem = options.problem(reply) if options.problem is not None else None
+        problem = problem or classify(method, reply, now=self._line.now(), retryable=options.retryable, reads=reads)
+        if problem is None:
+            self._attempt.sent = self._attempt.sent or not reads
+            return reply
+        if isinstance(problem, UnsureError):
+            if reads:
+                raise RetryableError(str(problem), problem.retry_after, problem.status)
+            self._attempt.sent = True
+        if isinstance(problem, RetryableError) and reply.status == 429 and limit_key is None:
+            self._line.limiter.pause(retry_after(reply.headers, self._line.now()) or 1.0)
+        raise problem
+
+
+def _body(
+    json: Json, form: Mapping[str, str] | Sequence[tuple[str, str]] | None, content: bytes | None
+) -> tuple[bytes, dict[str, str]]:
+    if json is not None:
+        return orjson.dumps(json, default=_number), {"content-type": "application/json"}
+    if form is not None:
+        return urlencode(form, quote_via=quote).encode(), {"content-type": "application/x-www-form-urlencoded"}
+    return content or b"", {}
+
+
+def _number(value: object) -> object:
+    """Exact decimals go out as JSON numbers where a model holds them as Decimal."""
+    from decimal import Decimal
+
+    if isinstance(value, Decimal):
+        return orjson.Fragment(format(value, "f").encode())
+    raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
+
+
+@dataclass(frozen=True)
+class CallContext:
+    """The `Context` that an action is given."""
+
+    http: LaneHttp
+    settings: BaseModel
+    key: EffectKey
+    now: datetime
+
+
+async def run(
+    line: Line, action: Action, attempt: Attempt, stored: Sequence[bytes], if_found: bool, seconds: float
+) -> Outcome:
+    """Try a call once. `stored`: requests of an earlier attempt, to be sent again as they were. `if_found`: look
+    first whether an earlier attempt acted. Raises LaneLostError when nothing may be sent any more."""
+    call = attempt.call
+    context = CallContext(
+        LaneHttp(line, attempt, stored), line.connection.settings, EffectKey(call.effect_key.hex()), line.now()
+    )
+    try:
+        async with asyncio.timeout(seconds):
+            return await _act(context, action, attempt, if_found, line.now())
+    except LaneLostError:
+        raise
+    except Exception as e:
+        return _failed(e, attempt)
+
+
+async def _act(context: CallContext, action: Action, attempt: Attempt, if_found: bool, now: datetime) -> Outcome:
+    given = action.input.model_validate(attempt.call.input)
+    safe = weakened(action.safe, attempt.call.sent_at or now, now)
+    if if_found and isinstance(safe, Lookup):
+        found = await safe.find(context, given)
+        if found is not None:
+            return Ok(found.model_dump_json(), found=True)
+        attempt.cleared = True
+    output = await action.call(context, given)
+    last = attempt.last
+    return Ok(output.model_dump_json(), last.status if last else None, pack(last.body[:65536]) if last else None)
+
+
+def _failed(error: Exception, attempt: Attempt) -> Failed:
+    last = attempt.last
+    body = pack(last.body[:65536]) if last else None
+    status = getattr(error, "status", None) or (last.status if last else None)
+    wait = getattr(error, "retry_after", None)
+    text = f"{error}"[:2000]
+    match error:
+        case CredentialError():
+            return Failed("credential", text, 60, status, body)
+        case PermanentError():
+            return Failed("permanent", text, None, status, body)
+        case RetryableError():
+            return Failed("throttled" if status == 429 else "retryable", text, wait, status, body)
+        case UnsureError():
+            return Failed("unsure" if attempt.sent else "retryable", text, wait, status, body)
+        case TimeoutError():
+            return Failed("unsure" if attempt.sent else "retryable", "no answer in time", None, status, body)
+        case ValidationError() if not attempt.requests and last is None:
+            return Failed("permanent", f"the input does not fit the action: {text}", None, status, body)
+        case _:
+            log.exception("an action failed unexpectedly", action=attempt.call.action, exc_info=error)
+            kind = f"{type(error).__name__}: {text}"
+            return Failed("unsure" if attempt.sent else "permanent", kind, None, status, body)

@@ -1,0 +1,367 @@
+"""One lane, while this process drains it: claim in order, reserve effects, make calls up to the limits, record."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+import structlog
+
+from app.clock import Clock
+from app.connector import Action, Lookup, NativeKey
+from app.domain.connections import Connection
+from app.http import Transport
+from app.pipeline.deliver import attempt as attempts
+from app.pipeline.deliver.attempt import Attempt, LaneLostError, Line
+from app.pipeline.deliver.limits import Breaker, Limiter
+from app.pipeline.deliver.outcome import Budget, Failed, Ok, Outcome, Standing, Verdict, decide
+from app.pipeline.deliver.record import Ledger
+from app.store import calls, effects, lanes
+from app.store.calls import DueCall, Ended
+from app.store.database import AWAY, Database
+from app.store.lanes import Held
+from app.store.webhooks import unpack
+
+log = structlog.get_logger()
+
+IDLE = 1.0
+RENEW = 1.0
+ORPHAN_CHECK = 2.0
+MARGIN = timedelta(seconds=1)
+
+
+class Lane:
+    """Drains one connection. `ring()` says that there may be work; `stop()` claims no more and waits for what flies."""
+
+    def __init__(
+        self,
+        find: Callable[[], Connection | None],
+        owner: str,
+        database: Database,
+        clock: Clock,
+        transport: Transport,
+        ledger: Ledger,
+        credentials: Callable[[Connection, bool], Awaitable[Mapping[str, str]]],
+        held_elsewhere: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._find = find
+        self._owner = owner
+        self._database = database
+        self._clock = clock
+        self._transport = transport
+        self._ledger = ledger
+        self._credentials = credentials
+        self._held_elsewhere = held_elsewhere
+        self._bell = asyncio.Event()
+        self._stopping = False
+        self._flying: set[asyncio.Task[None]] = set()
+        self._breaker = Breaker()
+        self.held: Held | None = None
+
+    def ring(self) -> None:
+        self._bell.set()
+
+    async def stop(self) -> None:
+        self._stopping = True
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Wait for the bell, take the lane, drain it, let go; for as long as the process lives."""
+        while not self._stopping:
+            await self._bell.wait()
+            self._bell.clear()
+            try:
+                await self._take_and_drain()
+            except AWAY as e:
+                log.warning("PostgreSQL is away; the lane waits", error=type(e).__name__)
+                await asyncio.sleep(0.5)
+            except Exception:
+                log.exception("a lane stumbled")
+                await asyncio.sleep(1)
+            finally:
+                self.held = None
+        await asyncio.gather(*self._flying, return_exceptions=True)
+
+    async def _take_and_drain(self) -> None:
+        connection = self._find()
+        if connection is None or connection.connector.http is None or self._stopping:
+            return
+        async with self._database.acquire() as db:
+            self.held = await lanes.acquire(db, connection.id, self._owner)
+        if self.held is None:
+            await self._held_elsewhere()
+            return
+        line = await self._line(connection)
+        while not await self._drained(line):
+            pass
+
+    async def _line(self, connection: Connection) -> Line:
+        options = connection.connector.http
+        limits = options.limits if options else ()
+        window = max((limit.per for limit in limits if not limit.keyed), default=0.0)
+        used = 0
+        if window:
+            async with self._database.acquire() as db:
+                used = await calls.sent_since(db, connection.id, window)
+        return Line(
+            connection,
+            self._owner,
+            self._transport,
+            Limiter(limits, used),
+            lambda fresh: self._credentials(connection, fresh),
+            self._mark,
+            self._clock.now,
+        )
+
+    async def _mark(self, sending: calls.Sending) -> bool:
+        try:
+            return await self._ledger.mark(sending)
+        except AWAY as e:
+            raise LaneLostError("PostgreSQL went away before the request was sent") from e
+
+    async def _drained(self, line: Line) -> bool:
+        """Drain until idle; True when the lane was let go or lost, False when the bell rang while letting go."""
+        slots = asyncio.Semaphore(line.options.at_once)
+        idle_since = renewed = time.monotonic()
+        looked_for_orphans = 0.0
+        while self.held is not None:
+            self._bell.clear()
+            now = time.monotonic()
+            if now - renewed >= RENEW:
+                await self._renew()
+                renewed = now
+                if self.held is None:
+                    break
+            if now - looked_for_orphans >= ORPHAN_CHECK:
+                looked_for_orphans = now
+                await self._settle_orphans(line)
+            busy = await self._claim_and_start(line, slots)
+            if busy or self._flying:
+                idle_since = time.monotonic()
+            elif self._stopping or time.monotonic() - idle_since >= IDLE:
+                async with self._database.acquire() as db:
+                    return await lanes.release(db, self.held)
+            if not busy:
+                await self._wait(line)
+        return True
+
+    async def _renew(self) -> None:
+        if self.held is not None:
+            async with self._database.acquire() as db:
+                self.held = await lanes.renew(db, self.held)
+
+    async def _wait(self, line: Line) -> None:
+        """Until the bell rings, a call ends, or something is due; at most until the lease wants renewing."""
+        timeout = 0.25
+        if not self._flying and self.held is not None and not self._stopping:
+            timeout = min(timeout, max(0.01, line.limiter.paused_for or timeout))
+        try:
+            async with asyncio.timeout(timeout):
+                await self._bell.wait()
+        except TimeoutError:
+            pass
+
+    async def _claim_and_start(self, line: Line, slots: asyncio.Semaphore) -> bool:
+        """Claim what may fly now; False when there was nothing to claim."""
+        held = self.held
+        if held is None or self._stopping:
+            return False
+        probe = held.parked
+        room = 1 if probe else 2 * line.options.at_once - len(self._flying)
+        if room < (1 if probe else line.options.at_once) or line.limiter.paused_for > 0.05:
+            return False
+        now = self._clock.now()
+        if probe and (self._flying or (held.probe_at is not None and now < held.probe_at)):
+            return False
+        async with self._database.transaction() as db:
+            claimed = await calls.claim(db, held, now, room, probe)
+            fresh = await self._reserve(db, claimed, now)
+        for call in fresh:
+            task = asyncio.create_task(self._make(line, call, slots))
+            self._flying.add(task)
+            task.add_done_callback(self._landed)
+        return len(claimed) == room
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._flying.discard(task)
+        self._bell.set()
+
+    async def _reserve(self, db: Any, claimed: list[DueCall], now: datetime) -> list[DueCall]:
+        """Reserve the effects of the claimed calls. What was done already is skipped with its output; what another
+        call has reserved waits for that one's end."""
+        if not claimed or self.held is None:
+            return []
+        first: dict[bytes, DueCall] = {}
+        for call in claimed:
+            first.setdefault(call.effect_key, call)
+        standing = await effects.reserve(
+            db, [(c.effect_key, c.workspace, c.id, f"{c.recipe}/{c.path} {c.action}") for c in first.values()]
+        )
+        mine = [call for call in first.values() if standing.get(call.effect_key) is None]
+        others = [call for call in claimed if call not in mine]
+        there = [c for c in others if (s := standing.get(c.effect_key)) is not None and s.state == "done"]
+        waiting = [call for call in others if call not in there]
+        if there:
+            done = [_exists(call, standing[call.effect_key].output, now) for call in there]  # type: ignore[union-attr]
+            await calls.record_calls(db, done)
+            await calls.wake_runs(db, [call.run_id for call in there], now)
+        if waiting:
+            await calls.give_back(db, self.held, waiting, now + timedelta(seconds=2))
+        return mine
+
+    async def _make(self, line: Line, call: DueCall, slots: asyncio.Semaphore) -> None:
+        try:
+            async with slots:
+                await self._try(line, call)
+        except LaneLostError:
+            log.info("a call was not sent: its lane was lost or it was cancelled", call=str(call.id))
+        except AWAY as e:
+            log.warning("an outcome could not be recorded yet", call=str(call.id), error=type(e).__name__)
+
+    async def _try(self, line: Line, call: DueCall) -> None:
+        action = _action(line.connection, call)
+        attempt = Attempt(call)
+        if action is None:
+            outcome: Outcome = Failed("permanent", f"{line.connection.connector.slug} has no action {call.action}")
+            action = next(iter(line.connection.connector.actions))
+        else:
+            stored = await self._stored(call, action)
+            seconds = float(call.options.get("timeout") or line.options.timeout * 2)
+            look_first = call.unsure
+            outcome = await attempts.run(line, action, attempt, stored, look_first, seconds)
+        await self._conclude(line, call, action, attempt, outcome)
+
+    async def _stored(self, call: DueCall, action: Action) -> list[bytes]:
+        """The requests of an earlier attempt that may have acted, for a system that drops repeats of one key."""
+        if not call.unsure or not isinstance(action.safe, NativeKey):
+            return []
+        async with self._database.acquire() as db:
+            packed = await calls.stored_requests(db, call)
+        return [] if packed is None else [text.encode("latin-1") for text in orjson.loads(unpack(packed))]
+
+    async def _conclude(self, line: Line, call: DueCall, action: Action, attempt: Attempt, outcome: Outcome) -> None:
+        now = self._clock.now()
+        standing = Standing(call.failures, call.unsure and not attempt.cleared, call.sent_at, call.at)
+        if_unsure = call.options.get("if_unsure") or action.if_unsure
+        verdict = decide(outcome, standing, action, if_unsure, _budget(call), now, attempt.sent)
+        ended = _ended(call, attempt, outcome, verdict)
+        while True:
+            try:
+                await self._ledger.record(ended)
+                break
+            except AWAY:
+                await asyncio.sleep(0.5)
+        await self._learn(line, outcome)
+
+    async def _learn(self, line: Line, outcome: Outcome) -> None:
+        """Open or close the breaker by this outcome."""
+        held = self.held
+        if isinstance(outcome, Ok) or outcome.kind in ("permanent", "throttled"):
+            self._breaker.note(False)
+            if held is not None and held.parked:
+                self._breaker.reset()
+                async with self._database.acquire() as db:
+                    await lanes.unpark(db, line.connection.id)
+                self.held = replace(held, parked=False, probes=0)
+                log.info("a lane resumes", connection=line.connection.slug)
+            return
+        if outcome.kind == "credential":
+            await self._park(line, f"credentials: {outcome.error}", timedelta(seconds=60))
+        elif self._breaker.note(True) or (held is not None and held.parked):
+            await self._park(line, outcome.error, None)
+
+    async def _park(self, line: Line, reason: str, probe_in: timedelta | None) -> None:
+        held = self.held
+        if held is None:
+            return
+        wait = probe_in or timedelta(seconds=min(60.0, 2.0 ** min(held.probes, 6)))
+        async with self._database.acquire() as db:
+            await lanes.park(db, held, reason[:500], wait)
+        if not held.parked:
+            log.warning("a lane is parked", connection=line.connection.slug, reason=reason[:200])
+        self.held = replace(held, parked=True, probe_at=self._clock.now() + wait, probes=held.probes + 1)
+        self._breaker.reset()
+
+    async def _settle_orphans(self, line: Line) -> None:
+        """Decide about attempts that an earlier owner left `sending`, once their answers can no longer come."""
+        held = self.held
+        if held is None:
+            return
+        async with self._database.acquire() as db:
+            left = await calls.orphans(db, held, MARGIN)
+            if not left:
+                return
+            await calls.adopt(db, held, [call.id for _, _, call in left])
+        for attempt_id, number, call in left:
+            action = _action(line.connection, call)
+            if action is not None:
+                attempt = Attempt(replace(call, fence=held.fence, attempts=number - 1), attempt_id, sent=True)
+                lost = Failed("unsure", "the process that sent it died before the answer was recorded")
+                await self._conclude(line, attempt.call, action, attempt, lost)
+
+
+def _action(connection: Connection, call: DueCall) -> Action | None:
+    verb = call.action.partition(".")[2]
+    return next((action for action in connection.connector.actions if action.name == verb), None)
+
+
+def _budget(call: DueCall) -> Budget:
+    retry = call.options.get("retry") or {}
+    default = Budget()
+    return Budget(
+        int(retry.get("attempts", default.attempts)),
+        timedelta(seconds=float(retry["age"])) if "age" in retry else default.age,
+    )
+
+
+def _ended(call: DueCall, attempt: Attempt, outcome: Outcome, verdict: Verdict) -> Ended:
+    failed = outcome if isinstance(outcome, Failed) else None
+    return Ended(
+        attempt_id=attempt.id,
+        call_id=call.id,
+        connection_id=call.connection_id,
+        workspace=call.workspace,
+        run_id=call.run_id,
+        fence=call.fence,
+        number=attempt.number,
+        attempt_state=verdict.attempt_state,
+        status=outcome.status,
+        error=failed.error
+        if failed
+        else "an earlier attempt had done it"
+        if isinstance(outcome, Ok) and outcome.found
+        else None,
+        response=outcome.response,
+        duration_ms=attempt.duration_ms,
+        call_state=verdict.call_state,
+        due_at=verdict.due_at,
+        failures=verdict.failures,
+        unsure=verdict.unsure,
+        output=outcome.output if isinstance(outcome, Ok) else None,
+        error_kind=failed.kind if failed else None,
+        question=verdict.question,
+        effect_key=call.effect_key,
+        effect_state=verdict.effect_state,
+    )
+
+
+def _exists(call: DueCall, output: Any, now: datetime) -> Ended:
+    """The end of a call whose effect exists already."""
+    return Ended(
+        attempt_id=None, call_id=call.id, connection_id=call.connection_id, workspace=call.workspace,
+        run_id=call.run_id, fence=call.fence, number=call.attempts, attempt_state="ok", status=None, error=None,
+        response=None, duration_ms=0, call_state="skipped", due_at=now, failures=call.failures, unsure=False,
+        output=orjson.dumps(output).decode(), error_kind="effect exists", question=None, effect_key=call.effect_key,
+        effect_state=None,
+    )  # fmt: skip
+
+
+def lane_of(connection_id: UUID) -> str:
+    return f"lane:{connection_id}"
+
+
+__all__ = ["Lane", "Lookup", "lane_of"]

@@ -1,0 +1,167 @@
+"""What one try at a call came to, and what that means for the call: pure decisions."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Literal
+
+from tenacity.wait import wait_random_exponential
+
+from app.connector import Action, IfUnsure, Lookup, NativeKey, Safety, Unsafe
+
+Kind = Literal["retryable", "throttled", "unsure", "permanent", "credential"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ok:
+    """The call did what it should; `found` when a search showed that an earlier try had done it."""
+
+    output: str
+    status: int | None = None
+    response: bytes | None = None
+    found: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The call did not, or nobody can say."""
+
+    kind: Kind
+    error: str
+    retry_after: float | None = None
+    status: int | None = None
+    response: bytes | None = None
+
+
+Outcome = Ok | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long a call is tried: attempts that failed, and age since its first."""
+
+    attempts: int = 12
+    age: timedelta = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a call stands before this outcome. `unsure`: an earlier attempt may have acted."""
+
+    failures: int
+    unsure: bool
+    first_sent: datetime | None
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of the call, its attempt and its effect (None leaves the effect reserved)."""
+
+    call_state: Literal["due", "done", "skipped", "uncertain", "dead"]
+    attempt_state: Literal["ok", "retryable", "unsure", "permanent"]
+    effect_state: Literal["done", "released", "uncertain"] | None
+    due_at: datetime
+    failures: int
+    unsure: bool
+    question: str | None = None
+
+
+_backoff = wait_random_exponential(multiplier=1, max=600)
+
+
+def backoff(failures: int) -> timedelta:
+    """Exponential with full jitter: up to 1, 2, 4 ... 600 s."""
+    return timedelta(seconds=_backoff(SimpleNamespace(attempt_number=failures)))  # type: ignore[arg-type]
+
+
+def decide(
+    outcome: Outcome, standing: Standing, action: Action, if_unsure: IfUnsure, budget: Budget, now: datetime, sent: bool
+) -> Verdict:
+    """The one decision after an attempt. `sent`: its bytes went out."""
+    if isinstance(outcome, Ok):
+        return Verdict("done", "ok", "done", now, standing.failures, False)
+    unsure = standing.unsure or (sent and outcome.kind == "unsure")
+    if outcome.kind in ("throttled", "credential"):
+        wait = timedelta(seconds=outcome.retry_after or 1)
+        return Verdict("due", "retryable", None, now + wait, standing.failures, unsure)
+    failures = standing.failures + 1
+    if outcome.kind == "permanent":
+        return _given_up("permanent", failures, unsure, now, action, if_unsure)
+    attempt: Literal["unsure", "retryable"] = "unsure" if outcome.kind == "unsure" and sent else "retryable"
+    if _spent(failures, standing, budget, now):
+        return _given_up(attempt, failures, unsure, now, action, if_unsure)
+    if not unsure:
+        return Verdict("due", "retryable", None, _next(outcome, failures, now), failures, False)
+    return _after_unsure(outcome, attempt, failures, standing, action, if_unsure, now)
+
+
+def _after_unsure(
+    outcome: Failed,
+    attempt: Literal["unsure", "retryable"],
+    failures: int,
+    standing: Standing,
+    action: Action,
+    if_unsure: IfUnsure,
+    now: datetime,
+) -> Verdict:
+    due = _next(outcome, failures, now)
+    match weakened(action.safe, standing.first_sent or now, due):
+        case Unsafe():
+            return _nobody_can_know(attempt, failures, due, now, action, if_unsure)
+        case Lookup(settle=settle):
+            return Verdict("due", attempt, None, max(due, now + settle), failures, True)
+        case _:
+            return Verdict("due", attempt, None, due, failures, True)
+
+
+def _nobody_can_know(
+    attempt: Literal["unsure", "retryable"],
+    failures: int,
+    due: datetime,
+    now: datetime,
+    action: Action,
+    if_unsure: IfUnsure,
+) -> Verdict:
+    if if_unsure == "repeat":
+        return Verdict("due", attempt, None, due, failures, True)
+    if if_unsure == "skip":
+        return Verdict("skipped", attempt, "uncertain", now, failures, True)
+    return Verdict("uncertain", attempt, "uncertain", now, failures, True, question(action))
+
+
+def _given_up(
+    attempt: Literal["unsure", "retryable", "permanent"],
+    failures: int,
+    unsure: bool,
+    now: datetime,
+    action: Action,
+    if_unsure: IfUnsure,
+) -> Verdict:
+    if not unsure:
+        return Verdict("dead", attempt, "released", now, failures, False)
+    if if_unsure == "ask":
+        return Verdict("uncertain", attempt, "uncertain", now, failures, True, question(action))
+    return Verdict("dead", attempt, "uncertain", now, failures, True)
+
+
+def weakened(safe: Safety, first_sent: datetime, at: datetime) -> Safety:
+    """The class of safety that still holds at a moment: a native key past its time counts as its next weaker class."""
+    if isinstance(safe, NativeKey) and at - first_sent >= safe.valid_for:
+        return safe.then
+    return safe
+
+
+def question(action: Action) -> str:
+    return f"Did {action.name.replace('_', ' ')} happen? Its request went out and no usable answer came back."
+
+
+def _spent(failures: int, standing: Standing, budget: Budget, now: datetime) -> bool:
+    return failures >= budget.attempts or now - (standing.first_sent or standing.made_at) >= budget.age
+
+
+def _next(outcome: Failed, failures: int, now: datetime) -> datetime:
+    wait = backoff(failures)
+    if outcome.retry_after is not None:
+        wait = max(wait, timedelta(seconds=outcome.retry_after))
+    return now + wait

@@ -1,0 +1,62 @@
+"""Writing down: marks before bytes go, ends as answers come. Both share commits."""
+
+from collections.abc import Callable
+
+from app.clock import Clock
+from app.store import calls, effects
+from app.store.calls import Ended, Sending
+from app.store.database import Database
+from app.store.shared import Shared
+
+ENDED = ("done", "skipped", "dead", "cancelled")
+
+
+class Ledger:
+    """The writes of all lanes of a process."""
+
+    def __init__(self, database: Database, clock: Clock, wake_runs: Callable[[], None]) -> None:
+        self._database = database
+        self._clock = clock
+        self._wake_runs = wake_runs
+        self.mark: Shared[Sending, bool] = Shared(self._mark)
+        self.record: Shared[Ended, bool] = Shared(self._record)
+
+    async def settle(self) -> None:
+        await self.mark.settle()
+        await self.record.settle()
+
+    async def _mark(self, attempts: list[Sending]) -> list[bool]:
+        async with self._database.acquire() as connection:
+            allowed = await calls.mark_sending(connection, attempts)
+        return [attempt.call_id in allowed for attempt in attempts]
+
+    async def _record(self, ended: list[Ended]) -> list[bool]:
+        """One transaction: calls, attempts, effects, and the runs that wait for them. An answer for a call that is no
+        longer ours is kept as a late attempt, and its effect says that it may exist twice."""
+        async with self._database.transaction() as connection:
+            ours = await calls.record_calls(connection, ended)
+            tried = [e if e.call_id in ours else _late(e) for e in ended if e.attempt_id is not None]
+            if tried:
+                await calls.record_attempts(connection, tried)
+            await effects.finish(
+                connection,
+                [
+                    (e.effect_key, e.call_id, e.effect_state, e.output)
+                    for e in ended
+                    if e.call_id in ours and e.effect_state
+                ],
+            )
+            doubled = [e.effect_key for e in ended if e.call_id not in ours and e.attempt_state in ("ok", "unsure")]
+            if doubled:
+                await effects.mark_doubled(connection, sorted(doubled))
+            over = [e.run_id for e in ended if e.call_id in ours and e.call_state in ENDED]
+            await calls.wake_runs(connection, over, self._clock.now())
+        if over:
+            self._wake_runs()
+        return [e.call_id in ours for e in ended]
+
+
+def _late(ended: Ended) -> Ended:
+    from dataclasses import replace
+
+    return replace(ended, attempt_state="late")

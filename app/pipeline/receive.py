@@ -1,0 +1,123 @@
+"""Stage 1: prove who sent a webhook and keep it, durable before the answer; concurrent requests share commits."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import asyncpg
+
+from app.connector import Answer, RawWebhook, Source
+from app.crypto import Hasher
+from app.domain.connections import Connection
+from app.errors import MalformedError, UnavailableError
+from app.ids import new_id
+from app.store import webhooks
+from app.store.database import AWAY, Database
+from app.store.shared import Shared
+from app.store.webhooks import NewWebhook
+
+Kept = Literal["new", "duplicate"]
+
+COMMITS_AT_ONCE = 2
+BATCH = 500
+WAITING_AT_MOST = 20_000
+_UNKEPT_HEADERS = {"authorization", "cookie", "proxy-authorization"}
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to a sender: a handshake's, or 200."""
+
+    answer: Answer
+    kept: Kept | None
+
+
+async def receive(
+    connection: Connection,
+    headers: Sequence[tuple[str, str]],
+    query: Mapping[str, str],
+    body: bytes,
+    received_at: datetime,
+    *,
+    intake: "Intake",
+    hasher: Hasher,
+) -> Accepted:
+    """Verify, identify and keep one webhook. Raises RejectedError with the status that the sender gets."""
+    source: Source[Any] = connection.source
+    raw = RawWebhook(body, dict(headers), query, received_at)
+    if source.handshake is not None and (answer := source.handshake(raw, connection.settings)) is not None:
+        return Accepted(answer, None)
+    source.signature.verify(raw, connection.settings, received_at)
+    kept = await intake.keep(prepare(connection, source, raw, headers, hasher))
+    return Accepted(Answer(200), kept)
+
+
+def prepare(
+    connection: Connection, source: Source[Any], raw: RawWebhook, headers: Sequence[tuple[str, str]], hasher: Hasher
+) -> NewWebhook:
+    """The row of a webhook that has proven itself. A sender whose identity cannot be read still has its say kept."""
+    try:
+        receipt = source.identify(raw, connection.settings)
+        topic, key, window = receipt.topic, receipt.delivery_key, receipt.window
+        test, ignored, problem = receipt.test, receipt.ignored, None
+    except MalformedError as e:
+        topic, key, window, test, ignored, problem = "", None, None, False, None, str(e)
+    return NewWebhook(
+        id=new_id(),
+        workspace=connection.workspace,
+        connection_id=connection.id,
+        topic=clean(topic)[:200],
+        headers=webhooks.pack_headers([(name, clean(value)) for name, value in headers if name not in _UNKEPT_HEADERS]),
+        body=webhooks.pack(raw.body),
+        size=len(raw.body),
+        key=None if key is None else hasher("delivery", connection.id.bytes, key),
+        expires_at=None if window is None else raw.received_at + window,
+        test=test,
+        state="malformed" if problem else "ignored" if ignored else "due",
+        reason=problem or ignored,
+    )
+
+
+def clean(text: str) -> str:
+    """Text that PostgreSQL can hold."""
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
+
+
+class Intake:
+    """The group commit in front of the webhook table."""
+
+    def __init__(self, database: Database, ring: Callable[[], None]) -> None:
+        self._database = database
+        self._ring = ring
+        self._commit: Shared[NewWebhook, Kept] = Shared(self._store, most=BATCH, at_once=COMMITS_AT_ONCE)
+
+    async def keep(self, row: NewWebhook) -> Kept:
+        """Answers after the commit that holds the row. Raises UnavailableError while PostgreSQL is away."""
+        if self._commit.waiting >= WAITING_AT_MOST:
+            raise UnavailableError("too many webhooks are waiting to be stored")
+        try:
+            return await self._commit(row)
+        except AWAY as e:
+            raise UnavailableError(f"PostgreSQL is away: {type(e).__name__}") from e
+        except asyncpg.PostgresError as e:
+            raise UnavailableError(f"the webhook could not be stored: {type(e).__name__}") from e
+
+    async def drain(self) -> None:
+        """Wait until nothing is waiting (before a clean stop)."""
+        await self._commit.settle()
+
+    async def _store(self, batch: list[NewWebhook]) -> list[Kept]:
+        async with asyncio.timeout(10), self._database.acquire() as connection:
+            stored = await webhooks.store(connection, _one_per_key(batch))
+        if stored:
+            self._ring()
+        return ["new" if row.id in stored else "duplicate" for row in batch]
+
+
+def _one_per_key(rows: list[NewWebhook]) -> list[NewWebhook]:
+    first: dict[bytes, NewWebhook] = {}
+    for row in rows:
+        first.setdefault(row.key or row.id.bytes, row)
+    return [first[key] for key in sorted(first)]

@@ -1,0 +1,50 @@
+"""Finds the connectors: every package under `connectors/` that has a `connector`."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from app.connector import Action, Connector
+from app.errors import ConfigError
+
+
+class Registry:
+    """All connectors by slug. `extra` adds connectors that are not shipped (tests)."""
+
+    def __init__(self, *extra: Connector[Any]) -> None:
+        self._by_slug = {connector.slug: connector for connector in (*_shipped(), *extra)}
+
+    def __iter__(self) -> Iterator[Connector[Any]]:
+        return iter(sorted(self._by_slug.values(), key=lambda connector: connector.slug))
+
+    def __contains__(self, slug: str) -> bool:
+        return slug in self._by_slug
+
+    def __getitem__(self, slug: str) -> Connector[Any]:
+        try:
+            return self._by_slug[slug]
+        except KeyError:
+            raise ConfigError(
+                f"There is no connector {slug!r}; there are {', '.join(sorted(self._by_slug))}."
+            ) from None
+
+    def actions(self, slug: str) -> Mapping[str, Action]:
+        return {action.name: action for action in self[slug].actions}
+
+    def action(self, name: str) -> Action:
+        """Find `connector.action`."""
+        slug, _, verb = name.partition(".")
+        try:
+            return self.actions(slug)[verb]
+        except KeyError:
+            raise ConfigError(f"{slug} has no action {verb!r}; it has {', '.join(self.actions(slug))}.") from None
+
+
+def _shipped() -> Iterator[Connector[Any]]:
+    package = importlib.import_module("connectors")
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.ispkg:
+            found = getattr(importlib.import_module(f"connectors.{module.name}"), "connector", None)
+            if isinstance(found, Connector):
+                yield found

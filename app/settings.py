@@ -1,0 +1,47 @@
+"""Settings from the environment, `TRADEWIND_*`; documented in docs/configuration.md."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_FOLDER = Path(__file__).parent
+
+
+def shipped_recipes() -> Path:
+    """The recipes that come with Tradewind: inside an installed wheel, or beside `app` in a checkout."""
+    inside = _FOLDER / "_recipes"
+    return inside if inside.is_dir() else _FOLDER.parent / "recipes"
+
+
+class Settings(BaseSettings):
+    """Every setting has a default that suits a laptop."""
+
+    model_config = SettingsConfigDict(env_prefix="TRADEWIND_", extra="ignore")
+
+    home: Path = Field(Path(".tradewind"), description="Where embedded services and made keys live.")
+    host: str = Field("127.0.0.1", description="Address that the API listens on.")
+    port: int = Field(8000, description="Port of the API; the sandboxes take the next one.")
+    database_url: str = Field(
+        "", description="postgresql://user:password@host:port/name; empty starts the embedded one."
+    )
+    redis_url: str = Field("", description="redis://host:port/number; empty starts the embedded one.")
+    redis_prefix: str = Field("tradewind", description="First part of every key in Redis.")
+    admin_key: str = Field("", description="Bearer key of the API with every right; empty makes one at first start.")
+    secret_keys: str = Field("", description="32-byte keys in base64, commas between; the first encrypts, all decrypt.")
+    connections: Path | None = Field(None, description="A connections.yaml to apply at start.")
+    recipes: Path | None = Field(None, description="Folder of recipes; the shipped ones if not set.")
+    max_body: int = Field(5 * 1024 * 1024, description="Largest webhook body accepted, bytes.")
+    database_pool: int = Field(8, description="PostgreSQL connections of the pipeline, for each process.")
+    statement_cache: int = Field(200, description="Prepared statements kept per connection; 0 behind PgBouncer.")
+    poll_seconds: float = Field(1.0, description="Slow poll that finds what a lost wake-up left.")
+    drain_batch: int = Field(200, description="Rows that one drain claims at a time.")
+    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_json: bool = Field(False, description="Logs as JSON lines.")
+    retention_raw_days: int = Field(30, description="Days that webhooks are kept as they came.")
+    retention_attempts_days: int = Field(90, description="Days that calls and attempts are kept.")
+    retention_events_days: int = Field(400, description="Days that events and runs are kept.")
+
+    @property
+    def recipes_folder(self) -> Path:
+        return self.recipes or shipped_recipes()

@@ -1,0 +1,311 @@
+"""Calls (the rows that a lane holds) and their attempts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.ids import time_of
+from app.store.database import Connection
+from app.store.lanes import Held
+
+
+@dataclass(frozen=True, slots=True)
+class NewCall:
+    """A call to be made. `subject` orders it within its lane; `input` is JSON text."""
+
+    id: UUID
+    workspace: str
+    connection_id: UUID
+    run_id: UUID
+    event_id: UUID
+    recipe: str
+    path: str
+    item: str | None
+    action: str
+    subject: bytes
+    effect_key: bytes
+    input: str
+    options: str
+    priority: int
+    state: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DueCall:
+    """A call that this process has claimed under its fence."""
+
+    id: UUID
+    at: datetime
+    workspace: str
+    connection_id: UUID
+    run_id: UUID
+    event_id: UUID
+    recipe: str
+    path: str
+    item: str | None
+    action: str
+    subject: bytes
+    effect_key: bytes
+    input: Any
+    options: Any
+    attempts: int
+    failures: int
+    unsure: bool
+    sent_at: datetime | None
+    fence: int
+
+
+_INSERT = """
+insert into call (id, at, workspace, connection_id, run_id, event_id, recipe, path, item, action, subject, effect_key,
+    input, options, priority, state, due_at)
+select * from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[],
+    $8::text[], $9::text[], $10::text[], $11::bytea[], $12::bytea[], $13::jsonb[], $14::jsonb[], $15::smallint[],
+    $16::text[], $17::timestamptz[])
+"""
+
+
+async def insert(connection: Connection, calls: Sequence[NewCall]) -> None:
+    if not calls:
+        return
+    rows = [
+        (c.id, time_of(c.id), c.workspace, c.connection_id, c.run_id, c.event_id, c.recipe, c.path, c.item, c.action,
+         c.subject, c.effect_key, c.input, c.options, c.priority, c.state, c.due_at)
+        for c in calls
+    ]  # fmt: skip
+    await connection.execute(_INSERT, *map(list, zip(*rows, strict=True)))
+
+
+_DUE_FIELDS = ", ".join(f"call.{name}" for name in DueCall.__slots__)
+
+_CLAIM = f"""
+with mine as (
+    select fence from lane where connection_id = $1 and owner = $2 and fence = $3 and lease_until > clock_timestamp()
+        and not paused and (state = 'open' or $6)
+), picked as (
+    select c.id, c.at from call c, mine
+    where c.connection_id = $1 and c.state = 'due' and c.due_at <= $4
+      and (c.lease_until is null or (c.fence < $3 and not exists (
+          select 1 from attempt a where a.call_id = c.id and a.state = 'sending')))
+      and not exists (
+          select 1 from recipe r where r.workspace = c.workspace and r.name = c.recipe and r.paused)
+      and not exists (
+          select 1 from call e where e.connection_id = c.connection_id and e.subject = c.subject
+            and e.state in ('due', 'uncertain') and e.run_id <> c.run_id
+            and (e.event_id, e.id) < (c.event_id, c.id)
+            and (e.recipe = c.recipe or (e.state = 'due' and e.due_at <= $4)))
+    order by c.priority desc, c.event_id, c.id limit $5 for update of c skip locked
+)
+update call set fence = $3, owner = $2, lease_until = clock_timestamp() + interval '60 s'
+from picked where call.id = picked.id and call.at = picked.at
+returning call.priority, {_DUE_FIELDS}
+"""
+
+
+async def claim(connection: Connection, held: Held, now: datetime, limit: int, probe: bool = False) -> list[DueCall]:
+    """Claim due calls of a held lane, in order; nothing while it is parked (but for a `probe`) or paused, nor what a
+    paused recipe or an earlier call of its subject holds back."""
+    rows = await connection.fetch(_CLAIM, held.connection_id, held.owner, held.fence, now, limit, probe)
+    rows.sort(key=lambda row: (-row["priority"], row["event_id"], row["id"]))
+    return [DueCall(*row[1:]) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """An attempt that is about to send: what goes out, and when an answer can no longer be expected."""
+
+    id: UUID
+    call_id: UUID
+    connection_id: UUID
+    number: int
+    fence: int
+    owner: str
+    requests: bytes
+    seconds: float
+
+
+_MARK = """
+with incoming as materialized (
+    select * from unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::timestamptz[], $5::uuid[], $6::int[],
+        $7::bigint[], $8::text[], $9::bytea[], $10::float8[])
+    as t(id, at, call_id, call_at, connection_id, number, fence, owner, requests, seconds)
+), allowed as (
+    update call c set sent_at = coalesce(c.sent_at, clock_timestamp()), attempts = t.number
+    from incoming t join lane l on l.connection_id = t.connection_id
+    where c.id = t.call_id and c.at >= t.call_at and c.at >= $11 and c.state = 'due' and c.fence = t.fence
+      and c.owner = t.owner and l.owner = t.owner and l.fence = t.fence and l.lease_until > clock_timestamp()
+    returning c.id, c.workspace
+)
+insert into attempt as a (id, at, workspace, call_id, connection_id, number, state, fence, requests, deadline)
+select t.id, t.at, w.workspace, t.call_id, t.connection_id, t.number, 'sending', t.fence, t.requests,
+    clock_timestamp() + make_interval(secs => t.seconds)
+from incoming t join allowed w on w.id = t.call_id
+on conflict (id, at) do update set requests = excluded.requests
+returning call_id
+"""
+
+
+async def mark_sending(connection: Connection, attempts: Sequence[Sending]) -> set[UUID]:
+    """Store attempts as `sending`, right before their bytes go; answers the ids of the calls that may be sent (the
+    others were cancelled, or their lane was lost)."""
+    rows = [
+        (a.id, time_of(a.id), a.call_id, time_of(a.call_id), a.connection_id, a.number, a.fence, a.owner, a.requests,
+         a.seconds)
+        for a in attempts
+    ]  # fmt: skip
+    earliest = min(row[3] for row in rows)
+    marked = await connection.fetch(_MARK, *map(list, zip(*rows, strict=True)), earliest)
+    return {row["call_id"] for row in marked}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How one attempt ended, and what becomes of its call."""
+
+    attempt_id: UUID | None
+    call_id: UUID
+    connection_id: UUID
+    workspace: str
+    run_id: UUID
+    fence: int
+    number: int
+    attempt_state: str
+    status: int | None
+    error: str | None
+    response: bytes | None
+    duration_ms: int
+    call_state: str
+    due_at: datetime
+    failures: int
+    unsure: bool
+    output: str | None
+    error_kind: str | None
+    question: str | None
+    effect_key: bytes
+    effect_state: str | None
+
+
+_RECORD_CALLS = """
+update call c set state = t.state, due_at = t.due_at, failures = t.failures, unsure = t.unsure, output = t.output,
+    attempts = greatest(c.attempts, t.number), error = t.error, error_kind = t.error_kind, question = t.question,
+    owner = null, lease_until = null,
+    ended_at = case when t.state in ('due', 'uncertain') then null else clock_timestamp() end
+from unnest($1::uuid[], $2::timestamptz[], $3::bigint[], $4::text[], $5::timestamptz[], $6::int[], $7::bool[],
+    $8::jsonb[], $9::text[], $10::text[], $11::text[], $12::int[])
+    as t(id, at, fence, state, due_at, failures, unsure, output, error, error_kind, question, number)
+where c.id = t.id and c.at >= t.at and c.at >= $13 and c.fence = t.fence and c.state = 'due'
+returning c.id
+"""
+
+_RECORD_ATTEMPTS = """
+insert into attempt as a (id, at, workspace, call_id, connection_id, number, state, fence, response, status, error,
+    duration_ms, ended_at)
+select t.*, clock_timestamp() from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::uuid[], $5::uuid[], $6::int[],
+    $7::text[], $8::bigint[], $9::bytea[], $10::smallint[], $11::text[], $12::int[]) as t
+on conflict (id, at) do update set state = excluded.state, response = excluded.response, status = excluded.status,
+    error = excluded.error, duration_ms = excluded.duration_ms, ended_at = excluded.ended_at
+"""
+
+_WAKE_RUNS = """
+update run r set due_at = $3 from unnest($1::uuid[], $2::timestamptz[]) as t(id, at)
+where r.id = t.id and r.at >= t.at and r.at >= $4 and r.state in ('running', 'waiting')
+"""
+
+
+async def record_calls(connection: Connection, ended: Sequence[Ended]) -> set[UUID]:
+    """Write what becomes of the calls; answers those that were still ours (the rest had been taken over or cancelled)."""
+    rows = [
+        (e.call_id, time_of(e.call_id), e.fence, e.call_state, e.due_at, e.failures, e.unsure, e.output, e.error,
+         e.error_kind, e.question, e.number)
+        for e in ended
+    ]  # fmt: skip
+    earliest = min(row[1] for row in rows)
+    written = await connection.fetch(_RECORD_CALLS, *map(list, zip(*rows, strict=True)), earliest)
+    return {row["id"] for row in written}
+
+
+async def record_attempts(connection: Connection, ended: Sequence[Ended]) -> None:
+    rows = [
+        (attempt_id, time_of(attempt_id), e.workspace, e.call_id, e.connection_id, e.number, e.attempt_state,
+         e.fence, e.response, e.status, e.error, e.duration_ms)
+        for e in ended
+        if (attempt_id := e.attempt_id) is not None
+    ]  # fmt: skip
+    await connection.execute(_RECORD_ATTEMPTS, *map(list, zip(*rows, strict=True)))
+
+
+async def wake_runs(connection: Connection, run_ids: Sequence[UUID], now: datetime) -> None:
+    """Make runs due: something that they wait for has ended. Rows are locked in the order of their ids."""
+    ids = sorted(set(run_ids))
+    ats = [time_of(run_id) for run_id in ids]
+    if ids:
+        await connection.execute(_WAKE_RUNS, ids, ats, now, min(ats))
+
+
+_ORPHANS = f"""
+select a.id as attempt_id, a.number, a.state as attempt_state, a.deadline, {_DUE_FIELDS}
+from attempt a join call on call.id = a.call_id
+where a.connection_id = $1 and a.state = 'sending' and a.fence < $2 and call.state = 'due'
+  and a.deadline + $3::interval < clock_timestamp()
+"""
+
+
+async def orphans(connection: Connection, held: Held, settle: Any) -> list[tuple[UUID, int, DueCall]]:
+    """Attempts that an earlier owner left `sending`, whose answer can no longer come: (attempt id, number, call)."""
+    rows = await connection.fetch(_ORPHANS, held.connection_id, held.fence, settle)
+    return [(row["attempt_id"], row["number"], DueCall(*row[4:])) for row in rows]
+
+
+async def adopt(connection: Connection, held: Held, call_ids: Sequence[UUID]) -> None:
+    """Put orphaned calls under this owner's fence, so that their end can be recorded."""
+    await connection.execute(
+        "update call set fence = $2, owner = $3 where id = any($1) and state = 'due'",
+        list(call_ids),
+        held.fence,
+        held.owner,
+    )
+
+
+async def give_back(
+    connection: Connection, held: Held, calls: Sequence[DueCall], due_at: datetime | None = None
+) -> None:
+    """Return claimed calls that were not sent."""
+    await connection.execute(
+        """update call set owner = null, lease_until = null, due_at = coalesce($4, due_at)
+           where id = any($1) and fence = $2 and owner = $3 and state = 'due'""",
+        [call.id for call in calls],
+        held.fence,
+        held.owner,
+        due_at,
+    )
+
+
+async def next_due(connection: Connection, connection_id: UUID) -> datetime | None:
+    """When the earliest unclaimed call of a lane is due."""
+    due: datetime | None = await connection.fetchval(
+        "select min(due_at) from call where connection_id = $1 and state = 'due' and lease_until is null", connection_id
+    )
+    return due
+
+
+async def sent_since(connection: Connection, connection_id: UUID, seconds: float) -> int:
+    """Attempts that any owner of the lane began in the last seconds (what a rate window already holds)."""
+    counted: int = await connection.fetchval(
+        "select count(*) from attempt where connection_id = $1 and at > clock_timestamp() - make_interval(secs => $2)",
+        connection_id,
+        seconds,
+    )
+    return counted
+
+
+async def stored_requests(connection: Connection, call: DueCall) -> bytes | None:
+    """The packed requests of the latest attempt of a call that sent some."""
+    packed: bytes | None = await connection.fetchval(
+        """select requests from attempt where call_id = $1 and at >= $2 and requests is not null
+           order by number desc limit 1""",
+        call.id,
+        call.at,
+    )
+    return packed

@@ -1,0 +1,61 @@
+"""The effect ledger: what was done outside, under keys that are kept for ever."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from app.store.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An effect that another call reserved, did, or left uncertain."""
+
+    state: str
+    call_id: UUID
+    output: Any
+
+
+_RESERVE = """
+insert into effect as e (key, workspace, state, call_id, label)
+select key, workspace, 'reserved', call_id, label
+from unnest($1::bytea[], $2::text[], $3::uuid[], $4::text[]) as t(key, workspace, call_id, label) order by key
+on conflict (key) do update set state = 'reserved', call_id = excluded.call_id
+    where e.state = 'released' or (e.call_id = excluded.call_id and e.state = 'reserved')
+returning key
+"""
+
+
+async def reserve(
+    connection: Connection, wanted: Sequence[tuple[bytes, str, UUID, str]]
+) -> dict[bytes, Standing | None]:
+    """Reserve effects (key, workspace, call id, label), keys distinct: None where the call now has it, else how the
+    effect stands."""
+    if not wanted:
+        return {}
+    ours = {row["key"] for row in await connection.fetch(_RESERVE, *map(list, zip(*wanted, strict=True)))}
+    others = [key for key, *_ in wanted if key not in ours]
+    standing: dict[bytes, Standing | None] = dict.fromkeys(ours)
+    if others:
+        rows = await connection.fetch("select key, state, call_id, output from effect where key = any($1)", others)
+        standing.update({row["key"]: Standing(row["state"], row["call_id"], row["output"]) for row in rows})
+    return standing
+
+
+_FINISH = """
+update effect e set state = t.state, output = coalesce(t.output, e.output), ended_at = clock_timestamp()
+from unnest($1::bytea[], $2::uuid[], $3::text[], $4::jsonb[]) as t(key, call_id, state, output)
+where e.key = t.key and e.call_id = t.call_id
+"""
+
+
+async def finish(connection: Connection, results: Sequence[tuple[bytes, UUID, str, str | None]]) -> None:
+    """Record how reserved effects ended: (key, call id, state, output as JSON text)."""
+    if results:
+        await connection.execute(_FINISH, *map(list, zip(*sorted(results), strict=True)))
+
+
+async def mark_doubled(connection: Connection, keys: Sequence[bytes]) -> None:
+    """An answer arrived for a call that another owner had taken over: the effect may exist twice, and says so."""
+    await connection.execute("update effect set doubled = true where key = any($1)", list(keys))

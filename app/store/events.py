@@ -1,0 +1,116 @@
+"""Canonical events, their identities, and the remembered states of objects."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.ids import time_of
+from app.store.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to be stored; `identity` None never meets itself again; `data` and `decisions` are JSON text."""
+
+    id: UUID
+    workspace: str
+    type: str
+    connection_id: UUID | None
+    webhook_id: UUID | None
+    object_kind: str
+    object_id: str
+    subject_connection_id: UUID | None
+    subject_kind: str
+    subject_id: str
+    version: str | None
+    occurred_at: datetime
+    data: str
+    schema_version: int
+    test: bool
+    historical: bool
+    note: str | None
+    number: str | None
+    email: str | None
+    customer_id: UUID | None
+    decisions: str
+    waiters_due: bool
+
+
+_IDENTITIES = """
+insert into event_identity (key, event_id) select * from unnest($1::bytea[], $2::uuid[]) as t(key, event_id) order by key
+on conflict (key) do nothing returning key
+"""
+
+
+async def claim_identities(connection: Connection, identities: Sequence[tuple[bytes, UUID]]) -> set[bytes]:
+    """Take event identities (distinct keys); answers those that no event had."""
+    if not identities:
+        return set()
+    rows = await connection.fetch(_IDENTITIES, *map(list, zip(*identities, strict=True)))
+    return {row["key"] for row in rows}
+
+
+_INSERT = f"""
+insert into event (at, {", ".join(NewEvent.__slots__)})
+select * from unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::text[],
+    $8::text[], $9::uuid[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::jsonb[], $15::smallint[],
+    $16::bool[], $17::bool[], $18::text[], $19::text[], $20::text[], $21::uuid[], $22::jsonb[], $23::bool[])
+"""
+
+
+async def insert(connection: Connection, events: Sequence[NewEvent]) -> None:
+    if events:
+        rows = [(time_of(e.id), *(getattr(e, name) for name in NewEvent.__slots__)) for e in events]
+        await connection.execute(_INSERT, *map(list, zip(*rows, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class NewState:
+    """What an event remembers of its object; `data` None keeps what was remembered."""
+
+    key: bytes
+    workspace: str
+    connection_id: UUID
+    kind: str
+    object_id: str
+    version: str | None
+    data: str | None
+
+
+async def lock_states(connection: Connection, states: Sequence[NewState]) -> dict[bytes, Any]:
+    """Lock the states of these objects (made if absent) in the order of their keys: {key: (version, data)}."""
+    if not states:
+        return {}
+    ordered = sorted({state.key: state for state in states}.values(), key=lambda state: state.key)
+    columns = [(s.key, s.workspace, s.connection_id, s.kind, s.object_id) for s in ordered]
+    rows = await connection.fetch(
+        """insert into object_state (key, workspace, connection_id, kind, object_id)
+           select * from unnest($1::bytea[], $2::text[], $3::uuid[], $4::text[], $5::text[])
+           on conflict (key) do update set key = excluded.key returning key, version, data""",
+        *map(list, zip(*columns, strict=True)),
+    )
+    return {row["key"]: (row["version"], row["data"]) for row in rows}
+
+
+_REMEMBER = """
+insert into object_state as s (key, workspace, connection_id, kind, object_id, version, data)
+select key, workspace, connection_id, kind, object_id, version, coalesce(data, '{}')
+from unnest($1::bytea[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
+    as t(key, workspace, connection_id, kind, object_id, version, data)
+on conflict (key) do update set version = coalesce(excluded.version, s.version), updated_at = clock_timestamp(),
+    data = case when excluded.data = '{}' then s.data else excluded.data end
+    where s.version is null or excluded.version is null or excluded.version >= s.version collate "C"
+returning key
+"""
+
+
+async def remember(connection: Connection, states: Sequence[NewState]) -> set[bytes]:
+    """Bring the states of objects up to date, one row an object; answers the keys that were not stale."""
+    if not states:
+        return set()
+    ordered = sorted(states, key=lambda state: state.key)
+    columns = [(s.key, s.workspace, s.connection_id, s.kind, s.object_id, s.version, s.data) for s in ordered]
+    rows = await connection.fetch(_REMEMBER, *map(list, zip(*columns, strict=True)))
+    return {row["key"] for row in rows}

@@ -1,0 +1,112 @@
+"""Lanes: who drains a connection, under which fence, and whether somebody rang meanwhile."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from app.store.database import Connection
+
+LEASE = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lane that this process drains. `fence` grows with every owner: an older one cannot write."""
+
+    connection_id: UUID
+    owner: str
+    fence: int
+    parked: bool
+    paused: bool
+    probe_at: datetime | None
+    probes: int
+
+
+_ACQUIRE = """
+update lane set owner = $2, fence = fence + 1, lease_until = clock_timestamp() + $3::interval, bell = false
+where connection_id = $1 and (owner is null or lease_until < clock_timestamp())
+returning fence, state = 'parked' as parked, paused, probe_at, probes
+"""
+
+
+async def acquire(connection: Connection, connection_id: UUID, owner: str) -> Held | None:
+    """Take the lane if nobody holds it; None while another does."""
+    row = await connection.fetchrow(_ACQUIRE, connection_id, owner, LEASE)
+    return Held(connection_id, owner, *row) if row else None
+
+
+_RENEW = """
+update lane set lease_until = clock_timestamp() + $4::interval, bell = false
+where connection_id = $1 and owner = $2 and fence = $3 and lease_until > clock_timestamp()
+returning fence, state = 'parked' as parked, paused, probe_at, probes
+"""
+
+
+async def renew(connection: Connection, held: Held) -> Held | None:
+    """Keep the lane and clear its bell (look for work after this, not before); None if it was lost."""
+    row = await connection.fetchrow(_RENEW, held.connection_id, held.owner, held.fence, LEASE)
+    return Held(held.connection_id, held.owner, *row) if row else None
+
+
+async def release(connection: Connection, held: Held) -> bool:
+    """Let go, unless somebody rang meanwhile (False)."""
+    status = await connection.execute(
+        "update lane set owner = null, lease_until = null where connection_id = $1 and owner = $2 and fence = $3 and not bell",
+        held.connection_id,
+        held.owner,
+        held.fence,
+    )
+    return bool(status.endswith("1"))
+
+
+async def ring(connection: Connection, connection_id: UUID) -> None:
+    """Leave word for the owner of a held lane."""
+    await connection.execute("update lane set bell = true where connection_id = $1 and not bell", connection_id)
+
+
+async def park(connection: Connection, held: Held, reason: str, probe_in: timedelta) -> bool:
+    """Stop attempts until a probe succeeds; False if the lane was lost."""
+    status = await connection.execute(
+        """update lane set state = 'parked', reason = $4, parked_at = coalesce(parked_at, clock_timestamp()),
+           probe_at = clock_timestamp() + $5::interval, probes = probes + 1
+           where connection_id = $1 and owner = $2 and fence = $3""",
+        held.connection_id,
+        held.owner,
+        held.fence,
+        reason,
+        probe_in,
+    )
+    return bool(status.endswith("1"))
+
+
+async def unpark(connection: Connection, connection_id: UUID) -> None:
+    await connection.execute(
+        """update lane set state = 'open', reason = null, parked_at = null, probe_at = null, probes = 0
+           where connection_id = $1 and state = 'parked'""",
+        connection_id,
+    )
+
+
+async def set_paused(connection: Connection, connection_id: UUID, paused: bool) -> None:
+    await connection.execute("update lane set paused = $2 where connection_id = $1", connection_id, paused)
+
+
+async def make(connection: Connection, lanes: Sequence[tuple[UUID, str]]) -> None:
+    """A lane for each (connection id, workspace)."""
+    await connection.executemany(
+        "insert into lane (connection_id, workspace) values ($1, $2) on conflict do nothing", lanes
+    )
+
+
+_WITH_WORK = """
+select l.connection_id from lane l
+where not l.paused and (l.state = 'open' or l.probe_at <= clock_timestamp())
+  and (l.owner is null or l.owner = $2 or l.lease_until < clock_timestamp())
+  and exists (select 1 from call c where c.connection_id = l.connection_id and c.state = 'due' and c.due_at <= $1)
+"""
+
+
+async def with_work(connection: Connection, now: datetime, owner: str) -> list[UUID]:
+    """Lanes that have something due and that `owner` could drain."""
+    return [row["connection_id"] for row in await connection.fetch(_WITH_WORK, now, owner)]

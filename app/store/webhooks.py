@@ -1,0 +1,116 @@
+"""Webhooks as they came in, and the delivery keys that drop redeliveries."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+import zstandard
+
+from app.ids import time_of
+from app.store.database import Connection, Row
+
+_STORED, _ZSTD = b"\x00", b"\x01"
+_compressor = zstandard.ZstdCompressor(level=1)
+_decompressor = zstandard.ZstdDecompressor()
+
+
+@dataclass(frozen=True, slots=True)
+class NewWebhook:
+    """A webhook to be stored; `key` None is never a redelivery; `expires_at` frees a key made of content."""
+
+    id: UUID
+    workspace: str
+    connection_id: UUID
+    topic: str
+    headers: bytes
+    body: bytes
+    size: int
+    key: bytes | None
+    expires_at: datetime | None = None
+    test: bool = False
+    state: str = "due"
+    reason: str | None = None
+
+
+def pack(raw: bytes) -> bytes:
+    """Compress for storage (zstandard, as PostgreSQL may have none); small values stay as they are."""
+    if len(raw) > 256:
+        squeezed = _compressor.compress(raw)
+        if len(squeezed) < len(raw):
+            return _ZSTD + squeezed
+    return _STORED + raw
+
+
+def unpack(stored: bytes) -> bytes:
+    return _decompressor.decompress(stored[1:]) if stored[:1] == _ZSTD else stored[1:]
+
+
+def pack_headers(headers: Sequence[tuple[str, str]]) -> bytes:
+    return pack(orjson.dumps(list(headers)))
+
+
+def unpack_headers(stored: bytes) -> dict[str, str]:
+    return dict(orjson.loads(unpack(stored)))
+
+
+_STORE = """
+with incoming as materialized (
+    select * from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::uuid[], $5::text[], $6::bytea[], $7::bytea[],
+        $8::int[], $9::bytea[], $10::timestamptz[], $11::bool[], $12::text[], $13::text[])
+    as t(id, at, workspace, connection_id, topic, headers, body, size, key, expires_at, test, state, reason)
+), fresh as (
+    insert into delivery as d (key, webhook_id, expires_at)
+    select key, id, expires_at from incoming where key is not null
+    on conflict (key) do update set webhook_id = excluded.webhook_id, expires_at = excluded.expires_at
+        where d.expires_at < clock_timestamp()
+    returning webhook_id
+)
+insert into webhook (id, at, workspace, connection_id, topic, headers, body, size, test, state, reason)
+select i.id, i.at, i.workspace, i.connection_id, i.topic, i.headers, i.body, i.size, i.test, i.state, i.reason
+from incoming i where i.key is null or i.id in (select webhook_id from fresh)
+returning id
+"""
+
+
+async def store(connection: Connection, rows: Sequence[NewWebhook]) -> set[UUID]:
+    """Store what is new in one statement; answers the ids that were. Keys must differ within `rows`; rows come sorted
+    by key, so that two batches never wait for each other in a circle."""
+    columns = [
+        (r.id, time_of(r.id), r.workspace, r.connection_id, r.topic, r.headers, r.body, r.size, r.key, r.expires_at,
+         r.test, r.state, r.reason)
+        for r in rows
+    ]  # fmt: skip
+    stored = await connection.fetch(_STORE, *map(list, zip(*columns, strict=True)))
+    return {row["id"] for row in stored}
+
+
+_CLAIM = """
+select id, at, workspace, connection_id, topic, headers, body, reads, test from webhook
+where state = 'due' order by id limit $1 for update skip locked
+"""
+
+
+async def claim(connection: Connection, limit: int) -> list[Row]:
+    """Lock due webhooks, oldest first, for the length of the transaction; a worker that dies lets go by that."""
+    rows: list[Row] = await connection.fetch(_CLAIM, limit)
+    return rows
+
+
+_FINISH = """
+update webhook w set state = t.state, reason = t.reason, events = t.events, normalised_at = clock_timestamp()
+from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::int[]) as t(id, at, state, reason, events)
+where w.id = t.id and w.at = t.at and w.at >= $6
+"""
+
+
+async def finish(connection: Connection, results: Sequence[tuple[UUID, datetime, str, str | None, int]]) -> None:
+    """Record what became of webhooks: (id, at, state, reason, number of events)."""
+    columns = list(map(list, zip(*results, strict=True)))
+    await connection.execute(_FINISH, *columns, min(columns[1]))
+
+
+async def count_due(connection: Connection) -> int:
+    counted: int = await connection.fetchval("select count(*) from webhook where state = 'due'")
+    return counted
