@@ -1,5 +1,7 @@
 """The canonical language: money, nouns, event types and events. Everything is imported from here."""
 
+from app.events.amounts import Currency, CurrencyError, Money, exponent, from_minor, money, total, unit
+from app.events.billing import Invoice, InvoiceLine, Subscription, SubscriptionItem
 from app.events.event import (
     SCHEMA_VERSION,
     Event,
@@ -13,51 +15,32 @@ from app.events.event import (
     plain,
     scope,
 )
-from app.events.money import Currency, CurrencyError, Money, exponent, from_minor, money, total, unit
-from app.events.nouns import (
-    Checkout,
-    Dispute,
-    HubTrouble,
-    InventoryLevel,
-    Invoice,
-    InvoiceLine,
-    Message,
-    Payout,
-    PrivacyRequest,
-    Product,
-    Return,
-    ReturnLine,
-    Review,
-    Shop,
-    Slot,
-    Subscription,
-    SubscriptionItem,
-    Variant,
-)
-from app.events.order import (
-    Address,
+from app.events.lines import (
     Attribution,
-    Consent,
-    Customer,
     Discount,
     Discrepancy,
     Fee,
-    FreeDict,
-    Fulfillment,
-    FulfillmentLine,
     LineAmounts,
     LineItem,
-    Noun,
-    Order,
-    Payment,
-    Places,
-    Refund,
-    RefundLine,
     Risk,
     ShippingLine,
     TaxLine,
     Totals,
 )
+from app.events.moves import (
+    Dispute,
+    Fulfillment,
+    FulfillmentLine,
+    Payment,
+    Payout,
+    Refund,
+    RefundLine,
+    Return,
+    ReturnLine,
+)
+from app.events.nouns import HubTrouble, InventoryLevel, Message, PrivacyRequest, Product, Review, Shop, Slot, Variant
+from app.events.order import Checkout, Order
+from app.events.parties import Address, Consent, Customer, FreeDict, Noun, Places
 from app.events.reconcile import discrepancy, reconcile, with_discrepancy
 from app.events.types import (
     EVENT_TYPES,

@@ -11,7 +11,7 @@ import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
-from app.events.order import Customer
+from app.events.parties import Customer
 from app.events.types import EVENT_TYPES, CustomEvent, event_type
 
 SCHEMA_VERSION = 1
@@ -160,7 +160,7 @@ class _Schema(GenerateJsonSchema):
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of every event type: `{type, data}` in one `oneOf`, models under `$defs`."""
-    models = [*dict.fromkeys(each.model for each in EVENT_TYPES.values()), CustomEvent]
+    models: list[type[BaseModel]] = [*dict.fromkeys(each.model for each in EVENT_TYPES.values()), CustomEvent]
     mode: JsonSchemaMode = "serialization"
     refs, schema = models_json_schema([(model, mode) for model in models], schema_generator=_Schema)
     events = [

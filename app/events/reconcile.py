@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from app.events.money import CurrencyError, Money, total, unit
-from app.events.order import Discrepancy, LineItem, Order, Totals
+from app.events.amounts import CurrencyError, Money, total, unit
+from app.events.lines import Discrepancy, LineItem, Totals
+from app.events.order import Order
 
 
 def reconcile(order: Order) -> Decimal | None:

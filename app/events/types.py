@@ -13,24 +13,11 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from app.events.nouns import (
-    Checkout,
-    Data,
-    Dispute,
-    HubTrouble,
-    InventoryLevel,
-    Invoice,
-    Message,
-    Payout,
-    PrivacyRequest,
-    Product,
-    Return,
-    Review,
-    Shop,
-    Slot,
-    Subscription,
-)
-from app.events.order import Customer, Fulfillment, Order, Payment, Refund
+from app.events.billing import Invoice, Subscription
+from app.events.moves import Dispute, Fulfillment, Payment, Payout, Refund, Return
+from app.events.nouns import HubTrouble, InventoryLevel, Message, PrivacyRequest, Product, Review, Shop, Slot
+from app.events.order import Checkout, Order
+from app.events.parties import Customer, FreeDict
 
 
 class Nouns(BaseModel):
@@ -152,7 +139,7 @@ class ScheduleEvent(Nouns):
 class CustomEvent(Nouns):
     """What a recipe emitted: free data, and the nouns that it was about."""
 
-    data: Data = Field(default_factory=dict)
+    data: FreeDict = Field(default_factory=dict)
     order: Order | None = None
     customer: Customer | None = None
 

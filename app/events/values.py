@@ -187,7 +187,7 @@ are text; so that what comes back from the store has the same value and type."""
 
 
 def clean(value: T) -> T:
-    """The same plain data with U+FFFD for what PostgreSQL and UTF-8 refuse, U+0000 and lone surrogates, in texts and keys.
+    """The same plain data with U+FFFD for U+0000 and lone surrogates, which PostgreSQL and UTF-8 refuse, in all texts.
 
     Data without any is returned as it is, after one pass in C.
     """

@@ -41,8 +41,8 @@ def unit(currency: str) -> Decimal:
 class Money(BaseModel):
     """An exact amount in one currency, not rounded until `rounded()` is asked for.
 
-    `amount` takes a str ("10.90"), an int or a Decimal, less than 10**15 either way; a float is refused. In JSON it is a
-    string. Arithmetic and order raise CurrencyError for two currencies; equality of two currencies is just False.
+    `amount` takes a str ("10.90"), an int or a Decimal, less than 10**15 either way; a float is refused. In JSON it is
+    a string. Arithmetic and order raise CurrencyError for two currencies; equality of two currencies is just False.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
