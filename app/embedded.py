@@ -415,7 +415,7 @@ def _launch(
     """Start and wait until `ready`; again with another port if ours was just taken, or while an orphan is ending."""
     deadline = time.monotonic() + START_SECONDS
     while True:
-        chosen = port or _free_port()
+        chosen = port or free_port()
         began = _cut(launch.log)
         process = _spawn(launch, chosen)
         try:
@@ -461,7 +461,7 @@ def _child(identity: _Identity, death_signal: signal.Signals) -> dict[str, Any]:
     return {"preexec_fn": before, "env": {**environment, "TZ": "UTC"}, **identity.keywords}
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A free port below those that the system lends to clients, so that a restart on it finds it free again."""
     for port in random.sample(range(15_000, 32_000), 200):
         with socket.socket() as probe:

@@ -16,7 +16,9 @@ from typing import TypeVar
 
 import asyncpg
 
-from app.embedded import Service, start_postgres, start_redis
+from app.embedded import Service, free_port, start_postgres, start_redis
+
+__all__ = ["Databases", "apart", "execute", "free_port", "running_postgres", "running_redis", "temporary_home"]
 
 T = TypeVar("T")
 
