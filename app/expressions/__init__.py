@@ -5,6 +5,7 @@ compile_value("{{ order.total.amount * 0.19 }}").evaluate({"order": order})   ->
 render(compile_tree({"to": "{{ order.customer.email }}"}), {"order": order})  -> {"to": "..."}
 """
 
+from app.expressions.analysis import Analysis, Finding, Use, analyse, paths
 from app.expressions.compiled import (
     Expression,
     Tree,
@@ -18,12 +19,18 @@ from app.expressions.compiled import (
     render,
 )
 from app.expressions.errors import EvaluationError, ExpressionError, hint, nearest
+from app.expressions.shapes import Shape, list_of, object_of, shape_of, shape_of_value, unfit
 
 __all__ = [
+    "Analysis",
     "EvaluationError",
     "Expression",
     "ExpressionError",
+    "Finding",
+    "Shape",
     "Tree",
+    "Use",
+    "analyse",
     "compile_condition",
     "compile_expression",
     "compile_template",
@@ -32,6 +39,12 @@ __all__ = [
     "evaluate",
     "expressions",
     "hint",
+    "list_of",
     "nearest",
+    "object_of",
+    "paths",
     "render",
+    "shape_of",
+    "shape_of_value",
+    "unfit",
 ]
