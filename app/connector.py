@@ -68,6 +68,8 @@ class Receipt:
     delivery_key: the same for every redelivery of one webhook; None when nothing tells them apart (each is new).
     window: None remembers the key for ever (keys issued by the sender); keys made of content only this long.
     ignored: keep it, make nothing of it, for this reason.
+    always_new: this is surely a first delivery: it is kept even if its key was seen before, and its key is remembered
+    (anew, for `window`) so that redeliveries that say they are some are recognised (Gumroad's `retry_count`).
     """
 
     topic: str
@@ -75,6 +77,7 @@ class Receipt:
     window: timedelta | None = None
     test: bool = False
     ignored: str | None = None
+    always_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
