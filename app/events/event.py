@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 
-import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
+from pydantic_core import core_schema, from_json, to_json
 
 from app.events.parties import Customer
 from app.events.types import EVENT_TYPES, CustomEvent, event_type
@@ -95,12 +96,12 @@ def load(type_: str, schema_version: int, stored: bytes | str | Mapping[str, Any
     model = event_type(type_).model
     if schema_version != SCHEMA_VERSION:
         stored = _upcast(type_, schema_version, stored)
-    text = orjson.dumps(stored) if isinstance(stored, Mapping) else stored
+    text = to_json(stored) if isinstance(stored, Mapping) else stored
     return model.model_validate_json(text)
 
 
 def _upcast(type_: str, version: int, stored: bytes | str | Mapping[str, Any]) -> dict[str, Any]:
-    data = dict(stored) if isinstance(stored, Mapping) else cast(dict[str, Any], orjson.loads(stored))
+    data = dict(stored) if isinstance(stored, Mapping) else cast(dict[str, Any], from_json(stored))
     while version != SCHEMA_VERSION:
         if version not in UPCASTERS:
             raise ValueError(f"event data of schema version {version} cannot be read: this is version {SCHEMA_VERSION}")
@@ -148,14 +149,19 @@ def cloud_event(
         "datacontenttype": "application/json",
         "schemaversion": SCHEMA_VERSION,
     }
-    envelope |= {name: value for name, value in extensions.items() if value is not None}
-    return envelope | {"data": plain(data)}
+    odd = [name for name in extensions if not re.fullmatch("[a-z0-9]+", name) or name in envelope]
+    if odd:
+        raise ValueError(f"CloudEvents extensions are named by lower-case letters and digits, once: {odd}")
+    known = {name: value for name, value in extensions.items() if value is not None}
+    return envelope | known | {"data": plain(data)}
 
 
 class _Schema(GenerateJsonSchema):
-    def field_is_required(self, field: Any, total: bool) -> bool:
-        """Computed fields are left out when they are None, as all others are."""
-        return field["type"] != "computed-field" and super().field_is_required(field, total)
+    def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
+        """Computed fields (read-only) are left out when they are None, as all others are: none is required."""
+        found = super().model_schema(schema)
+        read_only = {name for name, each in found.get("properties", {}).items() if each.get("readOnly")}
+        return found | {"required": [name for name in found.get("required", ()) if name not in read_only]}
 
 
 def json_schema() -> dict[str, Any]:

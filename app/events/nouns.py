@@ -8,7 +8,7 @@ from pydantic import Field
 
 from app.events.amounts import Money
 from app.events.parties import Address, Customer, FreeDict, Noun, Places
-from app.events.values import Exact, Quantity, Text, Time
+from app.events.values import Exact, Id, Quantity, Text, Time
 
 
 class Variant(Noun):
@@ -136,7 +136,7 @@ class PrivacyRequest(Noun):
     customer_id: Text = None
     email: Text = None
     phone: Text = None
-    order_ids: list[str] | None = None
+    order_ids: list[Id] | None = None
     shop: Text = None
     due_by: Time | None = None
     created_at: Time | None = None

@@ -1,7 +1,8 @@
 """Who buys and where: addresses, consent, customers; and what all canonical models have in common.
 
 A sender that does not say a thing leaves None: also for lists, where [] says "none of them". Words of a vocabulary are
-kept as the sender's if they are not among those named."""
+kept as the sender's if they are not among those named.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.events.amounts import Money
 from app.events.values import Exact, Free, Text, Time
 
-Places = dict[str, str]
+Places = dict[str, Text]
 """Name of a system or of a link -> id or URL."""
 FreeDict = dict[str, Free]
+"""Name -> free data."""
 
 
 class Noun(BaseModel):

@@ -67,4 +67,6 @@ def _subtotal(line: LineItem) -> Money | None:
 
 
 def _differs(stated: Money, made: Money, what: str) -> Discrepancy:
-    return Discrepancy(amount=stated - made, note=f"{what} make {made}, but {stated} is stated: {stated - made} more")
+    more = stated - made
+    word = "more" if more.amount > 0 else "less"
+    return Discrepancy(amount=more, note=f"{what} make {made}, but {stated} is stated: {abs(more)} {word}")

@@ -52,7 +52,7 @@ def _bounded(value: int | Decimal) -> Decimal:
     """A Decimal that is written without a positive exponent, so that its text matches the pattern."""
     number = Decimal(value)
     places = number.as_tuple().exponent
-    if not isinstance(places, int) or abs(number) >= LARGEST or places < -_PLACES:
+    if not isinstance(places, int) or not -LARGEST < number < LARGEST or places < -_PLACES:
         raise ValueError(f"must be a number of less than {LARGEST:E} and at most {_PLACES} decimals")
     return number if places <= 0 else number.quantize(Decimal(1))
 
@@ -77,11 +77,18 @@ def _blank_is_none(value: object) -> None:
 
 
 def _time() -> CoreSchema:
-    utc = core_schema.datetime_schema(strict=True, tz_constraint=0)
-    aware = core_schema.datetime_schema(strict=True, tz_constraint="aware")
-    shifted = core_schema.no_info_after_validator_function(lambda moment: moment.astimezone(UTC), aware)
-    text = core_schema.no_info_after_validator_function(parse_time, core_schema.str_schema(strict=True, min_length=1))
-    return core_schema.json_or_python_schema(_ordered(utc, shifted), _ordered(utc, shifted, text))
+    iso = core_schema.str_schema(strict=True, pattern="^[0-9]{4}-")  # the core would take digits for seconds
+    text = core_schema.chain_schema([iso, core_schema.datetime_schema(tz_constraint=0)])
+    text_shifted = _in_utc(core_schema.chain_schema([iso, core_schema.datetime_schema(tz_constraint="aware")]))
+    moment = core_schema.datetime_schema(strict=True, tz_constraint=0)
+    shifted = _in_utc(core_schema.datetime_schema(strict=True, tz_constraint="aware"))
+    return core_schema.json_or_python_schema(
+        _ordered(text, text_shifted), _ordered(moment, shifted, text, text_shifted)
+    )
+
+
+def _in_utc(schema: CoreSchema) -> CoreSchema:
+    return core_schema.no_info_after_validator_function(lambda moment: moment.astimezone(UTC), schema)
 
 
 @dataclass(frozen=True, eq=False)
