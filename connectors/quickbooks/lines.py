@@ -1,0 +1,353 @@
+"""From an order or a refund to the lines of a document: pure, exact, and summing up to the total that the shop states.
+
+Amounts go out net of tax. US companies state the order's tax (TxnTaxDetail.TotalTax); global ones have a tax code on
+every line, and the tax is what those codes make of the net sums. What is missing to the shop's total, mostly a cent of
+rounding, becomes a line of its own.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from app.connector import Json
+from app.errors import PermanentError
+from app.events import LineItem, Money, Order, Refund, RefundLine, ShippingLine, TaxLine, Totals, total
+from connectors.quickbooks.models import Settings
+
+SHIPPING = "SHIPPING_ITEM_ID"
+"""The literal by which QuickBooks knows its own shipping line."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An item that a line needs: by its own name and SKU, or one of the settings' by name alone."""
+
+    name: str
+    sku: str | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One line. net: without tax, negative for what is taken off; tax: as the shop says it."""
+
+    item: Wanted
+    text: str
+    net: Money
+    tax: Money
+    code: str
+    quantity: Decimal | None = None
+    price: Money | None = None
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The lines of a document, the discount of US companies, and the tax and total that they make."""
+
+    parts: Sequence[Part]
+    discount: Money | None
+    tax: Money
+    total: Money
+    adjustment: Money | None
+
+
+def draft_of_order(order: Order, settings: Settings) -> Draft:
+    """PermanentError if the order states no total, money that is not whole cents, or a tax rate without a code."""
+    totals, whole = order.totals, order.total
+    if totals is None or whole is None:
+        raise PermanentError("the order states no total")
+    parts = [*_items(order, totals, settings), *_shipping(order, totals, settings), *_others(order, totals, settings)]
+    return _draft(parts, _discount(order, totals), totals.tax, whole, settings)
+
+
+def draft_of_refund(refund: Refund, order: Order | None, settings: Settings) -> Draft:
+    """The refund's lines where it has any, its shipping, and the rest as an adjustment."""
+    whole = refund.amount
+    if whole is None:
+        raise PermanentError("the refund states no amount")
+    included = bool(order and order.taxes_included)
+    lines = {line.id: line for line in (order.line_items or ()) if line.id} if order else {}
+    parts = [
+        _refunded(line, lines.get(line.line_item_id or ""), included, settings)
+        for line in refund.lines or ()
+        if line.amount
+    ]
+    if refund.shipping is not None and refund.shipping.amount:
+        shipping = order.shipping_lines[0] if order and order.shipping_lines else None
+        parts.append(_ship(refund.shipping, shipping, None, included, settings))
+    if not parts:
+        parts = [_whole_refund(refund, whole, order, settings)]
+    return _draft(parts, None, refund.tax or total([part.tax for part in parts]), whole, settings)
+
+
+def to_json(draft: Draft, items: dict[Wanted, str], settings: Settings) -> dict[str, Json]:
+    """The part of a QuickBooks document that holds lines and tax. `items`: the id of every item wanted."""
+    lines = [_line(part, items[part.item]) for part in draft.parts]
+    body: dict[str, Json] = {"Line": lines}
+    if draft.discount is not None and draft.discount.amount:
+        detail = {"PercentBased": False}
+        lines.append(
+            {"Amount": draft.discount.amount, "DetailType": "DiscountLineDetail", "DiscountLineDetail": detail}
+        )
+        body["ApplyTaxAfterDiscount"] = True
+    if settings.tax == "us":
+        return body | {"TxnTaxDetail": {"TotalTax": draft.tax.amount}}
+    return body | {"GlobalTaxCalculation": "TaxExcluded"}
+
+
+def wanted(draft: Draft) -> list[Wanted]:
+    """The items that are to be found; QuickBooks' own shipping line is none."""
+    return list(dict.fromkeys(part.item for part in draft.parts if part.item.name != SHIPPING))
+
+
+def _line(part: Part, item: str) -> dict[str, Json]:
+    detail: dict[str, Json] = {"ItemRef": {"value": item}, "TaxCodeRef": {"value": part.code}}
+    text = part.text
+    unit_price = _unit_price(part)
+    if unit_price is not None:
+        detail |= {"Qty": part.quantity, "UnitPrice": unit_price}
+    elif part.quantity not in (None, 1):
+        text = f"{part.quantity} x {text}"
+    return {
+        "Amount": part.net.amount,
+        "Description": text[:4000],
+        "DetailType": "SalesItemLineDetail",
+        "SalesItemLineDetail": detail,
+    }
+
+
+def _unit_price(part: Part) -> Decimal | None:
+    """What times the quantity is exactly the amount, to seven decimals; None if there is no such price (fault 6070)."""
+    if not part.quantity or part.item.name == SHIPPING:
+        return None
+    if part.price is not None and part.price.amount * part.quantity == part.net.amount:
+        return part.price.amount
+    price = (part.net.amount / part.quantity).quantize(Decimal("0.0000001")).normalize()
+    return price if price * part.quantity == part.net.amount else None
+
+
+# --- an order's parts -------------------------------------------------------------------------------------------
+
+
+def _items(order: Order, totals: Totals, settings: Settings) -> Iterator[Part]:
+    lines = order.line_items
+    if not lines:
+        if totals.items is not None:
+            net = totals.items - (totals.tax or _none(totals.items)) if order.taxes_included else totals.items
+            known = _tax_rate(order.tax_lines, totals.tax, net)
+            code = _code(known, totals.tax, settings)
+            yield Part(Wanted(settings.sales_item), f"Order {order.number or order.id}", net, _tax(totals), code)
+        return
+    for line in lines:
+        yield from _item(line, bool(order.taxes_included), _bears_tax(line, totals), settings)
+
+
+def _item(line: LineItem, included: bool, bears_tax: bool, settings: Settings) -> Iterator[Part]:
+    gross = line.subtotal or (line.price * line.quantity if line.price and line.quantity is not None else line.total)
+    if gross is None:
+        raise PermanentError(f"line {line.title or line.id} states no price")
+    gross = gross.rounded()
+    off = line.discount or _none(gross)
+    tax = line.tax or total([each.amount for each in line.tax_lines or ()]) or _none(gross)
+    net, net_off = _net(gross, off, tax, included)
+    code = _code(_tax_rate(line.tax_lines, tax, net - net_off), tax, settings, bears_tax)
+    text = " - ".join(part for part in (line.title, line.variant_title) if part) or line.sku or "Item"
+    price = None if included else line.price
+    quantity = None if line.quantity is None else Decimal(line.quantity)
+    yield Part(_item_of(line, settings), text, net, tax, code, quantity, price)
+    if settings.tax == "global" and net_off.amount:
+        yield Part(Wanted(settings.discount_item), f"Discount on {text}", -net_off, _none(gross), code)
+
+
+def _shipping(order: Order, totals: Totals, settings: Settings) -> Iterator[Part]:
+    lines = order.shipping_lines or ()
+    for line in lines:
+        if line.price is not None and line.price.amount:
+            yield from _shipped(line, bool(order.taxes_included), settings)
+    if not lines and totals.shipping is not None and totals.shipping.amount:
+        yield _ship(totals.shipping, None, None, False, settings)
+
+
+def _shipped(line: ShippingLine, included: bool, settings: Settings) -> Iterator[Part]:
+    price = line.price or line.total
+    if price is None:
+        return
+    part = _ship(price, line, line.discount, included, settings)
+    yield part
+    off = line.discount or _none(price)
+    if settings.tax == "global" and off.amount:
+        net_off = _net(price, off, part.tax, included)[1]
+        yield Part(Wanted(settings.discount_item), f"Discount on {part.text}", -net_off, _none(price), part.code)
+
+
+def _ship(gross: Money, line: ShippingLine | None, discount: Money | None, included: bool, settings: Settings) -> Part:
+    off = discount or _none(gross)
+    stated = (line.tax or total([each.amount for each in line.tax_lines or ()])) if line else None
+    tax = stated or _none(gross)
+    net, net_off = _net(gross, off, tax, included)
+    code = _code(_tax_rate(line.tax_lines if line else None, tax, net - net_off), tax, settings)
+    title = f"Shipping: {line.title}" if line and line.title else "Shipping"
+    return Part(Wanted(settings.shipping_item), title, net, tax, code)
+
+
+def _others(order: Order, totals: Totals, settings: Settings) -> Iterator[Part]:
+    """Fees, tip, duty and the shop's own rounding."""
+    included = bool(order.taxes_included)
+    for fee in order.fee_lines or ():
+        if fee.amount is not None and fee.amount.amount:
+            tax = fee.tax or total([each.amount for each in fee.tax_lines or ()]) or _none(fee.amount)
+            net = _net(fee.amount, _none(fee.amount), tax, included)[0]
+            code = _code(_tax_rate(fee.tax_lines, tax, net), tax, settings)
+            yield Part(Wanted(settings.fee_item), fee.title or "Fee", net, tax, code)
+    plain = [
+        (None if order.fee_lines else totals.fees, settings.fee_item, "Fees"),
+        (totals.tip, settings.tip_item, "Tip"),
+        (totals.duty, settings.fee_item, "Duties"),
+        (totals.rounding, settings.adjustment_item, "Rounding"),
+    ]
+    for amount, item, text in plain:
+        if amount is not None and amount.amount:
+            yield _untaxed(amount, item, text, settings)
+
+
+def _discount(order: Order, totals: Totals) -> Money | None:
+    """All discounts; net of tax where prices hold it."""
+    if totals.discount is None or not totals.discount.amount or not order.taxes_included:
+        return totals.discount
+    priced = [*(order.line_items or ()), *(order.shipping_lines or ())]
+    off = [_net_off_of(each) for each in priced if each.discount is not None and each.discount.amount]
+    return total(off) or totals.discount
+
+
+def _net_off_of(line: LineItem | ShippingLine) -> Money:
+    gross = line.subtotal if isinstance(line, LineItem) else line.price
+    if gross is None and isinstance(line, LineItem) and line.price is not None and line.quantity is not None:
+        gross = line.price * line.quantity
+    off = line.discount
+    if off is None or gross is None:
+        raise PermanentError(f"line {line.title or line.id} has a discount, but no price")
+    return _net(gross.rounded(), off, line.tax or _none(off), True)[1]
+
+
+# --- a refund's parts -------------------------------------------------------------------------------------------
+
+
+def _refunded(line: RefundLine, ordered: LineItem | None, included: bool, settings: Settings) -> Part:
+    gross = line.amount
+    if gross is None:
+        raise PermanentError("a line of the refund states no amount")
+    tax = line.tax or _none(gross)
+    net = gross.rounded() - tax if included else gross.rounded()
+    code = _code(_tax_rate(ordered.tax_lines if ordered else None, tax, net), tax, settings)
+    title = line.title or (ordered.title if ordered else None) or line.sku or "Refund"
+    sku = line.sku or (ordered.sku if ordered else None)
+    item = _item_of(LineItem(title=title, sku=sku), settings)
+    return Part(item, title, net, tax, code, None if line.quantity is None else Decimal(line.quantity))
+
+
+def _whole_refund(refund: Refund, whole: Money, order: Order | None, settings: Settings) -> Part:
+    tax = refund.tax or _none(whole)
+    code = _code(_tax_rate(order.tax_lines if order else None, tax, whole - tax), tax, settings)
+    text = f"Refund of order {order.number or order.id}" if order else "Refund"
+    return Part(Wanted(settings.sales_item), text, whole - tax, tax, code)
+
+
+# --- sums -------------------------------------------------------------------------------------------------------
+
+
+def _draft(parts: list[Part], discount: Money | None, tax: Money | None, whole: Money, settings: Settings) -> Draft:
+    discount = discount if settings.tax == "us" else None
+    tax = (tax or _none(whole)) if settings.tax == "us" else _tax_of_codes(parts, whole, settings)
+    made = (total([part.net for part in parts]) or _none(whole)) + tax - (discount or _none(whole))
+    missing = whole - made
+    if missing.amount:
+        parts = [*parts, _untaxed(missing, settings.adjustment_item, "Rounding to the order's total", settings)]
+    for money in (whole, tax, discount, *(part.net for part in parts)):
+        if money is not None and not money.is_rounded:
+            raise PermanentError(f"{money} is not a whole number of the currency's units: round it first")
+    return Draft(_taxable(parts, tax, settings), discount, tax, whole, missing if missing.amount else None)
+
+
+def _taxable(parts: list[Part], tax: Money, settings: Settings) -> list[Part]:
+    """US: a stated tax needs a taxable line to stand on."""
+    if settings.tax != "us" or not tax.amount or not parts or any(part.code == "TAX" for part in parts):
+        return parts
+    return [replace(parts[0], code="TAX"), *parts[1:]]
+
+
+def _tax_of_codes(parts: Iterable[Part], whole: Money, settings: Settings) -> Money:
+    """What QuickBooks will compute: per tax code, the rate on the net sum, rounded."""
+    rates = {code: Decimal(rate) for rate, code in settings.tax_codes.items()}
+    sums: dict[str, Money] = defaultdict(lambda: _none(whole))
+    for part in parts:
+        sums[part.code] += part.net
+    taxes = [(net * rates.get(code, Decimal(0))).rounded() for code, net in sums.items()]
+    return total(taxes) or _none(whole)
+
+
+def _net(gross: Money, off: Money, tax: Money, included: bool) -> tuple[Money, Money]:
+    """Price and discount without tax, where `tax` is what the discounted price holds."""
+    if not included or not tax.amount:
+        return gross, off
+    after = gross - off
+    net_after = after - tax
+    if not off.amount or not after.amount:
+        return net_after + off, off
+    net_off = (off * (net_after.amount / after.amount)).rounded()
+    return net_after + net_off, net_off
+
+
+def _untaxed(amount: Money, item: str, text: str, settings: Settings) -> Part:
+    return Part(Wanted(item), text, amount, _none(amount), _code(Decimal(0), None, settings))
+
+
+def _tax_rate(lines: Sequence[TaxLine] | None, tax: Money | None, net: Money) -> Decimal:
+    """The rate of a line: as stated, else to the tenth of a percent what tax and net make."""
+    stated = [line.rate for line in lines or () if line.rate is not None and line.amount and line.amount.amount]
+    if stated:
+        return sum(stated, Decimal(0))
+    if tax is None or not tax.amount or not net.amount:
+        return Decimal(0)
+    return (tax.amount / net.amount).quantize(Decimal("0.001"))
+
+
+def _code(rate: Decimal, tax: Money | None, settings: Settings, bears_tax: bool = False) -> str:
+    if settings.tax == "us":
+        return "TAX" if bears_tax or (tax is not None and tax.amount) else "NON"
+    for stated, code in settings.tax_codes.items():
+        if Decimal(stated) == rate:
+            return code
+    if not rate and settings.untaxed_code:
+        return settings.untaxed_code
+    raise PermanentError(
+        f"no tax code for a rate of {rate.normalize():f}: add it to the connection's tax_codes"
+        if rate
+        else "no tax code for what bears no tax: set the connection's untaxed_code"
+    )
+
+
+def _bears_tax(line: LineItem, totals: Totals) -> bool:
+    """A line that does not say its tax bears some if it is taxable and the order bears any."""
+    said = line.tax is not None or line.tax_lines is not None
+    return not said and line.taxable is not False and bool(totals.tax and totals.tax.amount)
+
+
+def _item_of(line: LineItem, settings: Settings) -> Wanted:
+    if settings.items == "one":
+        return Wanted(settings.sales_item)
+    name = " - ".join(part for part in (line.title, line.variant_title) if part) or line.sku
+    return Wanted(item_name(name), line.sku) if name else Wanted(settings.sales_item)
+
+
+def item_name(name: str) -> str:
+    """As QuickBooks takes it: at most 100 characters, no colon, tab or line break."""
+    plain = " ".join(name.replace(":", " ").split())
+    return plain[:100].strip() or "Item"
+
+
+def _tax(totals: Totals) -> Money:
+    return totals.tax or _none(totals.total or Money.zero("USD"))
+
+
+def _none(money: Money) -> Money:
+    return Money.zero(money.currency)
