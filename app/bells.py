@@ -6,6 +6,7 @@ coalesces (a key in Redis says that a bell is already on its way), and a lost be
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 from arq.connections import ArqRedis, RedisSettings, create_pool
@@ -59,6 +60,13 @@ class Bells:
         task = asyncio.create_task(self._ring_until_quiet(name))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def knock(self, name: str) -> None:
+        """Tell every process at once that there is work under a name; the one that holds it knows what to do."""
+        if self._pool is not None:
+            with suppress(RedisError, OSError, TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._pool.publish(self.channel, name)
 
     async def picked_up(self, name: str) -> None:
         """A wake-up for this name has arrived: the next ring shall send another."""

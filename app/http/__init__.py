@@ -1,7 +1,7 @@
 """The only door through which Tradewind calls outside systems, and what it knows of the bytes that went out.
 
 A failure is one of two things: the request surely did not leave (RetryableError), or it may have been read
-(UnsureError). The proof is taken where bytes are written: `wire._Departure.send` and `wire._Body.write_with_length` are
+(UnsureError). The proof is taken where bytes are written: `wire._Departure.send` and `wire._Body.write` are
 the only places from which a request is written, and both mark its passage first. Also kept here: no resend of what
 aiohttp holds for idempotent, no cookies, no proxies or netrc of the environment, no redirect to another place, URLs as
 they are written, TLS always verified, no private address that the operator did not name, bounded answers.

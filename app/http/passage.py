@@ -30,7 +30,8 @@ class RefusedAddressError(OSError):
 @dataclass(slots=True, eq=False)
 class Passage:
     """allowed: it may go to private addresses. sent: its first byte may have left. admitted, refused: how many
-    addresses were tried, and the last that the guard refused. refusal: what `before_send` raised."""
+    addresses were tried, and the last that the guard refused. refusal: what `before_send` raised. wire: the connection
+    that carries it. writing: parts of it are still waiting to go."""
 
     request: Request
     headers: CIMultiDict[str]
@@ -43,6 +44,8 @@ class Passage:
     refusal: Exception | None = None
     admitted: int = 0
     refused: str | None = None
+    wire: asyncio.WriteTransport | None = None
+    writing: bool = False
     answer: httpx.Response | None = None
     body: bytearray = field(default_factory=bytearray)
 
@@ -63,8 +66,9 @@ class Passage:
             self.refusal = error
             raise StoppedError from error
 
-    def check(self, wire: asyncio.BaseTransport | None) -> None:
+    def check(self) -> None:
         """Raises StoppedError if the connection is gone or leads to a refused place, or the deadline has passed."""
+        wire = self.wire
         if wire is None or wire.is_closing():
             self._stop("the connection closed before the request was sent")
         elif not self.allowed and is_refused(_peer(wire)):
@@ -75,6 +79,12 @@ class Passage:
     def check_deadline(self) -> None:
         if self.deadline is not None and boottime() > self.deadline:
             self._stop("its deadline had passed")
+
+    def cut(self) -> None:
+        """Ends the connection at once. Closed politely it would first send what is still buffered, and so give a
+        request its end long after we gave it up, or wait for ever on a system that does not read."""
+        if self.wire is not None:
+            self.wire.abort()
 
     def _stop(self, reason: str) -> None:
         self.reason = reason

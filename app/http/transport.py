@@ -6,6 +6,7 @@ import ssl
 import zlib
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from types import MappingProxyType
 
 import httpx
@@ -67,6 +68,7 @@ class Transport:
     async def close(self) -> None:
         """Closes all connections; requests in flight end as what they then are, not sent or unsure."""
         await self._transport.aclose()
+        await asyncio.sleep(0)  # lets the loop let go of the sockets
 
     def allow(self, host: str, port: int) -> None:
         """The operator named this address as a `base_url`: it may be private from now on."""
@@ -120,7 +122,7 @@ class Transport:
         return _response(passage, answer, max_bytes)
 
     async def _once(self, passage: Passage, max_bytes: int) -> httpx.Response:
-        passage.answer = None
+        passage.answer = passage.wire = None
         passage.body.clear()
         answer = passage.answer = await self._leave(passage)
         await _take(answer.stream, passage.body, max_bytes)
@@ -133,8 +135,14 @@ class Transport:
         return await self._transport.handle_async_request(shell)  # all but the method it takes from the passage
 
 
+@lru_cache(maxsize=1)
+def _public_tls() -> ssl.SSLContext:
+    """The roots that certifi brings; reading them takes 20 ms."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 def _verifying(tls: ssl.SSLContext | None) -> ssl.SSLContext:
-    tls = tls or httpx.create_ssl_context(trust_env=False)
+    tls = tls or _public_tls()
     if tls.verify_mode != ssl.CERT_REQUIRED or not tls.check_hostname:
         raise ConfigError("outside systems are only called with their certificates verified")
     return tls

@@ -84,33 +84,50 @@ class _Departure(aiohttp.ClientRequest):
 
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
         passage = current.get()
+        passage.wire = conn.transport
         await passage.announce()
-        passage.check(conn.transport)
+        passage.check()
         if not passage.request.body:
             passage.sent = True  # nothing is awaited between this line and the write
         return await super().send(conn)
 
 
-class _Body(aiohttp.BytesPayload):
+class _Body(aiohttp.payload.Payload):
     """A body; its writing, in a task of aiohttp's, takes the headers along and is the moment of departure."""
 
     def __init__(self, passage: Passage) -> None:
         super().__init__(passage.request.body)
         self._passage = passage
 
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+    @property
+    def size(self) -> int:
+        return len(self._passage.request.body)
+
+    @property
+    def autoclose(self) -> bool:
+        return True  # it holds nothing open
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return self._passage.request.body.decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
         if writer.output_size:
             self._passage.sent = True  # the headers went ahead
-        self._passage.check(getattr(writer, "transport", None))
-        self._passage.sent = True  # nothing is awaited between this line and the write
-        await super().write_with_length(writer, content_length)
+        self._passage.check()
+        self._passage.sent = self._passage.writing = True  # nothing is awaited between this line and the write
+        await writer.write(self._passage.request.body)
+        self._passage.writing = False
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        await self.write(writer)  # the length is that of the body: nobody else may set the header
 
 
 class _Stream(httpx.AsyncByteStream):
     """The body of an answer as it comes in, undecoded; a connection is used again only if it was read to the end."""
 
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+    def __init__(self, answer: aiohttp.ClientResponse, passage: Passage) -> None:
         self._answer = answer
+        self._passage = passage
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         content = self._answer.content
@@ -121,9 +138,10 @@ class _Stream(httpx.AsyncByteStream):
             raise _as_httpx(error) from None
 
     async def aclose(self) -> None:
-        if self._answer.content.at_eof():
+        if self._answer.content.at_eof() and not self._passage.writing:
             self._answer.release()
         else:
+            self._passage.cut()
             self._answer.close()
 
 
@@ -146,9 +164,13 @@ class Wire(AiohttpTransport):
         try:
             answer = await self._ask(request.method, passage)
         except (aiohttp.ClientError, OSError) as error:
+            passage.cut()
             passage.sent = passage.sent or isinstance(error, _AFTER_SENDING)
             raise _as_httpx(error) from None
-        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Stream(answer))
+        except BaseException:
+            passage.cut()
+            raise
+        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Stream(answer, passage))
 
     async def _ask(self, method: str, passage: Passage) -> aiohttp.ClientResponse:
         return await self._session.request(

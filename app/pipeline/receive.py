@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -61,9 +61,9 @@ def prepare(
     try:
         receipt = source.identify(raw, connection.settings)
         topic, key, window = receipt.topic, receipt.delivery_key, receipt.window
-        test, ignored, problem = receipt.test, receipt.ignored, None
+        test, ignored, problem, always_new = receipt.test, receipt.ignored, None, receipt.always_new
     except MalformedError as e:
-        topic, key, window, test, ignored, problem = "", None, None, False, None, str(e)
+        topic, key, window, test, ignored, problem, always_new = "", None, None, False, None, str(e), False
     return NewWebhook(
         id=new_id(),
         workspace=connection.workspace,
@@ -77,6 +77,7 @@ def prepare(
         test=test,
         state="malformed" if problem else "ignored" if ignored else "due",
         reason=problem or ignored,
+        always_new=always_new,
     )
 
 
@@ -117,7 +118,12 @@ class Intake:
 
 
 def _one_per_key(rows: list[NewWebhook]) -> list[NewWebhook]:
+    """One row a key, sorted by key; a repeat that is surely new goes without one."""
     first: dict[bytes, NewWebhook] = {}
     for row in rows:
-        first.setdefault(row.key or row.id.bytes, row)
+        key = row.key or row.id.bytes
+        if key in first and row.always_new:
+            first[row.id.bytes] = replace(row, key=None)
+        else:
+            first.setdefault(key, row)
     return [first[key] for key in sorted(first)]

@@ -118,3 +118,12 @@ async def save_credentials(
 
 async def set_problem(db: AsyncConnection, connection_id: UUID, problem: str | None) -> None:
     await db.execute(update(table).where(table.c.id == connection_id).values(problem=problem))
+
+
+async def free_slug(db: AsyncConnection, workspace: str, slug: str, for_id: UUID) -> None:
+    """Take a slug away from another account's connection, so that this one can have it."""
+    await db.execute(
+        update(table)
+        .where(table.c.workspace == workspace, table.c.slug == slug, table.c.id != for_id, ~table.c.removed)
+        .values(removed=True, updated_at=func.clock_timestamp())
+    )

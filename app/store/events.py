@@ -114,3 +114,13 @@ async def remember(connection: Connection, states: Sequence[NewState]) -> set[by
     columns = [(s.key, s.workspace, s.connection_id, s.kind, s.object_id, s.version, s.data) for s in ordered]
     rows = await connection.fetch(_REMEMBER, *map(list, zip(*columns, strict=True)))
     return {row["key"] for row in rows}
+
+
+async def load(connection: Connection, event_ids: Sequence[UUID]) -> dict[UUID, Any]:
+    """Events by their ids; those that retention dropped are absent."""
+    if not event_ids:
+        return {}
+    rows = await connection.fetch(
+        "select * from event where id = any($1) and at >= $2", list(event_ids), min(map(time_of, event_ids))
+    )
+    return {row["id"]: row for row in rows}

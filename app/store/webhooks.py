@@ -18,7 +18,8 @@ _decompressor = zstandard.ZstdDecompressor()
 
 @dataclass(frozen=True, slots=True)
 class NewWebhook:
-    """A webhook to be stored; `key` None is never a redelivery; `expires_at` frees a key made of content."""
+    """A webhook to be stored; `key` None is never a redelivery; `expires_at` frees a key made of content;
+    `always_new` is kept whatever its key says."""
 
     id: UUID
     workspace: str
@@ -32,6 +33,7 @@ class NewWebhook:
     test: bool = False
     state: str = "due"
     reason: str | None = None
+    always_new: bool = False
 
 
 def pack(raw: bytes) -> bytes:
@@ -58,13 +60,14 @@ def unpack_headers(stored: bytes) -> dict[str, str]:
 _STORE = """
 with incoming as materialized (
     select * from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::uuid[], $5::text[], $6::bytea[], $7::bytea[],
-        $8::int[], $9::bytea[], $10::timestamptz[], $11::bool[], $12::text[], $13::text[])
-    as t(id, at, workspace, connection_id, topic, headers, body, size, key, expires_at, test, state, reason)
+        $8::int[], $9::bytea[], $10::timestamptz[], $11::bool[], $12::text[], $13::text[], $14::bool[])
+    as t(id, at, workspace, connection_id, topic, headers, body, size, key, expires_at, test, state, reason, always_new)
 ), fresh as (
     insert into delivery as d (key, webhook_id, expires_at)
     select key, id, expires_at from incoming where key is not null
     on conflict (key) do update set webhook_id = excluded.webhook_id, expires_at = excluded.expires_at
         where d.expires_at < clock_timestamp()
+            or excluded.webhook_id in (select id from incoming where always_new)
     returning webhook_id
 )
 insert into webhook (id, at, workspace, connection_id, topic, headers, body, size, test, state, reason)
@@ -79,7 +82,7 @@ async def store(connection: Connection, rows: Sequence[NewWebhook]) -> set[UUID]
     by key, so that two batches never wait for each other in a circle."""
     columns = [
         (r.id, time_of(r.id), r.workspace, r.connection_id, r.topic, r.headers, r.body, r.size, r.key, r.expires_at,
-         r.test, r.state, r.reason)
+         r.test, r.state, r.reason, r.always_new)
         for r in rows
     ]  # fmt: skip
     stored = await connection.fetch(_STORE, *map(list, zip(*columns, strict=True)))

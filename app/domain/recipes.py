@@ -1,0 +1,155 @@
+"""The recipes that a running hub knows: current versions to match events against, and older ones that runs began with."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from app.connector import Action
+from app.documents import Problem
+from app.domain.connections import Connection, Connections
+from app.recipes import Recipe, load_recipe
+from app.registry import Registry
+from app.store import recipes as store
+from app.store.database import Database
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveRecipe:
+    """A recipe version in a workspace, with the inputs that the shop set."""
+
+    workspace: str
+    version_id: UUID
+    number: int
+    recipe: Recipe
+    inputs: Mapping[str, Any]
+    enabled: bool
+    paused: bool
+
+    @property
+    def name(self) -> str:
+        return self.recipe.name
+
+
+class Recipes:
+    """Recipes of this process, refreshed from the database when they change."""
+
+    def __init__(self, database: Database, registry: Registry, connections: Connections) -> None:
+        self._database = database
+        self._registry = registry
+        self._connections = connections
+        self._changed_at: datetime | None = None
+        self._active: list[ActiveRecipe] = []
+        self._by_event: dict[tuple[str, str], list[ActiveRecipe]] = {}
+        self._versions: dict[UUID, Recipe] = {}
+
+    def __iter__(self) -> Iterator[ActiveRecipe]:
+        return iter(self._active)
+
+    def for_event(self, workspace: str, event_type: str) -> Sequence[ActiveRecipe]:
+        """The recipes of a workspace that this event type could start."""
+        return self._by_event.get((workspace, event_type), ())
+
+    def find(self, workspace: str, name: str) -> ActiveRecipe | None:
+        return next((r for r in self._active if r.workspace == workspace and r.name == name), None)
+
+    async def version(self, version_id: UUID) -> Recipe | None:
+        """Any version, current or not; None if it cannot be loaded any more."""
+        if version_id not in self._versions:
+            async with self._database.begin() as db:
+                stored = await store.load_version(db, version_id)
+            recipe = self._load(*stored) if stored else None
+            if recipe is None:
+                return None
+            self._versions[version_id] = recipe
+        return self._versions[version_id]
+
+    async def refresh(self, *, always: bool = False) -> None:
+        """Read the recipes again if any changed."""
+        async with self._database.begin() as db:
+            changed_at = await store.changed_at(db)
+            if changed_at == self._changed_at and not always:
+                return
+            rows = await store.load_all(db)
+        self._active = [active for row in rows if (active := self._activate(row)) is not None]
+        by_event: dict[tuple[str, str], list[ActiveRecipe]] = defaultdict(list)
+        for active in self._active:
+            for event_type in active.recipe.events:
+                by_event[active.workspace, event_type].append(active)
+        self._by_event = dict(by_event)
+        self._changed_at = changed_at
+
+    def _activate(self, row: store.Stored) -> ActiveRecipe | None:
+        recipe = self._versions.get(row.version_id) or self._load(row.name, row.source)
+        if recipe is None:
+            log.error("a stored recipe cannot be loaded any more", recipe=row.name)
+            return None
+        self._versions[row.version_id] = recipe
+        given = {name: declared.default for name, declared in recipe.inputs.items()} | row.inputs
+        enabled = row.enabled and recipe.enabled
+        return ActiveRecipe(row.workspace, row.version_id, row.number, recipe, given, enabled, row.paused)
+
+    def _load(self, name: str, source: str) -> Recipe | None:
+        recipe, _ = load_recipe(name, source, self._registry)
+        return recipe
+
+    def missing(self, active: ActiveRecipe, event_connection: Connection | None) -> str | None:
+        """Why the recipe cannot run in its workspace: a connection that it needs and that is not there."""
+        for step in active.recipe.all_steps():
+            call = getattr(step.does, "connector", None)
+            if call is None or call == "store":
+                continue
+            found = self.target(active.workspace, active.recipe, step.does, event_connection)
+            if isinstance(found, str):
+                return found
+        return None
+
+    def target(
+        self, workspace: str, recipe: Recipe, call: Any, event_connection: Connection | None
+    ) -> Connection | str:
+        """The connection that a call goes to, or why there is none."""
+        if call.connector == "store":
+            return event_connection or "the event came from no store"
+        slug = call.connection or recipe.connections.get(call.connector)
+        there = self._connections.of_connector(workspace, call.connector)
+        if slug is not None:
+            return next((c for c in there if c.slug == slug), f"there is no {call.connector} connection {slug!r}")
+        if len(there) == 1:
+            return there[0]
+        if not there:
+            return f"{call.connector} is not connected"
+        return f"several {call.connector} connections, and the recipe names none"
+
+    def action(self, connection: Connection, call: Any) -> Action | None:
+        """The action that a call means at a connection; `store.<action>` by the connector's own mapping."""
+        name = connection.connector.store.get(call.action) if call.connector == "store" else call.action
+        return next((action for action in connection.connector.actions if action.name == name), None)
+
+
+async def sync_folder(database: Database, registry: Registry, folder: Path, workspace: str = "main") -> list[Problem]:
+    """Bring the recipes of a folder into the database: new versions for changed files, nothing for broken ones (their
+    last good version goes on). Answers what is wrong with files, errors and warnings."""
+    problems: list[Problem] = []
+    kept: list[str] = []
+    origin = f"folder:{folder}"
+    async with database.begin() as db:
+        for path in recipe_files(folder):
+            source = path.read_text()
+            recipe, found = load_recipe(path.stem, source, registry, file=str(path))
+            problems.extend(found)
+            kept.append(path.stem)
+            if recipe is not None:
+                await store.save(db, workspace, path.stem, source, origin)
+        await store.remove_others(db, workspace, origin, kept)
+    return problems
+
+
+def recipe_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.yaml") if not path.name.endswith(".test.yaml"))

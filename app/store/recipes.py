@@ -1,0 +1,130 @@
+"""Recipes and their immutable versions."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.ids import new_id
+from app.store.tables import recipe, recipe_version
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A recipe with the source of its current version."""
+
+    workspace: str
+    name: str
+    version_id: UUID
+    number: int
+    source: str
+    enabled: bool
+    paused: bool
+    inputs: dict[str, Any]
+    origin: str
+
+
+async def changed_at(db: AsyncConnection) -> datetime | None:
+    changed: datetime | None = (await db.execute(select(func.max(recipe.c.updated_at)))).scalar_one()
+    return changed
+
+
+async def load_all(db: AsyncConnection) -> list[Stored]:
+    """Every recipe that is not removed, with its current version."""
+    rows = await db.execute(
+        select(
+            recipe.c.workspace,
+            recipe.c.name,
+            recipe.c.version_id,
+            recipe_version.c.number,
+            recipe_version.c.source,
+            recipe.c.enabled,
+            recipe.c.paused,
+            recipe.c.inputs,
+            recipe.c.origin,
+        )
+        .join(recipe_version, recipe_version.c.id == recipe.c.version_id)
+        .where(~recipe.c.removed)
+        .order_by(recipe.c.workspace, recipe.c.name)
+    )
+    return [Stored(*row) for row in rows]
+
+
+async def load_version(db: AsyncConnection, version_id: UUID) -> tuple[str, str] | None:
+    """(recipe name, source) of one version."""
+    row = (
+        await db.execute(
+            select(recipe_version.c.name, recipe_version.c.source).where(recipe_version.c.id == version_id)
+        )
+    ).one_or_none()
+    return (row.name, row.source) if row else None
+
+
+async def save(db: AsyncConnection, workspace: str, name: str, source: str, origin: str) -> bool:
+    """Make a new version if the source differs from the current one; True if anything changed."""
+    digest = hashlib.sha256(source.encode()).digest()
+    current = (
+        await db.execute(
+            select(
+                recipe_version.c.id, recipe_version.c.digest, recipe_version.c.number, recipe.c.removed, recipe.c.origin
+            )
+            .join(recipe, recipe.c.version_id == recipe_version.c.id)
+            .where(recipe.c.workspace == workspace, recipe.c.name == name)
+            .with_for_update()
+        )
+    ).one_or_none()
+    if current is not None and current.digest == digest and not current.removed and current.origin == origin:
+        return False
+    version_id = current.id if current is not None and current.digest == digest else new_id()
+    if current is None or current.digest != digest:
+        number = (
+            await db.execute(
+                select(func.coalesce(func.max(recipe_version.c.number), 0) + 1).where(
+                    recipe_version.c.workspace == workspace, recipe_version.c.name == name
+                )
+            )
+        ).scalar_one()
+        await db.execute(
+            insert(recipe_version).values(
+                id=version_id, workspace=workspace, name=name, number=number, source=source, digest=digest
+            )
+        )
+    values = {"version_id": version_id, "origin": origin, "removed": False, "updated_at": func.clock_timestamp()}
+    await db.execute(
+        insert(recipe)
+        .values(workspace=workspace, name=name, **values)
+        .on_conflict_do_update(index_elements=["workspace", "name"], set_=values)
+    )
+    return True
+
+
+async def remove_others(db: AsyncConnection, workspace: str, origin: str, keep: Sequence[str]) -> list[str]:
+    """Take away the recipes that a folder once held and no longer does; answers their names."""
+    rows = await db.execute(
+        update(recipe)
+        .where(
+            recipe.c.workspace == workspace,
+            recipe.c.origin == origin,
+            recipe.c.name.not_in(list(keep)),
+            ~recipe.c.removed,
+        )
+        .values(removed=True, updated_at=func.clock_timestamp())
+        .returning(recipe.c.name)
+    )
+    return [row.name for row in rows]
+
+
+async def change(db: AsyncConnection, workspace: str, name: str, **values: Any) -> bool:
+    """Set `enabled`, `paused` or `inputs`; False if there is no such recipe."""
+    result = await db.execute(
+        update(recipe)
+        .where(recipe.c.workspace == workspace, recipe.c.name == name, ~recipe.c.removed)
+        .values(**values, updated_at=func.clock_timestamp())
+    )
+    return bool(result.rowcount)

@@ -1,0 +1,222 @@
+"""Runs and their steps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.ids import time_of
+from app.store.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """One recipe version answering one event."""
+
+    id: UUID
+    workspace: str
+    recipe: str
+    version_id: UUID
+    event_id: UUID
+    connection_id: UUID | None
+    subject: bytes
+    once_value: str
+    generation: int
+    mode: str
+    replay_of: UUID | None
+    replay_id: UUID | None
+    state: str
+    reason: str | None
+    due_at: datetime | None
+    ended_at: datetime | None
+
+
+_INSERT = f"""
+insert into run (at, {", ".join(NewRun.__slots__)})
+select * from unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[],
+    $8::bytea[], $9::text[], $10::int[], $11::text[], $12::uuid[], $13::uuid[], $14::text[], $15::text[],
+    $16::timestamptz[], $17::timestamptz[])
+"""
+
+
+async def insert(connection: Connection, runs: Sequence[NewRun]) -> None:
+    if runs:
+        rows = [(time_of(r.id), *(getattr(r, name) for name in NewRun.__slots__)) for r in runs]
+        await connection.execute(_INSERT, *map(list, zip(*rows, strict=True)))
+
+
+async def take_once(
+    connection: Connection, wanted: Sequence[tuple[bytes, UUID, datetime | None]], now: datetime
+) -> dict[bytes, UUID]:
+    """Take `once_per` values (distinct keys, run id, when the value is free again); answers whose each key now is."""
+    if not wanted:
+        return {}
+    keys, run_ids, expires = map(list, zip(*sorted(wanted), strict=True))
+    rows = await connection.fetch(
+        """insert into once as o (key, run_id, expires_at)
+           select * from unnest($1::bytea[], $2::uuid[], $3::timestamptz[])
+           on conflict (key) do update set run_id = excluded.run_id, expires_at = excluded.expires_at
+               where o.expires_at <= $4
+           returning key, run_id""",
+        keys,
+        run_ids,
+        expires,
+        now,
+    )
+    taken = {row["key"]: row["run_id"] for row in rows}
+    missing = [key for key in keys if key not in taken]
+    if missing:
+        rows = await connection.fetch("select key, run_id from once where key = any($1)", missing)
+        taken |= {row["key"]: row["run_id"] for row in rows}
+    return taken
+
+
+@dataclass(frozen=True, slots=True)
+class DueRun:
+    """A run that is due, locked for the transaction. `data`: its event's data where the event may be gone."""
+
+    id: UUID
+    at: datetime
+    workspace: str
+    recipe: str
+    version_id: UUID
+    event_id: UUID
+    connection_id: UUID | None
+    subject: bytes
+    once_value: str
+    generation: int
+    mode: str
+    state: str
+    data: Any
+
+
+_CLAIM = """
+select id, at, workspace, recipe, version_id, event_id, connection_id, subject, once_value, generation, mode, state, data
+from run where due_at <= $1 and state in ('running', 'waiting') order by due_at, id limit $2
+for update skip locked
+"""
+
+
+async def claim(connection: Connection, now: datetime, limit: int) -> list[DueRun]:
+    """Lock due runs, earliest first, for the length of the transaction."""
+    return [DueRun(*row) for row in await connection.fetch(_CLAIM, now, limit)]
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """A step as it stands; `output` is plain JSON."""
+
+    id: UUID
+    run_id: UUID
+    path: str
+    kind: str
+    state: str
+    output: Any
+    error: str | None
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """A call of a run, as far as the run needs it."""
+
+    run_id: UUID
+    path: str
+    item: str | None
+    state: str
+    output: Any
+    error: str | None
+
+
+async def progress(
+    connection: Connection, run_ids: Sequence[UUID]
+) -> tuple[dict[UUID, list[StepRow]], dict[UUID, list[CallRow]]]:
+    """The steps and calls of runs."""
+    earliest = min(map(time_of, run_ids))
+    steps: dict[UUID, list[StepRow]] = {run_id: [] for run_id in run_ids}
+    calls: dict[UUID, list[CallRow]] = {run_id: [] for run_id in run_ids}
+    for row in await connection.fetch(
+        """select id, run_id, path, kind, state, output, error, due_at from step
+           where run_id = any($1) and at >= $2 order by id""",
+        list(run_ids),
+        earliest,
+    ):
+        steps[row["run_id"]].append(StepRow(*row))
+    for row in await connection.fetch(
+        """select run_id, path, item, state, output, error from call
+           where run_id = any($1) and at >= $2 order by id""",
+        list(run_ids),
+        earliest,
+    ):
+        calls[row["run_id"]].append(CallRow(*row))
+    return steps, calls
+
+
+@dataclass(frozen=True, slots=True)
+class NewStep:
+    """A step that begins (or begins and ends at once); `output` is JSON text."""
+
+    id: UUID
+    workspace: str
+    run_id: UUID
+    path: str
+    kind: str
+    state: str
+    output: str | None
+    error: str | None
+    due_at: datetime | None
+    ended_at: datetime | None
+
+
+_INSERT_STEPS = f"""
+insert into step (at, {", ".join(NewStep.__slots__)})
+select * from unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[],
+    $8::jsonb[], $9::text[], $10::timestamptz[], $11::timestamptz[])
+"""
+
+
+async def insert_steps(connection: Connection, steps: Sequence[NewStep]) -> None:
+    if steps:
+        rows = [(time_of(s.id), *(getattr(s, name) for name in NewStep.__slots__)) for s in steps]
+        await connection.execute(_INSERT_STEPS, *map(list, zip(*rows, strict=True)))
+
+
+async def end_steps(
+    connection: Connection, ended: Sequence[tuple[UUID, str, str | None, str | None]], now: datetime
+) -> None:
+    """Record how running steps ended: (id, state, output as JSON text, error)."""
+    if ended:
+        ids, states, outputs, errors = map(list, zip(*ended, strict=True))
+        await connection.execute(
+            """update step s set state = t.state, output = t.output, error = t.error, ended_at = $6
+               from unnest($1::uuid[], $2::text[], $3::jsonb[], $4::text[]) as t(id, state, output, error)
+               where s.id = t.id and s.at >= $5""",
+            ids,
+            states,
+            outputs,
+            errors,
+            min(map(time_of, ids)),
+            now,
+        )
+
+
+async def save(
+    connection: Connection,
+    runs: Sequence[tuple[UUID, str, str | None, datetime | None, datetime | None]],
+) -> None:
+    """Write how runs stand: (id, state, reason, due_at, ended_at)."""
+    if runs:
+        ids, states, reasons, dues, ends = map(list, zip(*runs, strict=True))
+        await connection.execute(
+            """update run r set state = t.state, reason = t.reason, due_at = t.due_at, ended_at = t.ended_at
+               from unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[])
+                   as t(id, state, reason, due_at, ended_at)
+               where r.id = t.id and r.at >= $6""",
+            ids,
+            states,
+            reasons,
+            dues,
+            ends,
+            min(map(time_of, ids)),
+        )
