@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Self
 
-Manner = Literal["serve", "close", "reset", "reset-mid-upload"]
-"""What happens to a connection before a request is read whole: nothing; closed or reset at once; reset after the head."""
+Manner = Literal["serve", "close", "reset", "reset-mid-upload", "answer-mid-upload", "sleep-mid-upload"]
+"""What happens to a connection before a request is read whole. close, reset: at once; the others after the head:
+reset; answered with 413, the rest read and forgotten; the rest not read before `wake` is set, and then only counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,11 @@ def answer(status: int = 200, body: bytes = b"{}", headers: str = "") -> bytes:
 
 
 def saying(data: bytes, keep: bool = False) -> Behaviour:
-    """Writes these bytes and closes, or keeps the connection."""
+    """Writes these bytes (of which HEAD gets the head) and closes, or keeps the connection."""
+    head = data.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
 
     async def behave(writer: asyncio.StreamWriter, seen: Seen) -> bool:
-        writer.write(data)
+        writer.write(head if seen.method == "HEAD" else data)
         await writer.drain()
         return keep
 
@@ -153,6 +155,8 @@ class RawServer:
     seen: list[Seen] = field(default_factory=list)
     bytes_read: int = 0
     connections: int = 0
+    open_connections: int = 0
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __aenter__(self) -> Self:
         self._writers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -164,10 +168,11 @@ class RawServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.close()
-        tasks = list(self._writers)
-        for task in tasks:
+        open_now = dict(self._writers)
+        for task, writer in open_now.items():
+            writer.transport.abort()
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*open_now, return_exceptions=True)
 
     @property
     def origin(self) -> str:
@@ -184,6 +189,7 @@ class RawServer:
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open_connections += 1
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer, self.connections))
         self._writers[task] = writer
         task.add_done_callback(self._writers.pop)
@@ -192,14 +198,17 @@ class RawServer:
         try:
             if self.manner == "reset":
                 reset(writer)
-            while self.manner in ("serve", "reset-mid-upload"):
+            while self.manner not in ("close", "reset"):
                 seen = await self._read(reader, writer, number)
                 if seen is None or not await self._behaviour(seen)(writer, seen):
                     break
         except OSError:
             pass  # the client went away
         finally:
+            self.open_connections -= 1
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     def _behaviour(self, seen: Seen) -> Behaviour:
         path = seen.target.partition("?")[0]
@@ -209,8 +218,8 @@ class RawServer:
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> Seen | None:
         try:
             head = await self._counted(reader.readuntil(b"\r\n\r\n"))
-            if self.manner == "reset-mid-upload":
-                reset(writer)
+            if self.manner != "serve":
+                await self._interrupt(reader, writer)
                 return None
             length = re.search(rb"(?i)\r\ncontent-length:\s*(\d+)", head)
             body = await self._counted(reader.readexactly(int(length[1]))) if length else b""
@@ -220,6 +229,17 @@ class RawServer:
         seen = Seen(method, target, head, body, number)
         self.seen.append(seen)
         return seen
+
+    async def _interrupt(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.manner == "reset-mid-upload":
+            reset(writer)
+            return
+        if self.manner == "answer-mid-upload":
+            writer.write(answer(413, b"too large"))
+        else:
+            await self.wake.wait()
+        while rest := await reader.read(1 << 20):
+            self.bytes_read += len(rest)
 
     async def _counted(self, reading: Awaitable[bytes]) -> bytes:
         try:
