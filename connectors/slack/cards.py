@@ -1,0 +1,153 @@
+"""Messages drawn of canonical objects, in Slack's Block Kit. Whatever somebody else wrote is escaped.
+
+Limits by Slack's reference: 50 blocks, 150 characters of a header, 3,000 of a section, 2,000 of a field, 10 fields.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from app.connector import Json
+from app.events import Dispute, HubTrouble, Money, Order
+from connectors.slack.models import PostMessage, ReplyInThread, UpdateMessage
+
+Block = dict[str, Json]
+Content = PostMessage | ReplyInThread | UpdateMessage
+MOST_ITEMS = 10
+
+
+def escape(text: str, most: int = 3000) -> str:
+    """Slack's three entities; never longer than `most`, never cut within an entity."""
+    entities = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+    plain = text.translate({ord(char): entity for char, entity in entities.items()})
+    if len(plain) <= most:
+        return plain
+    cut = plain[: most - 1]
+    return cut[: cut.rfind("&")] + "…" if cut.rfind("&") > cut.rfind(";") else cut + "…"
+
+
+def text_of(content: Content) -> str:
+    """What notifications show, and clients without blocks."""
+    if content.text is not None:
+        return content.text if content.markup else escape(content.text, 40000)
+    for card in _titles(content):
+        return escape(card)
+    return "Message" if content.blocks else ""
+
+
+def blocks_of(content: Content) -> list[Block] | None:
+    """The card, under the text if there is one; None for plain text."""
+    if content.blocks is not None:
+        return list(content.blocks)
+    card = _card(content)
+    if not card or content.text is None:
+        return card or None
+    return [_section(text_of(content)[:3000]), *card]
+
+
+def _titles(content: Content) -> Iterable[str]:
+    if content.order is not None:
+        yield _order_title(content.order)
+    if content.dispute is not None:
+        yield _dispute_title(content.dispute)
+    if content.trouble is not None:
+        yield content.trouble.title or "Something needs a look"
+
+
+def _card(content: Content) -> list[Block]:
+    blocks: list[Block] = []
+    if content.order is not None:
+        blocks += order_card(content.order)
+    if content.dispute is not None:
+        blocks += dispute_card(content.dispute)
+    if content.trouble is not None:
+        blocks += alert_card(content.trouble)
+    return blocks
+
+
+def order_card(order: Order) -> list[Block]:
+    totals = order.totals
+    address = order.shipping_address
+    customer = order.customer
+    name = (customer.name or " ".join(filter(None, (customer.first_name, customer.last_name)))) if customer else None
+    fields = [
+        ("Customer", name or order.email or (customer.email if customer else None)),
+        ("Total", _money(order.total)),
+        ("Payment", order.payment_status),
+        ("Ship to", ", ".join(filter(None, (address.city, address.country_code))) if address else None),
+        ("Discount", _money(totals.discount) if totals and totals.discount and totals.discount.amount else None),
+        ("Note", order.note),
+    ]
+    lines = [f"{line.quantity or 1} × {line.title or line.sku or 'item'}" for line in order.line_items or ()]
+    return _blocks(_order_title(order), fields, lines, order.links.get("admin") or order.links.get("status"))
+
+
+def dispute_card(dispute: Dispute) -> list[Block]:
+    fields = [
+        ("Amount", _money(dispute.amount)),
+        ("Reason", dispute.reason),
+        ("Status", dispute.status),
+        ("Evidence due", _time(dispute.due_by)),
+        ("Order", dispute.order_id),
+        ("Payment", dispute.payment_id),
+    ]
+    return _blocks(_dispute_title(dispute), fields, [], dispute.url)
+
+
+def alert_card(trouble: HubTrouble) -> list[Block]:
+    fields = [
+        ("Recipe", trouble.recipe),
+        ("Step", trouble.step),
+        ("Connection", trouble.connection),
+        ("Times", str(trouble.count) if trouble.count and trouble.count > 1 else None),
+        ("First", _time(trouble.first_at)),
+        ("Last", _time(trouble.last_at)),
+    ]
+    lines = [trouble.reason] if trouble.reason else []
+    return _blocks(trouble.title or "Something needs a look", fields, lines, trouble.url)
+
+
+def _order_title(order: Order) -> str:
+    number = order.number or order.id or ""
+    total = _money(order.total)
+    return f"Order {number}: {total}" if total else f"Order {number}"
+
+
+def _dispute_title(dispute: Dispute) -> str:
+    amount = _money(dispute.amount)
+    return f"Dispute over {amount}" if amount else "Dispute"
+
+
+def _blocks(
+    title: str, fields: Sequence[tuple[str, str | None]], lines: Sequence[str], link: str | None
+) -> list[Block]:
+    blocks: list[Block] = [{"type": "header", "text": {"type": "plain_text", "text": title[:150]}}]
+    shown = [_mrkdwn(f"*{label}*\n{escape(value, 1900)}") for label, value in fields if value]
+    if shown:
+        blocks.append({"type": "section", "fields": shown})
+    if lines:
+        more = [f"and {len(lines) - MOST_ITEMS} more"] if len(lines) > MOST_ITEMS else []
+        blocks.append(_section("\n".join(escape(line, 250) for line in [*lines[:MOST_ITEMS], *more])))
+    if link and link.startswith("https://"):
+        blocks.append(
+            {
+                "type": "actions",
+                "elements": [{"type": "button", "text": {"type": "plain_text", "text": "Open"}, "url": link[:3000]}],
+            }
+        )
+    return blocks
+
+
+def _section(text: str) -> Block:
+    return {"type": "section", "text": _mrkdwn(text)}
+
+
+def _mrkdwn(text: str) -> Block:
+    return {"type": "mrkdwn", "text": text}
+
+
+def _money(money: Money | None) -> str | None:
+    return str(money.rounded()) if money is not None else None
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.strftime("%Y-%m-%d %H:%M UTC") if moment is not None else None
