@@ -11,9 +11,9 @@ from uuid import UUID
 import structlog
 
 from app.connector import Action
-from app.documents import Problem
+from app.documents import DocumentError, Problem
 from app.domain.connections import Connection, Connections
-from app.recipes import Recipe, load_recipe
+from app.recipes import Call, Recipe, RegistryCatalogue, load_folder, parse_recipe
 from app.registry import Registry
 from app.store import recipes as store
 from app.store.database import Database
@@ -65,7 +65,7 @@ class Recipes:
         if version_id not in self._versions:
             async with self._database.begin() as db:
                 stored = await store.load_version(db, version_id)
-            recipe = self._load(*stored) if stored else None
+            recipe = _parsed(*stored) if stored else None
             if recipe is None:
                 return None
             self._versions[version_id] = recipe
@@ -87,7 +87,7 @@ class Recipes:
         self._changed_at = changed_at
 
     def _activate(self, row: store.Stored) -> ActiveRecipe | None:
-        recipe = self._versions.get(row.version_id) or self._load(row.name, row.source)
+        recipe = self._versions.get(row.version_id) or _parsed(row.name, row.source)
         if recipe is None:
             log.error("a stored recipe cannot be loaded any more", recipe=row.name)
             return None
@@ -96,15 +96,10 @@ class Recipes:
         enabled = row.enabled and recipe.enabled
         return ActiveRecipe(row.workspace, row.version_id, row.number, recipe, given, enabled, row.paused)
 
-    def _load(self, name: str, source: str) -> Recipe | None:
-        recipe, _ = load_recipe(name, source, self._registry)
-        return recipe
-
     def missing(self, active: ActiveRecipe, event_connection: Connection | None) -> str | None:
         """Why the recipe cannot run in its workspace: a connection that it needs and that is not there."""
         for step in active.recipe.all_steps():
-            call = getattr(step.does, "connector", None)
-            if call is None or call == "store":
+            if not isinstance(step.does, Call) or step.does.connector == "store":
                 continue
             found = self.target(active.workspace, active.recipe, step.does, event_connection)
             if isinstance(found, str):
@@ -112,7 +107,7 @@ class Recipes:
         return None
 
     def target(
-        self, workspace: str, recipe: Recipe, call: Any, event_connection: Connection | None
+        self, workspace: str, recipe: Recipe, call: Call, event_connection: Connection | None
     ) -> Connection | str:
         """The connection that a call goes to, or why there is none."""
         if call.connector == "store":
@@ -127,29 +122,29 @@ class Recipes:
             return f"{call.connector} is not connected"
         return f"several {call.connector} connections, and the recipe names none"
 
-    def action(self, connection: Connection, call: Any) -> Action | None:
+    def action(self, connection: Connection, call: Call) -> Action | None:
         """The action that a call means at a connection; `store.<action>` by the connector's own mapping."""
         name = connection.connector.store.get(call.action) if call.connector == "store" else call.action
         return next((action for action in connection.connector.actions if action.name == name), None)
 
 
+def _parsed(name: str, source: str) -> Recipe | None:
+    """A stored version, which was checked when it came in; None if this version of Tradewind cannot read it."""
+    try:
+        return parse_recipe(source, name)
+    except DocumentError as e:
+        log.error("a stored recipe cannot be read", recipe=name, problem=str(e.problems[0]) if e.problems else "")
+        return None
+
+
 async def sync_folder(database: Database, registry: Registry, folder: Path, workspace: str = "main") -> list[Problem]:
     """Bring the recipes of a folder into the database: new versions for changed files, nothing for broken ones (their
     last good version goes on). Answers what is wrong with files, errors and warnings."""
-    problems: list[Problem] = []
-    kept: list[str] = []
+    loaded = load_folder(folder, RegistryCatalogue(registry))
     origin = f"folder:{folder}"
     async with database.begin() as db:
-        for path in recipe_files(folder):
-            source = path.read_text()
-            recipe, found = load_recipe(path.stem, source, registry, file=str(path))
-            problems.extend(found)
-            kept.append(path.stem)
-            if recipe is not None:
-                await store.save(db, workspace, path.stem, source, origin)
-        await store.remove_others(db, workspace, origin, kept)
-    return problems
-
-
-def recipe_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.yaml") if not path.name.endswith(".test.yaml"))
+        for one in loaded:
+            if one.usable:
+                await store.save(db, workspace, one.name, one.text, origin)
+        await store.remove_others(db, workspace, origin, [one.name for one in loaded])
+    return [problem for one in loaded for problem in one.problems]

@@ -21,14 +21,17 @@ from app.domain.connections import Connection, Connections
 from app.domain.recipes import ActiveRecipe, Recipes
 from app.domain.scope import scope_of
 from app.pipeline.run.advance import Facts, Surroundings, Walk
-from app.recipes import Recipe, Step
-from app.recipes.model import Call
+from app.recipes import Call, Recipe, Step
 from app.store import calls, events, runs
 from app.store.database import Connection as Db
 from app.store.database import Database
 from app.store.runs import DueRun, NewRun
 
 log = structlog.get_logger()
+
+
+Standing = tuple[UUID, str, str | None, datetime | None, datetime | None]
+"""How a run stands: id, state, reason, due_at, ended_at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,8 @@ class Runner:
     async def _advance(self, db: Db, due: Sequence[DueRun], now: datetime) -> set[UUID]:
         steps, made = await runs.progress(db, [run.id for run in due])
         stored = await events.load(db, list({run.event_id for run in due}))
-        walks, saved = [], []
+        walks: list[Walk] = []
+        saved: list[Standing] = []
         for run in due:
             recipe = await self.recipes.version(run.version_id)
             event = stored.get(run.event_id)
@@ -185,7 +189,7 @@ def _new_run(beginning: Beginning, walk: Walk, held: bool, now: datetime) -> New
     )
 
 
-def _standing(walk: Walk, now: datetime) -> tuple[UUID, str, str | None, datetime | None, datetime | None]:
+def _standing(walk: Walk, now: datetime) -> Standing:
     over = walk.state in ("done", "failed", "cancelled")
     return walk.facts.run_id, walk.state, walk.reason, None if over else walk.due_at, now if over else None
 

@@ -16,14 +16,13 @@ from app.connector import Action
 from app.domain.connections import Connection
 from app.expressions import EvaluationError, Expression, render
 from app.ids import new_id
-from app.recipes import Recipe, Step
-from app.recipes.model import Block, Call, Choose, Parallel, Stop, Wait
+from app.recipes import Block, Call, Choose, Parallel, Recipe, Step, Stop, Wait
 from app.store.calls import NewCall
-from app.store.runs import CallRow, NewStep, StepRow
 from app.store.database import to_json
+from app.store.runs import CallRow, NewStep, StepRow
 
 
-class RunEnd(Exception):  # noqa: N818 (not an error: how the walk leaves a nested step)
+class RunEnd(Exception):
     """The run ends here."""
 
     def __init__(self, state: str, reason: str | None) -> None:
@@ -158,7 +157,7 @@ class Walk:
         items = each.items.evaluate(self.scope)
         if not isinstance(items, list):
             raise EvaluationError(f"for_each needs a list, not {type(items).__name__}")
-        keyed = []
+        keyed: list[tuple[str | None, Any]] = []
         for item in items:
             key = each.key.evaluate({**self.scope, each.name: item}) if each.key else _own_key(item)
             keyed.append((str(key), item))
