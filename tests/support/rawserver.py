@@ -18,7 +18,7 @@ from typing import Literal, Self
 
 Manner = Literal["serve", "close", "reset", "reset-mid-upload", "answer-mid-upload", "sleep-mid-upload"]
 """What happens to a connection before a request is read whole. close, reset: at once; the others after the head:
-reset; answered with 413, the rest read and forgotten; the rest not read before `wake` is set, and then only counted."""
+reset; answered with 413, or not; and the rest not read before `wake` is set, and then only counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +236,7 @@ class RawServer:
             return
         if self.manner == "answer-mid-upload":
             writer.write(answer(413, b"too large"))
-        else:
-            await self.wake.wait()
+        await self.wake.wait()
         while rest := await reader.read(1 << 20):
             self.bytes_read += len(rest)
 

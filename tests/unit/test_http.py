@@ -9,6 +9,7 @@ import string
 import threading
 import time
 import traceback
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -290,12 +291,15 @@ async def test_a_refusal_counts_though_its_body_is_broken(
     assert isinstance(classify("POST", response, now=NOW), PermanentError)
 
 
-def test_an_answer_that_comes_before_the_body_was_taken_counts(run: Run) -> None:
+def test_an_answer_that_comes_before_the_body_was_taken_counts_and_ends_the_sending(run: Run) -> None:
     async def scenario() -> None:
         async with RawServer("answer-mid-upload") as server, Transport(allowed=[server.address]) as transport:
-            response = await transport.send(ask(server, "/ok", "POST", b"z" * 8_000_000))
+            body = b"z" * 30_000_000
+            response = await transport.send(ask(server, "/ok", "POST", body))
             assert (response.status, response.body) == (413, b"too large")
+            server.wake.set()
             await until(lambda: server.open_connections == 0)
+            assert 0 < server.bytes_read < len(body)
 
     run(scenario())
 
@@ -520,8 +524,9 @@ def test_a_method_that_is_none_is_refused(method: str) -> None:
 
 
 async def test_cookies_are_neither_kept_nor_shared(server: RawServer, transport: Transport) -> None:
-    await transport.send(ask(server, "/cookie"))
-    await transport.send(ask(server))
+    for path in ("/cookie", "/ok"):
+        request = Request("GET", f"http://localhost:{server.port}{path}")
+        await transport.send(request, allowed=[("localhost", server.port)])
     assert server.seen[1].header("Cookie") is None
 
 
@@ -638,7 +643,8 @@ async def test_a_dead_name_server_does_not_hold_up_other_names(server: RawServer
         dead = [Request("GET", f"http://dead{i}.example/") for i in range(12)]
         waiting = [asyncio.create_task(outcome(transport.send(request, timeouts=QUICK))) for request in dead]
         await asyncio.sleep(0)
-        assert (await transport.send(Request("GET", f"http://alive:{server.port}/ok"))).status == 200
+        alive = Request("GET", f"http://alive:{server.port}/ok")
+        assert (await transport.send(alive, timeouts=QUICK)).status == 200
         errors = await asyncio.gather(*waiting)
         released.set()
     assert {type(error) for error in errors} == {RetryableError}
@@ -736,6 +742,18 @@ async def test_a_large_answer_is_not_read_to_its_end(server: RawServer, transpor
         with pytest.raises(UnsureError, match="larger than 5242880 bytes"):
             await transport.send(ask(server, path))
         assert (await transport.send(ask(server))).status == 200
+
+
+async def test_an_answer_that_grows_when_unpacked_takes_no_more_memory_than_its_bound(
+    server: RawServer, transport: Transport
+) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnsureError):
+            await transport.send(ask(server, "/bomb"), max_bytes=1_000_000)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_an_answer_that_is_no_json_is_unsure_for_a_write_and_retryable_for_a_read(
