@@ -1,16 +1,17 @@
-"""Transactions: movements of money at an order, one event each by kind and status."""
+"""Transactions (movements of money at an order, one event each by kind and status) and disputes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from app.connector import Facts, Ignored, State
-from app.events import Event, Payment, PaymentEvent, Ref, Refund, RefundEvent
+from app.connector import Facts, Ignored, Normaliser, State
+from app.events import Dispute, DisputeEvent, Event, Payment, PaymentEvent, Ref, Refund, RefundEvent
 from connectors.shopify.reading import (
     PRESENTMENT,
     Body,
     amount_of,
     build,
+    fingerprint,
     guarded,
     id_of,
     ident,
@@ -160,3 +161,57 @@ def _refund(body: Body, facts: Facts[Settings]) -> list[Event] | Ignored:
         test=facts.test or bool(body.get("test")),
         note=note,
     )
+
+
+# --- disputes ---------------------------------------------------------------------------------------------------
+
+_DISPUTE = table("reason status", kind="type", reason_code="network_reason_code")
+_DISPUTE_TIMES = table(
+    created_at="initiated_at", due_by="evidence_due_by", evidence_sent_at="evidence_sent_on", closed_at="finalized_on"
+)
+_ENDS: dict[Any, str] = {"won": "dispute.won", "lost": "dispute.lost"}
+
+
+def _dispute(body: Body) -> Body:
+    found = take(_DISPUTE, body)
+    found |= {ours: time_of(body.get(theirs)) for ours, theirs in _DISPUTE_TIMES}
+    found["id"], found["order_id"] = id_of(body), ident(body.get("order_id"))
+    found["amount"] = money(body.get("amount"), body.get("currency"))
+    return found
+
+
+def _disputed(type_: str, body: Body, facts: Facts[Settings], moment: str, part: str | None) -> list[Event]:
+    said, note = build(Dispute, _dispute(body))
+    ref = Ref("dispute", id_of(body))
+    return one(
+        type_,
+        ref,
+        DisputeEvent(dispute=said),
+        time_of(body.get(moment)) or triggered_at(facts),
+        subject=Ref("order", said.order_id) if said.order_id else ref,
+        part=part,
+        test=facts.test,
+        note=note,
+    )
+
+
+@guarded
+def disputed(body: Body, facts: Facts[Settings], state: State) -> list[Event]:
+    """`disputes/create`."""
+    return _disputed("dispute.opened", body, facts, "initiated_at", None)
+
+
+@guarded
+def dispute_changed(body: Body, facts: Facts[Settings], state: State) -> list[Event]:
+    """`disputes/update`: its end, or any other change (the body has no time of its own for those)."""
+    end = _ENDS.get(body.get("status"))
+    if end:
+        return _disputed(end, body, facts, "finalized_on", None)
+    return _disputed("dispute.updated", body, facts, "", fingerprint(body))
+
+
+TOPICS: dict[str, Normaliser[Settings]] = {
+    "order_transactions/create": created,
+    "disputes/create": disputed,
+    "disputes/update": dispute_changed,
+}

@@ -1,10 +1,30 @@
-"""Addresses, consent and customers, as they stand in bodies of every kind."""
+"""Addresses, consent and customers, as they stand in bodies of every kind; the customers' own topics."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from connectors.shopify.reading import Body, amount_of, ident, number, table, tags_of, take, time_of
+from app.connector import Facts, Normaliser, State
+from app.events import Customer, CustomerEvent, Event, Ref
+from connectors.shopify.reading import (
+    Body,
+    amount_of,
+    build,
+    fingerprint,
+    guarded,
+    id_of,
+    ident,
+    needed,
+    number,
+    one,
+    table,
+    tags_of,
+    take,
+    time_of,
+    triggered_at,
+    version_of,
+)
+from connectors.shopify.settings import Settings
 
 _ADDRESS = table(
     "id first_name last_name name company address1 address2 city province province_code country country_code phone",
@@ -100,3 +120,63 @@ def _guest(order: Body, email: Any, phone: Any) -> Body | None:
         return None
     said = {name: at.get(name) for name in ("first_name", "last_name", "name", "company")}
     return {**said, "email": email, "phone": phone or at.get("phone")}
+
+
+# --- the events -------------------------------------------------------------------------------------------------
+
+WHOLE = {
+    "customers/create": ("customer.created", "created_at"),
+    "customers/update": ("customer.updated", "updated_at"),
+    "customers/enable": ("customer.updated", "updated_at"),
+    "customers/disable": ("customer.updated", "updated_at"),
+    "customers/delete": ("customer.deleted", ""),
+}
+"""Topic -> (our type, the field that says when), for bodies that are the customer."""
+
+
+@guarded
+def stated(body: Body, facts: Facts[Settings], state: State) -> list[Event]:
+    type_, moment = WHOLE[facts.topic]
+    said, note = build(Customer, customer(body, facts.settings.currency or body.get("currency")))
+    version = version_of(said.updated_at)
+    when = time_of(body.get(moment)) or (said.updated_at if moment else None) or triggered_at(facts)
+    part = f"{version or when}/{fingerprint(body)}" if type_ == "customer.updated" else None
+    ref, data = Ref("customer", id_of(body)), CustomerEvent(customer=said)
+    return one(type_, ref, data, when, version=version, part=part, test=facts.test, note=note)
+
+
+def _a_part(id_: str, fields: Body, facts: Facts[Settings], when: Any, body: Body) -> list[Event]:
+    """`customer.updated` of a body that says only a part: without a version, so that it never counts as the newest."""
+    said, note = build(Customer, {"id": id_, **fields})
+    moment = when or triggered_at(facts)
+    part = f"{facts.topic}/{version_of(moment)}/{fingerprint(body)}"
+    data = CustomerEvent(customer=said)
+    return one("customer.updated", Ref("customer", id_), data, moment, part=part, test=facts.test, note=note)
+
+
+@guarded
+def tagged(body: Body, facts: Facts[Settings], state: State) -> list[Event]:
+    """`customer.tags_added` and `customer.tags_removed`: the change, not the whole list."""
+    id_ = needed(ident(body.get("customerId")) or ident(body.get("customer_id")), "customerId")
+    changed = facts.topic.rpartition(".")[2]
+    when = time_of(body.get("occurredAt")) or time_of(body.get("occurred_at"))
+    return _a_part(id_, {"extra": {changed: tags_of(body.get("tags")) or []}}, facts, when, body)
+
+
+@guarded
+def consented(body: Body, facts: Facts[Settings], state: State) -> list[Event]:
+    """`customers_email_marketing_consent/update` and `customers_marketing_consent/update` (text messages)."""
+    id_ = needed(ident(body.get("customer_id")) or ident(body.get("id")), "customer_id")
+    mail, text = consent(body.get("email_marketing_consent")), consent(body.get("sms_marketing_consent"))
+    when = next((each["at"] for each in (mail, text) if each and each["at"]), None)
+    fields = {"email": body.get("email_address") or body.get("email"), "phone": body.get("phone")}
+    return _a_part(id_, {**fields, "email_consent": mail, "sms_consent": text}, facts, when, body)
+
+
+TOPICS: dict[str, Normaliser[Settings]] = {
+    **dict.fromkeys(WHOLE, stated),
+    "customer.tags_added": tagged,
+    "customer.tags_removed": tagged,
+    "customers_email_marketing_consent/update": consented,
+    "customers_marketing_consent/update": consented,
+}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from app.connector import RawWebhook, Receipt, Source
+from app.connector import Json, RawWebhook, Read, Receipt, Source
 from app.events import iso
 from app.signing import HmacSignature
-from connectors.shopify import orders, payments, refunds
+from connectors.shopify import checkouts, goods, orders, parcels, payments, people, refunds, returns, shops
 from connectors.shopify.reading import header
 from connectors.shopify.settings import Settings
+from connectors.shopify.unused import IGNORED
 
 WINDOW = timedelta(hours=24)
 """Retries go on for 4 hours (8 of them, https://shopify.dev/changelog/updates-to-webhook-retry-mechanism); a day leaves
@@ -56,6 +57,10 @@ def headers(topic: str, body: bytes, settings: Settings, now: datetime) -> Mappi
     }
 
 
+def needs(topic: str, payload: Json, settings: Settings) -> Sequence[Read]:
+    return parcels.hold_reads(topic, payload, settings) if topic.startswith("fulfillment_orders/") else ()
+
+
 signature: HmacSignature[Settings] = HmacSignature(
     header="x-shopify-hmac-sha256", also=("shopify-hmac-sha256",), secrets=lambda settings: settings.webhook_secrets
 )
@@ -66,8 +71,16 @@ source = Source(
     topics={
         **orders.TOPICS,
         "refunds/create": refunds.created,
-        "order_transactions/create": payments.created,
+        **payments.TOPICS,
+        **parcels.TOPICS,
+        **returns.TOPICS,
+        **checkouts.TOPICS,
+        **people.TOPICS,
+        **goods.TOPICS,
+        **shops.TOPICS,
     },
-    ignored={},
+    ignored=IGNORED,
+    needs=needs,
+    remembers=goods.remembers,
     headers=headers,
 )
