@@ -168,7 +168,8 @@ def _unfit_object(given: Shape, wanted: Shape, at: str) -> str | None:
     if same or offered is None or fields is None:
         return None
     needed = required(wanted)
-    if given.model is not None and wanted.model is not None and not needed and len(offered.keys() & fields.keys()) < 3:
+    models = given.model is not None and wanted.model is not None
+    if models and not needed and not offered.keys() <= fields.keys():  # anything fits such a model, and says nothing
         return f"{at} should be {wanted}, not {given}"
     for name in needed - offered.keys():
         return f"{at} should be {wanted}, and {given} has no {name!r}"

@@ -1,0 +1,90 @@
+"""Recipes from text and from folders: read, checked, and seen together."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from app.documents import Document, DocumentError, Problem, read_document, read_file
+from app.recipes.catalogue import Catalogue
+from app.recipes.check import check_recipe, emits
+from app.recipes.model import Recipe
+from app.recipes.reading import read_recipe
+from app.recipes.together import check_together
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A recipe file and what was found in it; `recipe` is None where it cannot be understood."""
+
+    name: str
+    file: str
+    text: str
+    recipe: Recipe | None
+    document: Document | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may run: understood, and without errors (warnings do not count)."""
+        return self.recipe is not None and not any(problem.severity == "error" for problem in self.problems)
+
+
+def parse_recipe(text: str, name: str) -> Recipe:
+    """The recipe of a text that was checked before (a stored version). Raises DocumentError if it is none."""
+    recipe, problems = read_recipe(read_document(text, f"{name}.yaml"), name)
+    if recipe is None:
+        raise DocumentError(problems)
+    return recipe
+
+
+def load_text(text: str, name: str, catalogue: Catalogue, emitted: Collection[str] = (), file: str = "") -> Loaded:
+    """A recipe's text, read and checked alone. emitted: event types that other recipes emit."""
+    shown = file or f"{name}.yaml"
+    try:
+        document = read_document(text, shown)
+    except DocumentError as error:
+        return Loaded(name, shown, text, None, None, tuple(error.problems))
+    return _loaded(document, name, text, catalogue, emitted)
+
+
+def _loaded(document: Document, name: str, text: str, catalogue: Catalogue, emitted: Collection[str]) -> Loaded:
+    recipe, problems = read_recipe(document, name)
+    if recipe is not None:
+        problems += check_recipe(recipe, document, catalogue, emitted)
+    return Loaded(name, document.file, text, recipe, document, tuple(sorted(dict.fromkeys(problems))))
+
+
+def recipe_files(folder: Path) -> list[Path]:
+    """The recipe files of a folder, by name; test files are none."""
+    return sorted(path for path in folder.glob("*.yaml") if not path.name.endswith(".test.yaml"))
+
+
+def load_folder(folder: Path, catalogue: Catalogue) -> list[Loaded]:
+    """Every recipe of a folder, checked alone and together; files keep their folder's name in problems."""
+    read = [_read(path, f"{folder.name}/{path.name}") for path in recipe_files(folder)]
+    recipes = [read_recipe(document, name)[0] for name, _, document, _ in read if document is not None]
+    emitted = {event for recipe in recipes if recipe for event in emits(recipe)}
+    loaded = [
+        Loaded(name, problems[0].file, text, None, None, tuple(problems))
+        if document is None
+        else _loaded(document, name, text, catalogue, emitted)
+        for name, text, document, problems in read
+    ]
+    return _seen_together(loaded, catalogue)
+
+
+def _read(path: Path, shown: str) -> tuple[str, str, Document | None, list[Problem]]:
+    try:
+        document = read_file(path, shown)
+    except DocumentError as error:
+        return path.stem, "", None, error.problems
+    return path.stem, "\n".join(document.lines), document, []
+
+
+def _seen_together(loaded: Sequence[Loaded], catalogue: Catalogue) -> list[Loaded]:
+    pairs = [(each.recipe, each.document) for each in loaded if each.recipe and each.document]
+    found = check_together(pairs, catalogue)
+    return [
+        replace(each, problems=tuple(sorted({*each.problems, *(one for one in found if one.file == each.file)})))
+        for each in loaded
+    ]

@@ -1,0 +1,74 @@
+"""Whether the values of a step fit what its action takes: names, shapes of expressions, and constants as they are."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from app.documents import Path
+from app.expressions import Expression, Shape, Tree, expressions, hint, render, shape_of, unfit
+
+Found = tuple[Path, str, str, bool]  # place, what is wrong, what to do, whether the key is meant
+
+
+def value_problems(
+    use: str, model: type[BaseModel], values: Mapping[str, Tree], shapes: Mapping[str, Shape], at: Path
+) -> Iterator[Found]:
+    """Faults of the values given to an action. shapes: of the same values, as far as they are known."""
+    for name in values:
+        if name not in model.model_fields:
+            yield (*at, name), f"{use} takes no {name!r}", hint(name, model.model_fields), True
+    for name, field in model.model_fields.items():
+        if name in values:
+            yield from _value(name, field, values[name], shapes[name], (*at, name))
+        elif field.is_required():
+            yield at, f"{use} needs {name!r}", _meaning(field) or f"it is {shape_of(field.annotation)}", False
+
+
+def _value(name: str, field: FieldInfo, tree: Tree, shape: Shape, at: Path) -> Iterator[Found]:
+    if _constant(tree):
+        message = _refused(field, render(tree, {}))
+        if message:
+            yield at, f"{name}: {message}", _meaning(field), False
+    elif reason := unfit(shape, shape_of(field.annotation), repr(name)):
+        yield at, reason, _conversion(shape, shape_of(field.annotation)), False
+
+
+def _constant(tree: Tree) -> bool:
+    """Whether the value holds no expression: it can be tried as it is."""
+    return not expressions(tree) and not (isinstance(tree, Expression) and tree.kind != "constant")
+
+
+def _refused(field: FieldInfo, value: Any) -> str | None:
+    """Why the field's own type refuses a constant."""
+    kind: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        said = first["msg"].removeprefix("Value error, ").replace("Input should", "it should").rstrip(".")
+        return f"{place}: {said}" if place else said
+    return None
+
+
+def _meaning(field: FieldInfo) -> str:
+    return field.description or ""
+
+
+def _conversion(given: Shape, wanted: Shape) -> str:
+    """The filter that makes one of the other."""
+    if wanted.kind == "string" and given.kind in ("integer", "number"):
+        return "make text of it with `| string`"
+    if wanted.kind == "integer" and given.kind in ("number", "string"):
+        return "make a whole number of it with `| int`"
+    if wanted.kind == "number" and given.kind == "string":
+        return "make a number of it with `| number`"
+    if wanted.kind == "string" and given.is_money:
+        return "say it with `| money`"
+    if wanted.kind in ("string", "number") and given.kind == "object":
+        return "name a field of it"
+    if wanted.kind == "list" and given.kind != "list":
+        return "put it in a list: [...]"
+    return ""
