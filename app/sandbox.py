@@ -121,8 +121,8 @@ class _Faults:
         answer: list[Message] = []
         if fault.after_acting:
             await self._mounted.router(scope, replay, _into(answer))
-        if fault.slow is not None:
-            await asyncio.sleep(fault.slow)
+        if fault.slow is not None and not await _wait(fault.slow, receive if fault.after_acting else None):
+            return
         if not fault.after_acting and _only_slow(fault):
             await self._mounted.router(scope, replay, send)
             return
@@ -248,6 +248,20 @@ def _into(answer: list[Message]) -> Send:
         answer.append(message)
 
     return collect
+
+
+async def _wait(seconds: float, receive: Receive | None) -> bool:
+    """Wait; with `receive`, False as soon as the caller has gone."""
+    if receive is None:
+        await asyncio.sleep(seconds)
+        return True
+    try:
+        async with asyncio.timeout(seconds):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+    except TimeoutError:
+        return True
+    return False
 
 
 def _only_slow(fault: Fault) -> bool:
