@@ -72,6 +72,6 @@ async def test_a_signed_order_becomes_one_invoice_and_one_message(shop: tuple[Ha
     assert str(books["invoices"][0]["TotalAmt"]) == order["total_price"].rstrip("0").rstrip(".")
     assert books["invoices"][0]["EmailStatus"] == "EmailSent"
     chat = (await outside.get("/_state/slack")).json()
-    assert [message["text"] for message in chat["messages"].values()] == ["Order #1001: 34.51 EUR"]
+    assert [message["text"] for posts in chat["messages"].values() for message in posts] == ["Order #1001: 34.51 EUR"]
     assert await hub.one("select count(*) from webhook") == 1
     assert await hub.one("select count(*) from attempt where state <> 'ok'") == 0
