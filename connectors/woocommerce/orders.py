@@ -1,0 +1,338 @@
+"""A WooCommerce order as an Order, and the events that a body implies.
+
+WooCommerce builds the body when it delivers, so `order.created` may show an order that was paid, completed or refunded
+since. A body therefore states every milestone that it implies; those stated before are dropped by their identity, and
+those older than the connection are history.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from app.connector import Facts, Ignored, Json, State
+from app.events import (
+    Attribution,
+    Checkout,
+    CheckoutEvent,
+    Event,
+    Money,
+    Order,
+    OrderEvent,
+    Payment,
+    PaymentEvent,
+    Ref,
+    Refund,
+    Subscription,
+    SubscriptionEvent,
+    total,
+    with_discrepancy,
+)
+from connectors.woocommerce.fields import (
+    Body,
+    ident,
+    meta,
+    moment,
+    nested,
+    occurrence,
+    past,
+    resource,
+    status_of,
+    text,
+)
+from connectors.woocommerce.lines import coupons, fees, is_tip, line_items, shipping_lines, tax_lines, totals
+from connectors.woocommerce.people import address, buyer, tax_number
+from connectors.woocommerce.refunds import refund_events, refunds_of
+from connectors.woocommerce.settings import Settings
+from connectors.woocommerce.tracking import fulfillment_events, fulfillments_of
+
+TAGS = "tradewind_tags"
+"""The meta key under which `tag_order` keeps its tags: orders of WooCommerce have none."""
+
+DRAFTS = frozenset({"auto-draft", "draft", "new"})
+CHECKOUT = "checkout-draft"
+_STATUS = {"on-hold": "on_hold"}
+_PARTLY_PAID = frozenset({"partial-payment", "partially-paid", "partial-paid"})
+_CHANNELS = {"checkout": "web", "store-api": "web", "rest-api": "api", "admin": "admin", "subscription": "subscription"}
+_ATTRIBUTION = "_wc_order_attribution_"
+_LINKED = re.compile(r"(pi|ch|py)_[A-Za-z0-9]+")
+_LINK_KINDS = {"pi": "stripe_payment_intent", "ch": "stripe_charge", "py": "stripe_charge"}
+
+
+def order_events(payload: Json, facts: Facts[Settings], state: State) -> Sequence[Event] | Ignored:
+    """Everything that one order body says."""
+    body = resource(payload)
+    status = status_of(body)
+    if status in DRAFTS:
+        return Ignored(f"a draft ({status}): nobody ordered it yet")
+    if status == CHECKOUT:
+        return _checkout_events(body, facts)
+    refunds = refunds_of(body, facts, state)
+    order = order_of(body, facts.settings, [refund.noun for refund in refunds])
+    return [
+        *_own(order, body, facts),
+        *refund_events(order, refunds, facts),
+        *fulfillment_events(order, facts),
+        *_failures(order, body, facts),
+        *_begun(order, body, facts),
+    ]
+
+
+def order_deleted(payload: Json, facts: Facts[Settings], state: State) -> Sequence[Event]:
+    """Moved to the trash. The body is the id alone: WooCommerce does not say when."""
+    ref = Ref("order", ident(resource(payload), "id") or "")
+    number = state[ref].data.get("number") if ref in state else None
+    return [Event("order.deleted", ref, ref, None, OrderEvent(order=Order(id=ref.id, number=number)))]
+
+
+# --- the noun ----------------------------------------------------------------------------------------------------
+
+
+def order_of(body: Body, settings: Settings, refunds: Sequence[Refund]) -> Order:
+    currency, status, said = text(body, "currency"), status_of(body), meta(body)
+    locale = said.get("wpml_language") if isinstance(said.get("wpml_language"), str) else None
+    billing, shipping = address(nested(body, "billing"), tax_number(said)), address(nested(body, "shipping"))
+    lines, paid_at = line_items(body, currency), moment(body, "date_paid_gmt")
+    given_back = total(refund.amount for refund in refunds)
+    paid = None if status in _PARTLY_PAID else paid_at is not None
+    extra = fees(body, currency)
+    sums = totals(body, currency, lines, extra, paid, given_back)
+    grand, discounts = sums.total, coupons(body, currency)
+    order = Order(
+        id=ident(body, "id"),
+        number=text(body, "number") or ident(body, "id"),
+        created_at=moment(body, "date_created_gmt"),
+        updated_at=moment(body, "date_modified_gmt"),
+        paid_at=paid_at,
+        fulfilled_at=moment(body, "date_completed_gmt"),
+        cancelled_at=moment(body, "date_modified_gmt") if status == "cancelled" else None,
+        status=_STATUS.get(status, status),
+        payment_status=_payment_status(status, paid_at, grand, given_back),
+        fulfillment_status={"completed": "fulfilled", "processing": "unfulfilled"}.get(status),
+        currency=currency,
+        taxes_included=False,
+        totals=sums,
+        current=sums.model_copy(update={"total": grand - given_back}) if grand and given_back else None,
+        tax_lines=tax_lines(body, currency),
+        line_items=lines,
+        shipping_lines=shipping_lines(body, currency),
+        fee_lines=[fee for fee in extra if not is_tip(fee)],
+        discounts=discounts,
+        discount_codes=[each.code for each in discounts if each.code],
+        billing_address=billing,
+        shipping_address=shipping,
+        customer=buyer(body, billing, shipping, locale),
+        email=billing.email if billing else None,
+        phone=(billing.phone if billing else None) or (shipping.phone if shipping else None),
+        locale=locale,
+        tags=tags_of(said),
+        note=text(body, "customer_note"),
+        attributes={key: value for key, value in said.items() if not key.startswith("_") and key != TAGS},
+        channel=_CHANNELS.get(text(body, "created_via") or "", text(body, "created_via")),
+        source=text(body, "created_via"),
+        ip_address=text(body, "customer_ip_address"),
+        attribution=_attribution(said),
+        gateways=[method] if (method := text(body, "payment_method")) else [],
+        payments=_payments(body, currency, paid_at, grand),
+        refunds=list(refunds),
+        fulfillments=fulfillments_of(body, said),
+        checkout_id=ident(body, "id") if text(body, "created_via") == "store-api" else None,
+        subscription_id=_subscription_id(said),
+        external_ids=_external_ids(body, said),
+        links=_links(body, settings),
+        extra={name: body[name] for name in ("prices_include_tax", "order_key", "parent_id") if body.get(name)},
+    )
+    return with_discrepancy(order)
+
+
+def _payment_status(status: str, paid_at: datetime | None, grand: Money | None, given_back: Money | None) -> str:
+    if status == "refunded" or (grand and given_back and given_back.amount >= grand.amount):
+        return "refunded"
+    if given_back and given_back.amount > 0:
+        return "partially_refunded"
+    if status in _PARTLY_PAID:
+        return "partially_paid"
+    if paid_at is not None:
+        return "paid"
+    return {"failed": "failed", "cancelled": "voided"}.get(status, "pending")
+
+
+def _payments(body: Body, currency: str | None, paid_at: datetime | None, grand: Money | None) -> list[Payment] | None:
+    """The one payment that an order names by its transaction id, once it is paid."""
+    transaction = text(body, "transaction_id")
+    if transaction is None or paid_at is None:
+        return None
+    return [
+        Payment(
+            id=transaction,
+            order_id=ident(body, "id"),
+            kind="sale",
+            status="succeeded",
+            amount=grand,
+            gateway=text(body, "payment_method"),
+            method=text(body, "payment_method_title"),
+            created_at=paid_at,
+        )
+    ]
+
+
+def tags_of(said: dict[str, Json]) -> list[str] | None:
+    """The tags that `tag_order` left in the meta data; None where it never did."""
+    kept = said.get(TAGS)
+    return [tag for each in kept.split(",") if (tag := each.strip())] if isinstance(kept, str) else None
+
+
+def _subscription_id(said: dict[str, Json]) -> str | None:
+    """Renewals, switches and resubscriptions say to which subscription they belong (WooCommerce Subscriptions)."""
+    names = ("_subscription_renewal", "_subscription_switch", "_subscription_resubscribe")
+    found = next((said[name] for name in names if isinstance(said.get(name), str | int)), None)
+    return None if found is None else str(found)
+
+
+def _external_ids(body: Body, said: dict[str, Json]) -> dict[str, str]:
+    """How the processor knows the payment: `stripe_payment_intent`, `stripe_charge`, `<gateway>_transaction`."""
+    found = [
+        text(body, "transaction_id"),
+        said.get("_stripe_intent_id"),
+        said.get("_intent_id"),
+        said.get("_charge_id"),
+    ]
+    known = {
+        _LINK_KINDS[match[1]]: each for each in found if isinstance(each, str) and (match := _LINKED.fullmatch(each))
+    }
+    if known or found[0] is None:
+        return known
+    return {f"{text(body, 'payment_method') or 'payment'}_transaction": str(found[0])}
+
+
+def _links(body: Body, settings: Settings) -> dict[str, str]:
+    admin = f"{settings.site}/wp-admin/post.php?post={ident(body, 'id')}&action=edit"
+    payment = text(body, "payment_url")
+    return {"admin": admin} | ({"payment": payment} if payment else {})
+
+
+def _attribution(said: dict[str, Json]) -> Attribution | None:
+    """Where the buyer came from, as WooCommerce 8.5 and later note it in meta data."""
+    found = {key.removeprefix(_ATTRIBUTION): str(said[key]) for key in said if key.startswith(_ATTRIBUTION)}
+    if not found:
+        return None
+    known = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
+    return Attribution(
+        **{name.removeprefix("utm_"): found[name] for name in known if name in found},
+        referrer=found.get("referrer"),
+        landing_page=found.get("session_entry"),
+        device=found.get("device_type"),
+        type=found.get("source_type"),
+        extra={key: value for key, value in found.items() if key.startswith("session_") and key != "session_entry"},
+    )
+
+
+# --- the events --------------------------------------------------------------------------------------------------
+
+
+def _own(order: Order, body: Body, facts: Facts[Settings]) -> list[Event]:
+    """The events whose object is the order itself."""
+    ref, changed = Ref("order", order.id or ""), order.updated_at
+    version, update = occurrence(body)
+    links = tuple(Ref(kind, str(each)) for kind, each in order.external_ids.items())
+    kept = {"status": order.status, "number": order.number, "refunds": [each.id for each in order.refunds or []]}
+    data = OrderEvent(order=order)
+
+    def say(type_: str, when: datetime | None, part: str | None = None) -> Event:
+        old = past(when, facts)
+        return Event(type_, ref, ref, when, data, version, part, historical=old, remember=kept, links=links)
+
+    events = [say("order.created", order.created_at)]
+    status = status_of(body)
+    if order.paid_at is not None and status not in _PARTLY_PAID:
+        events.append(say("order.paid", order.paid_at))
+    if status in _PARTLY_PAID:
+        events.append(say("order.partially_paid", changed, part=status))
+    if order.fulfilled_at is not None or status == "completed":
+        events.append(say("order.fulfilled", order.fulfilled_at or changed))
+    if status == "cancelled":
+        events.append(say("order.cancelled", changed))
+    if status == "trash":
+        events.append(say("order.deleted", changed))
+    if facts.topic != "order.created":
+        events.append(say("order.updated", changed, part=update))
+    return events
+
+
+def _failures(order: Order, body: Body, facts: Facts[Settings]) -> list[Event]:
+    """A failed order is a failed payment; WooCommerce does not count attempts, so the first one is told. A failed
+    renewal is its subscription's failure too."""
+    if status_of(body) != "failed":
+        return []
+    ref, when, old = Ref("order", order.id or ""), order.updated_at, past(order.updated_at, facts)
+    payment = Payment(
+        order_id=order.id,
+        status="failed",
+        amount=order.total,
+        gateway=text(body, "payment_method"),
+        method=text(body, "payment_method_title"),
+    )
+    failed = PaymentEvent(payment=payment, order=order, customer=order.customer)
+    events = [Event("payment.failed", Ref("payment", f"order-{ref.id}"), ref, when, failed, part="1", historical=old)]
+    if "_subscription_renewal" in meta(body) and order.subscription_id:
+        subject = Ref("subscription", order.subscription_id)
+        about = SubscriptionEvent(
+            subscription=Subscription(id=subject.id, latest_order_id=order.id), customer=order.customer, order=order
+        )
+        events.append(
+            Event("subscription.payment_failed", subject, subject, when, about, part=f"order-{ref.id}", historical=old)
+        )
+    return events
+
+
+def _begun(order: Order, body: Body, facts: Facts[Settings]) -> list[Event]:
+    """An order of the block checkout was a checkout with the same id before."""
+    if order.checkout_id is None:
+        return []
+    ref = Ref("checkout", order.checkout_id)
+    done = CheckoutEvent(
+        checkout=checkout_of(order).model_copy(update={"status": "completed", "completed_at": order.created_at})
+    )
+    old = past(order.created_at, facts)
+    return [Event("checkout.completed", ref, ref, order.created_at, done, historical=old)]
+
+
+def _checkout_events(body: Body, facts: Facts[Settings]) -> list[Event]:
+    """A draft of the block checkout: it may become an order under the same id."""
+    order = order_of(body, facts.settings, [])
+    ref, changed = Ref("checkout", order.id or ""), order.updated_at
+    version, update = occurrence(body)
+    data = CheckoutEvent(checkout=checkout_of(order).model_copy(update={"order_id": None, "status": "open"}))
+    begun, old = order.created_at or changed, past(order.created_at, facts)
+    return [
+        Event("checkout.created", ref, ref, begun, data, version, historical=old),
+        Event("checkout.updated", ref, ref, changed, data, version, update),
+    ]
+
+
+def checkout_of(order: Order) -> Checkout:
+    return Checkout(
+        id=order.id,
+        order_id=order.id,
+        created_at=order.created_at,
+        updated_at=order.updated_at,
+        url=order.links.get("payment"),
+        customer=order.customer,
+        email=order.email,
+        phone=order.phone,
+        locale=order.locale,
+        currency=order.currency,
+        taxes_included=order.taxes_included,
+        totals=order.totals,
+        tax_lines=order.tax_lines,
+        line_items=order.line_items,
+        shipping_lines=order.shipping_lines,
+        discounts=order.discounts,
+        discount_codes=order.discount_codes,
+        billing_address=order.billing_address,
+        shipping_address=order.shipping_address,
+        note=order.note,
+        attributes=order.attributes,
+        channel=order.channel,
+        source=order.source,
+        attribution=order.attribution,
+    )
