@@ -1,0 +1,264 @@
+"""Lists that people page through: newest first, by keyset, with filters. A cursor is the last id that was shown."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.store.database import Connection, Row
+from app.store.trace import RUN_FIELDS
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list: at most `limit` rows with ids below `before`, from `since` (included) to `until` (not)."""
+
+    limit: int = 50
+    before: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(slots=True)
+class _Where:
+    """Conditions with their arguments; `{}` in a condition stands for its argument."""
+
+    args: list[Any]
+    conditions: list[str] = field(default_factory=list)
+
+    def add(self, condition: str, value: Any) -> None:
+        """Ask for it unless the value is None."""
+        if value is not None:
+            self.args.append(value)
+            self.conditions.append(condition.replace("{}", f"${len(self.args)}"))
+
+    def page(self, page: Page, alias: str) -> None:
+        self.add(f"{alias}.id < {{}}", page.before)
+        self.add(f"{alias}.at >= {{}}", page.since)
+        self.add(f"{alias}.at < {{}}", page.until)
+
+    def sql(self) -> str:
+        return " and ".join(self.conditions)
+
+
+def _workspace(alias: str, workspace: str) -> _Where:
+    return _Where([workspace], [f"{alias}.workspace = $1"])
+
+
+def _matching(text: str) -> str:
+    """The text as a pattern of `ilike` that finds it anywhere."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
+
+
+def _names(text: str) -> tuple[list[str], str, str]:
+    """(order numbers, e-mail, sender's id) that a search text may be."""
+    bare = text.strip()
+    return [bare, bare.removeprefix("#"), f"#{bare}"], bare.lower(), bare
+
+
+# --- events -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """`type` may end in `*`. recipe: answered by it; state: a run of the event (of that recipe) stands so."""
+
+    type: str | None = None
+    connection: str | None = None
+    recipe: str | None = None
+    state: str | None = None
+    test: bool | None = None
+    text: str | None = None
+
+
+_EVENTS = """
+select e.id, e.at, e.type, c.slug as connection, e.object_kind, e.object_id, e.subject_kind, e.subject_id, e.occurred_at,
+    e.number, e.email, e.test, e.historical, e.note, e.webhook_id
+from event e left join connection c on c.id = e.connection_id
+"""
+
+
+async def events(db: Connection, workspace: str, page: Page, wanted: EventFilter) -> list[Row]:
+    """Text finds an order number, an e-mail address, a sender's id, or the error of a run. What is indexed is looked
+    at first; a first page that finds nothing by it is looked for among objects and errors."""
+    rows = await _events(db, workspace, page, wanted, _by_name)
+    if rows or not wanted.text:
+        return rows
+    return await _events(db, workspace, page, wanted, _by_object_or_error)
+
+
+async def _events(
+    db: Connection, workspace: str, page: Page, wanted: EventFilter, by_text: Callable[["_Where", str], None]
+) -> list[Row]:
+    where = _workspace("e", workspace)
+    where.page(page, "e")
+    if wanted.type and wanted.type.endswith("*"):
+        where.add("starts_with(e.type, {})", wanted.type[:-1])
+    else:
+        where.add("e.type = {}", wanted.type)
+    where.add("c.slug = {}", wanted.connection)
+    where.add("e.test = {}", wanted.test)
+    if wanted.recipe or wanted.state:
+        run = _Where(where.args, ["r.event_id = e.id", "r.at >= e.at"])
+        run.add("r.recipe = {}", wanted.recipe)
+        run.add("r.state = {}", wanted.state)
+        where.conditions.append(f"exists (select 1 from run r where {run.sql()})")
+    if wanted.text:
+        by_text(where, wanted.text)
+    return await db.fetch(f"{_EVENTS} where {where.sql()} order by e.id desc limit {page.limit + 1}", *where.args)
+
+
+def _by_name(where: _Where, text: str) -> None:
+    numbers, email, sender_id = _names(text)
+    first = len(where.args) + 1
+    where.args += [numbers, email, sender_id]
+    where.conditions.append(f"(e.number = any(${first}) or e.email = ${first + 1} or e.subject_id = ${first + 2})")
+
+
+def _by_object_or_error(where: _Where, text: str) -> None:
+    first = len(where.args) + 1
+    where.args += [text.strip(), _matching(text)]
+    where.conditions.append(
+        f"(e.object_id = ${first} or exists (select 1 from run r where r.event_id = e.id and r.at >= e.at "
+        f"and r.reason ilike ${first + 1}))"
+    )
+
+
+# --- runs -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """connection: that the event came from. type: the event's type."""
+
+    recipe: str | None = None
+    state: str | None = None
+    connection: str | None = None
+    type: str | None = None
+    event_id: UUID | None = None
+    text: str | None = None
+
+
+async def runs(db: Connection, workspace: str, page: Page, wanted: RunFilter) -> list[Row]:
+    """Text finds the order number, e-mail address or sender's id of the event, or the error of the run."""
+    where = _workspace("r", workspace)
+    where.page(page, "r")
+    where.add("r.recipe = {}", wanted.recipe)
+    where.add("r.state = {}", wanted.state)
+    where.add("r.event_id = {}", wanted.event_id)
+    where.add("c.slug = {}", wanted.connection)
+    where.add("exists (select 1 from event e where e.id = r.event_id and e.type = {})", wanted.type)
+    if wanted.text:
+        numbers, email, sender_id = _names(wanted.text)
+        first = len(where.args) + 1
+        where.args += [numbers, email, sender_id, _matching(wanted.text)]
+        where.conditions.append(
+            f"(r.reason ilike ${first + 3} or r.event_id in (select e.id from event e where e.workspace = $1 and "
+            f"(e.number = any(${first}) or e.email = ${first + 1} or e.subject_id = ${first + 2})))"
+        )
+    return await db.fetch(f"{RUN_FIELDS} where {where.sql()} order by r.id desc limit {page.limit + 1}", *where.args)
+
+
+# --- webhooks ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookFilter:
+    state: str | None = None
+    connection: str | None = None
+    topic: str | None = None
+    text: str | None = None
+
+
+async def webhooks(db: Connection, workspace: str, page: Page, wanted: WebhookFilter) -> list[Row]:
+    """Text finds what is said in the reason of an unknown or malformed one."""
+    where = _workspace("w", workspace)
+    where.page(page, "w")
+    where.add("w.state = {}", wanted.state)
+    where.add("w.topic = {}", wanted.topic)
+    where.add("c.slug = {}", wanted.connection)
+    where.add("w.reason ilike {}", _matching(wanted.text) if wanted.text else None)
+    return await db.fetch(
+        f"""select w.id, w.at, c.slug as connection, w.topic, w.size, w.state, w.reason, w.test, w.events,
+              w.normalised_at
+            from webhook w left join connection c on c.id = w.connection_id
+            where {where.sql()} order by w.id desc limit {page.limit + 1}""",
+        *where.args,
+    )
+
+
+async def rejected(db: Connection, workspace: str, page: Page, slug: str | None, status: int | None) -> list[Row]:
+    where = _workspace("j", workspace)
+    where.page(page, "j")
+    where.add("j.slug = {}", slug)
+    where.add("j.status = {}", status)
+    return await db.fetch(
+        f"""select j.id, j.at, j.slug, j.status, j.reason, j.size from rejected j
+            where {where.sql()} order by j.id desc limit {page.limit + 1}""",
+        *where.args,
+    )
+
+
+# --- effects ----------------------------------------------------------------------------------------------------
+
+EFFECT_FIELDS = """
+select e.key, e.state, e.call_id, e.label, e.doubled, e.at, e.ended_at, a.state as call_state, a.question, a.error,
+    a.run_id, a.event_id, a.recipe, a.path, a.action, c.slug as connection
+from effect e left join call a on a.id = e.call_id left join connection c on c.id = a.connection_id
+"""
+
+
+async def effects(
+    db: Connection, workspace: str, state: str | None, before: tuple[UUID, bytes] | None, limit: int
+) -> list[Row]:
+    """Effects by the newest call; with `limit` + 1 rows where there are more."""
+    where = _workspace("e", workspace)
+    where.add("e.state = {}", state)
+    if before is not None:
+        where.args += before
+        where.conditions.append(f"(e.call_id, e.key) < (${len(where.args) - 1}, ${len(where.args)})")
+    return await db.fetch(
+        f"{EFFECT_FIELDS} where {where.sql()} order by e.call_id desc, e.key desc limit {limit + 1}", *where.args
+    )
+
+
+# --- what is set up ---------------------------------------------------------------------------------------------
+
+
+async def connections(db: Connection, workspace: str, slug: str | None = None) -> list[Row]:
+    """Connections with their lanes: nothing sealed is read."""
+    where = _workspace("c", workspace)
+    where.add("c.slug = {}", slug)
+    return await db.fetch(
+        f"""select c.id, c.slug, c.connector, c.account, c.alias, c.role, c.settings, c.base_url, c.origin, c.paused,
+              c.problem, c.created_at, c.updated_at, c.credentials_expire_at, l.state as lane_state,
+              l.reason as lane_reason, l.parked_at, l.probe_at,
+              (select count(*) from call where call.connection_id = c.id and call.state = 'due') as due,
+              (select count(*) from call where call.connection_id = c.id and call.state = 'uncertain') as uncertain
+            from connection c left join lane l on l.connection_id = c.id
+            where {where.sql()} and not c.removed order by c.slug""",
+        *where.args,
+    )
+
+
+async def recipes(db: Connection, workspace: str, name: str | None = None) -> list[Row]:
+    """Recipes with the source of their current versions."""
+    where = _workspace("r", workspace)
+    where.add("r.name = {}", name)
+    return await db.fetch(
+        f"""select r.name, r.version_id, v.number, v.source, r.enabled, r.paused, r.inputs, r.origin, r.updated_at
+            from recipe r join recipe_version v on v.id = r.version_id
+            where {where.sql()} and not r.removed order by r.name""",
+        *where.args,
+    )
+
+
+async def recipe_versions(db: Connection, workspace: str, name: str) -> Sequence[Row]:
+    """The versions of a recipe, newest first."""
+    return await db.fetch(
+        "select id, number, created_at from recipe_version where workspace = $1 and name = $2 order by number desc",
+        workspace,
+        name,
+    )

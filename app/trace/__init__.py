@@ -1,0 +1,32 @@
+"""One order's whole way: webhook, events, why each recipe ran or not, runs, steps, calls, attempts, effects.
+
+shapes.py    the data, shared with the API
+assemble.py  from whatever was asked for up to its webhook, then down to every attempt
+terminal.py  a tree for people
+"""
+
+from app.trace.assemble import (
+    blotted,
+    effect_of,
+    event_detail,
+    event_of,
+    in_full,
+    run_detail,
+    trace,
+    without,
+)
+from app.trace.shapes import Trace
+from app.trace.terminal import render
+
+__all__ = [
+    "Trace",
+    "blotted",
+    "effect_of",
+    "event_detail",
+    "event_of",
+    "in_full",
+    "render",
+    "run_detail",
+    "trace",
+    "without",
+]
