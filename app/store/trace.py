@@ -46,7 +46,7 @@ async def events_named(db: Connection, workspace: str, text: str, limit: int) ->
     by_name = """where e.workspace = $1 and (e.number = any($2) or e.email = $3 or e.subject_id = $4)
         order by e.id desc limit $5"""
     numbers = [bare, bare.removeprefix("#"), f"#{bare}"]
-    return await db.fetch(_EVENT_FIELDS + by_name, workspace, numbers, bare.lower(), bare, limit)
+    rows: list[Row] = await db.fetch(_EVENT_FIELDS + by_name, workspace, numbers, bare.lower(), bare, limit)
     if rows:
         return rows
     by_object = "where e.workspace = $1 and e.object_id = $2 order by e.id desc limit $3"
@@ -54,7 +54,7 @@ async def events_named(db: Connection, workspace: str, text: str, limit: int) ->
 
 
 async def events(db: Connection, workspace: str, ids: Sequence[UUID]) -> list[Row]:
-    rows: list[Row] = await db.fetch(
+    return await db.fetch(
         f"{_EVENT_FIELDS} where e.id = any($2) and e.at >= $3 and e.workspace = $1 order by e.id",
         workspace,
         list(ids),
