@@ -1,0 +1,1 @@
+"""Stripe's objects as our nouns: pure functions, one file a family."""

@@ -1,0 +1,282 @@
+"""Checkout sessions as checkouts and, where they sell something, as orders.
+
+The order of a sale without a shop is a checkout session that was completed: nothing else that Stripe sends says what
+was bought, by whom and where it goes, and that the buyer is done. An intent alone is a payment, an invoice an invoice.
+The order's id is the session's payment intent, which refunds, disputes and charges name too, so all of one sale stands
+on one timeline whatever comes first; a session without one (free, or a subscription, whose first payment hangs on its
+invoice) is known by its own id.
+"""
+
+from collections.abc import Sequence
+
+from app.connector import Json, Read, Unread
+from app.events import (
+    Address,
+    Checkout,
+    Discount,
+    LineItem,
+    Money,
+    Order,
+    ShippingLine,
+    Totals,
+    with_discrepancy,
+)
+from connectors.stripe.body import Notice, Obj, said
+from connectors.stripe.nouns.payments import DASHBOARD, ids, presentment, shop_order
+from connectors.stripe.nouns.people import address, buyer, contact
+
+LINES = "line_items"
+_STATUS = {"open": "open", "complete": "completed", "expired": "expired"}
+
+
+def sale_id(o: Obj) -> str:
+    return o.id("payment_intent") or o.must("id")
+
+
+def is_sale(o: Obj) -> bool:
+    """A session in `setup` mode only keeps a card."""
+    return o.text("mode") != "setup"
+
+
+def is_paid(o: Obj) -> bool:
+    """`no_payment_required` is a sale of nothing, or a trial: whatever was owed is paid."""
+    return o.text("payment_status") in ("paid", "no_payment_required")
+
+
+# --- line items: never in the event, so they are read
+
+
+def lines_read(session_id: str) -> Read:
+    """GET /v1/checkout/sessions/{id}/line_items, with the products for their names and sku."""
+    path = f"/v1/checkout/sessions/{session_id}/line_items"
+    return Read(LINES, path, {"limit": "100", "expand[]": "data.price.product"})
+
+
+def read_lines(o: Obj, read: "Json | Unread | None", why_not: str) -> tuple[list[LineItem] | None, str | None]:
+    """(line items, note): of the body if it holds them, else of the read; None and the reason if neither does."""
+    if o.has(LINES):
+        return _lines(o), None
+    if isinstance(read, dict) and isinstance(read.get("data"), list):
+        more = "more than 100 line items: the others were not read" if read.get("has_more") is True else None
+        return _lines(Obj({LINES: read})), more
+    reason = read.reason if isinstance(read, Unread) else why_not
+    return None, f"line items are missing: {reason}"
+
+
+def _lines(o: Obj) -> list[LineItem]:
+    return [line_item(each) for each in o.all(LINES)]
+
+
+def line_item(o: Obj) -> LineItem:
+    price = o.of("price")
+    product = price.of("product")
+    images = product.texts("images")
+    own = product.metadata() | price.metadata()
+    return LineItem(
+        id=o.id("id"),
+        product_id=price.id("product"),
+        variant_id=price.id("id"),
+        sku=own.get("sku") or own.get("SKU") or price.text("lookup_key"),
+        title=o.text("description") or product.text("name"),
+        variant_title=price.text("nickname"),
+        quantity=o.whole("quantity"),
+        price=price.unit_price(),
+        subtotal=o.money("amount_subtotal"),
+        discount=o.money("amount_discount"),
+        tax=o.money("amount_tax"),
+        total=_less(o.money("amount_subtotal"), o.money("amount_discount")),
+        tax_code=product.id("tax_code"),
+        requires_shipping=product.flag("shippable"),
+        url=product.text("url"),
+        image_url=images[0] if images else None,
+        properties={**own},
+    )
+
+
+# --- amounts
+
+
+def totals(o: Obj, paid: bool | None) -> Totals:
+    """`amount_subtotal` is all items before discounts; taxes are in it if prices include them."""
+    details, whole = o.of("total_details"), o.money("amount_total")
+    currency = o.text("currency")
+    return Totals(
+        items=o.money("amount_subtotal"),
+        shipping=_shipping_price(o),
+        tax=details.money("amount_tax", currency=currency),
+        discount=details.money("amount_discount", currency=currency),
+        total=whole,
+        paid=None if whole is None or paid is None else whole if paid else Money.zero(whole.currency),
+        outstanding=None if whole is None or paid is None else Money.zero(whole.currency) if paid else whole,
+    )
+
+
+def taxes_included(known: Totals) -> bool | None:
+    """Stripe says it only at each price; here it is what makes the total, if just one of the two does."""
+    if not known.tax or not known.tax.amount or known.items is None or known.total is None:
+        return None
+    net = known.items + (known.shipping or Money.zero(known.items.currency))
+    net = net - (known.discount or Money.zero(known.items.currency))
+    if net == known.total:
+        return True
+    return False if net + known.tax == known.total else None
+
+
+def _shipping_price(o: Obj) -> Money | None:
+    currency, cost = o.text("currency"), o.of("shipping_cost")
+    return cost.money("amount_subtotal", currency=currency) or o.of("total_details").money(
+        "amount_shipping", currency=currency
+    )
+
+
+def _less(one: Money | None, other: Money | None) -> Money | None:
+    return one if one is None or other is None else one - other
+
+
+# --- nouns
+
+
+def order(o: Obj, notice: Notice, lines: Sequence[LineItem] | None, keys: Sequence[str], status: str) -> Order:
+    """The sale. `status`: the order's own; whether it is paid is the session's `payment_status`."""
+    who, known = buyer(o), totals(o, is_paid(o))
+    shown = presentment(o)
+    made = Order(
+        id=sale_id(o),
+        created_at=notice.created,
+        paid_at=notice.created if is_paid(o) else None,
+        status=status,
+        payment_status="paid" if is_paid(o) else "failed" if status == "cancelled" else "pending",
+        cancel_reason="declined" if status == "cancelled" else None,
+        cancelled_at=notice.created if status == "cancelled" else None,
+        currency=o.currency,
+        presentment_currency=shown.currency if shown else None,
+        taxes_included=taxes_included(known),
+        totals=known,
+        presentment=Totals(total=shown) if shown else None,
+        line_items=list(lines) if lines is not None else None,
+        shipping_lines=_shipping_lines(o),
+        discounts=_discounts(o),
+        billing_address=who.default_address,
+        shipping_address=shipping_address(o),
+        customer=who,
+        email=who.email,
+        phone=who.phone,
+        locale=who.locale,
+        email_consent=who.email_consent,
+        attributes=_attributes(o),
+        channel="payment_link" if o.id("payment_link") else "web",
+        source="stripe checkout",
+        gateways=["stripe"],
+        checkout_id=o.id("id"),
+        cart_id=o.text("client_reference_id"),
+        subscription_id=o.id("subscription"),
+        invoice_id=o.id("invoice"),
+        payment_id=o.id("payment_intent"),
+        external_ids=_external_ids(o, keys),
+        links=_links(o),
+        test=o.test,
+        extra=_extra(o, notice),
+    )
+    return with_discrepancy(made)
+
+
+def checkout(o: Obj, notice: Notice, lines: Sequence[LineItem] | None, keys: Sequence[str]) -> Checkout:
+    who, known = buyer(o), totals(o, None)
+    shown = presentment(o)
+    recovery = o.of("after_expiration").of("recovery")
+    return Checkout(
+        id=o.id("id"),
+        order_id=sale_id(o) if o.text("status") == "complete" and is_sale(o) else None,
+        payment_id=o.id("payment_intent"),
+        subscription_id=o.id("subscription"),
+        status=_STATUS.get(o.text("status") or "", o.text("status")),
+        payment_status=o.text("payment_status"),
+        mode=o.text("mode"),
+        created_at=o.time("created"),
+        completed_at=notice.created if notice.topic == "checkout.session.completed" else None,
+        expires_at=o.time("expires_at"),
+        url=recovery.text("url") or o.text("url"),
+        customer=who,
+        email=who.email,
+        phone=who.phone,
+        locale=who.locale,
+        email_consent=who.email_consent,
+        currency=o.currency,
+        presentment_currency=shown.currency if shown else None,
+        taxes_included=taxes_included(known),
+        totals=known,
+        presentment=Totals(total=shown) if shown else None,
+        line_items=list(lines) if lines is not None else None,
+        shipping_lines=_shipping_lines(o),
+        discounts=_discounts(o),
+        billing_address=who.default_address,
+        shipping_address=shipping_address(o),
+        attributes=_attributes(o),
+        channel="payment_link" if o.id("payment_link") else "web",
+        gateway="stripe",
+        test=o.test,
+        external_ids=_external_ids(o, keys),
+        extra=_extra(o, notice),
+    )
+
+
+def shipping_address(o: Obj) -> Address | None:
+    """Three places, by age: `shipping`, `shipping_details`, `collected_information.shipping_details` (basil)."""
+    where = o.of("collected_information").of("shipping_details") or o.of("shipping_details", "shipping")
+    return contact(where) or address(where)
+
+
+def _shipping_lines(o: Obj) -> list[ShippingLine] | None:
+    cost, currency = o.of("shipping_cost"), o.text("currency")
+    rate = cost.of("shipping_rate")
+    price = cost.money("amount_subtotal", currency=currency)
+    if price is None:
+        return None
+    tax = cost.money("amount_tax", currency=currency)
+    return [
+        ShippingLine(id=cost.id("shipping_rate"), title=rate.text("display_name"), price=price, tax=tax, total=price)
+    ]
+
+
+def _discounts(o: Obj) -> list[Discount] | None:
+    """Each with its amount where `total_details.breakdown` is expanded; else nothing is known but the sum."""
+    parts = o.of("total_details").of("breakdown").all("discounts")
+    made = [_discount(each.of("discount"), each.money("amount", currency=o.text("currency"))) for each in parts]
+    return made or None
+
+
+def _discount(o: Obj, amount: Money | None) -> Discount:
+    coupon = o.of("coupon") or o.of("source").of("coupon")
+    return Discount(code=o.of("promotion_code").text("code"), title=coupon.text("name", "id"), amount=amount)
+
+
+def _attributes(o: Obj) -> dict[str, str]:
+    """Metadata, and the merchant's own fields that the buyer filled in."""
+    answers = said(**{field.text("key") or "": _answer(field) for field in o.all("custom_fields") if field.text("key")})
+    return answers | o.metadata()
+
+
+def _answer(field: Obj) -> str | None:
+    return field.of(field.text("type") or "text", "text", "dropdown", "numeric").text("value")
+
+
+def _external_ids(o: Obj, keys: Sequence[str]) -> dict[str, str]:
+    own = ids(
+        checkout_session=o.id("id"),
+        payment_intent=o.id("payment_intent"),
+        invoice=o.id("invoice"),
+        payment_link=o.id("payment_link"),
+    )
+    named = said(client_reference=o.text("client_reference_id"), order=shop_order(o.metadata(), keys))
+    return {**own, **named}
+
+
+def _links(o: Obj) -> dict[str, str]:
+    payment = o.id("payment_intent")
+    return {"admin": f"{DASHBOARD}/payments/{payment}"} if payment else {}
+
+
+def _extra(o: Obj, notice: Notice) -> dict[str, str]:
+    """`currency_conversion` (before 2025-03-31): the amounts were converted from this currency of the shop."""
+    shop_currency = o.of("currency_conversion").text("source_currency")
+    return said(account=notice.account, mode=o.text("mode"), shop_currency=shop_currency)

@@ -1,0 +1,1 @@
+"""Stripe's topics as our events: pure functions of one snapshot event, one file a family."""
