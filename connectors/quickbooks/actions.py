@@ -6,7 +6,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from app.connector import Action, Context, Counts, Json, action, lookup, native_key, upsert
-from app.errors import PermanentError
+from app.errors import PermanentError, RetryableError
 from app.events import Address, Customer, LineItem, Money, Order, Refund, RefundLine, ShippingLine, Totals
 from connectors.quickbooks import books, customers
 from connectors.quickbooks.lines import Draft, draft_of_order, draft_of_refund, item_name, to_json, wanted
@@ -165,7 +165,7 @@ async def send_invoice(ctx: Context[Settings], input: SendInvoice) -> InvoiceSen
         params=params,
         headers={"content-type": "application/octet-stream"},
     )
-    return _sent(reply.json()["Invoice"])
+    return _sent(books.part(reply, "Invoice"))
 
 
 @action(
@@ -194,7 +194,7 @@ async def get_invoice_pdf(ctx: Context[Settings], input: InvoiceRef) -> Pdf:
         headers={"accept": "application/pdf"},
     )
     if not reply.body.startswith(b"%PDF"):
-        raise PermanentError("QuickBooks' answer is no PDF")
+        raise RetryableError("QuickBooks' answer is no PDF", status=reply.status)
     content = base64.b64encode(reply.body).decode()
     return Pdf(name=f"invoice-{input.invoice_id}.pdf", content=content, size=len(reply.body))
 

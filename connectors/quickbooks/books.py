@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from decimal import Decimal
 
-from app.connector import Context, EffectKey, Json
-from app.errors import PermanentError, RetryableError
+from app.connector import Context, EffectKey, Json, Reply
+from app.errors import PermanentError, UnsureError
 from app.events import Money
 from connectors.quickbooks.faults import DuplicateNameError, StaleError
 from connectors.quickbooks.lines import Wanted, item_name
@@ -26,20 +26,20 @@ async def query(ctx: Books, entity: str, where: str, most: int = 100) -> list[di
     """The entities for which the condition holds; an empty answer has no list."""
     text = f"select * from {entity} where {where} startposition 1 maxresults {most}"
     reply = await ctx.http.get(path(ctx, "query"), params={"query": text, **_version(ctx)})
-    found = reply.json()["QueryResponse"].get(entity, [])
+    found = part(reply, "QueryResponse").get(entity, [])
     return list(found)
 
 
 async def read(ctx: Books, entity: str, id: str) -> dict[str, Json]:
     reply = await ctx.http.get(path(ctx, f"{entity.lower()}/{id}"), params=_version(ctx))
-    return dict(reply.json()[entity])
+    return part(reply, entity)
 
 
 async def create(ctx: Books, entity: str, body: dict[str, Json], key: EffectKey) -> dict[str, Json]:
     """Create under a request id: QuickBooks answers a repeat with what the first one made."""
     params = {"requestid": key, **_version(ctx)}
     reply = await ctx.http.post(path(ctx, entity.lower()), params=params, json=body)
-    return dict(reply.json()[entity])
+    return part(reply, entity)
 
 
 async def change(ctx: Books, entity: str, id: str, send: Callable[[dict[str, Json]], Awaitable[Json]]) -> Json:
@@ -55,7 +55,7 @@ async def operate(ctx: Books, entity: str, current: dict[str, Json], operation: 
     body = {"Id": current["Id"], "SyncToken": current["SyncToken"]}
     params = {"operation": operation, "requestid": ctx.key(f"{operation}:{current['SyncToken']}"), **_version(ctx)}
     reply = await ctx.http.post(path(ctx, entity.lower()), params=params, json=body)
-    return dict(reply.json()[entity])
+    return part(reply, entity)
 
 
 async def find_items(ctx: Books, wanted: Sequence[Wanted]) -> dict[Wanted, str]:
@@ -128,15 +128,24 @@ def note(ctx: Books, about: str) -> str:
     return f"{about} [tradewind {ctx.key}]"
 
 
+def part(reply: Reply, name: str) -> dict[str, Json]:
+    """What the answer holds under a name. UnsureError for an answer without it: nobody can say what was done."""
+    answer = reply.json()
+    held = answer.get(name) if isinstance(answer, dict) else None
+    if not isinstance(held, dict):
+        raise UnsureError(f"QuickBooks' answer has no {name}", status=reply.status)
+    return held
+
+
 def amount(value: Json, currency: str) -> Money:
     return Money(amount=Decimal(str(value)), currency=currency)
 
 
 def check(entity: dict[str, Json], names: Iterable[str]) -> None:
-    """RetryableError for an answer without what every answer has."""
+    """UnsureError for an answer without what every answer has."""
     for name in names:
         if name not in entity:
-            raise RetryableError(f"QuickBooks' answer has no {name}")
+            raise UnsureError(f"QuickBooks' answer has no {name}")
 
 
 def _version(ctx: Books) -> dict[str, str]:

@@ -19,7 +19,7 @@ class StaleError(RetryableError):
     """Somebody changed it since it was read (5010): read again, then change."""
 
 
-_RETRYABLE = {"3001": "too many requests", "3002": "too many requests", "10000": "the company is being upgraded"}
+_RETRYABLE = {"3001": "too many requests"}
 _CREDENTIAL = {
     "3100": "the app is not authorised for this company",
     "3200": "the access token is not valid any more",

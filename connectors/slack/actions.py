@@ -6,7 +6,7 @@ from decimal import Decimal
 from urllib.parse import urlsplit
 
 from app.connector import Action, Context, Json, Reply, action, unsafe, upsert
-from app.errors import PermanentError
+from app.errors import PermanentError, RetryableError, UnsureError
 from app.events import Customer, LineItem, Money, Order, Totals
 from connectors.slack.cards import Content, blocks_of, text_of
 from connectors.slack.models import (
@@ -96,6 +96,8 @@ async def upload_file(ctx: Context[Settings], input: UploadFile) -> FileUploaded
         "/api/files.getUploadURLExternal", form={"filename": input.name, "length": str(len(content))}, reads=True
     )
     upload = place.json()
+    if "upload_url" not in upload or "file_id" not in upload:
+        raise RetryableError("Slack's answer has no upload_url", status=place.status)
     octets = {"content-type": "application/octet-stream"}
     await ctx.http.post(upload["upload_url"], content=content, headers=octets, reads=True)
     body = {
@@ -106,7 +108,9 @@ async def upload_file(ctx: Context[Settings], input: UploadFile) -> FileUploaded
     }
     said = {name: value for name, value in body.items() if value is not None}
     answer = (await _call(ctx, "files.completeUploadExternal", said, channel)).json()
-    return FileUploaded(id=answer["files"][0]["id"], channel=channel)
+    if "files" not in answer:
+        raise UnsureError("Slack's answer has no files")
+    return FileUploaded(id=upload["file_id"], channel=channel)
 
 
 async def _call(ctx: Context[Settings], method: str, body: dict[str, Json], channel: str | None) -> Reply:
@@ -124,7 +128,9 @@ def _content(input: Content) -> dict[str, Json]:
 
 def _message(reply: Reply) -> Message:
     answer = reply.json()
-    return Message(channel=answer["channel"], ts=answer["ts"])
+    if not isinstance(answer, dict) or "ts" not in answer:
+        raise UnsureError("Slack's answer has no ts", status=reply.status)
+    return Message(channel=answer.get("channel"), ts=answer["ts"])
 
 
 def _hook_path(settings: Settings) -> str:
