@@ -45,7 +45,9 @@ class Cursor:
 
     @property
     def name(self) -> str:
-        return str(self.path[-1]) if self.path else "the file"
+        if not self.path:
+            return "the file"
+        return f"item {self.path[-1] + 1}" if isinstance(self.path[-1], int) else self.path[-1]
 
     def child(self, key: str | int) -> "Cursor":
         return Cursor(self.document, (*self.path, key), self.value[key], self.problems)

@@ -245,10 +245,16 @@ class _Reader:
         try:
             given.model()
         except ValidationError as error:
-            for fault in error.errors()[:5]:
-                place = ".".join(map(str, fault["loc"]))
-                inner = each if laid else inside(each, fault["loc"])
-                inner.wrong(f"{place}: {fault['msg'].replace('Input should', 'it should')}")
+            self.refused(each, error, laid)
+
+    def refused(self, each: Cursor, error: ValidationError, laid: bool) -> None:
+        """What the event's model says to its data, once for each place (of a union, its first choice speaks)."""
+        said: dict[str, str] = {}
+        for fault in error.errors():
+            steps = [str(step) for step in fault["loc"] if str(step).replace("_", "a").isalnum()]
+            if said.setdefault(".".join(steps), fault["msg"]) is fault["msg"] and len(said) <= 5:
+                place = each if laid else inside(each, fault["loc"])
+                place.wrong(f"{'.'.join(steps)}: {fault['msg'].replace('Input should', 'it should')}")
 
     # --- what is answered and expected ---------------------------------------------------------------------------
 
@@ -358,7 +364,7 @@ def differences(expected: Any, actual: Any, at: str = "") -> Iterator[str]:
             yield f"{here}: expected {len(expected)} items, got {len(actual)}: {said(actual)}"
         for index, (one, other) in enumerate(zip(expected, actual, strict=False)):
             yield from differences(one, other, f"{at}[{index}]")
-    elif plain(expected) != plain(actual):
+    elif plain(expected) != plain(actual) or isinstance(expected, bool) != isinstance(actual, bool):
         yield f"{here}: expected {said(expected)}, got {said(actual)}"
 
 
