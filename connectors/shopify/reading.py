@@ -124,8 +124,14 @@ def needed(value: str | None, name: str) -> str:
 
 def time_of(value: Any) -> datetime | None:
     """A moment in UTC; None for what is no time."""
+    return _moment(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=4096)
+def _moment(text: str) -> datetime | None:
+    """One body says the same moment several times, and those around it say it again."""
     try:
-        return parse_time(value) if isinstance(value, str) else None
+        return parse_time(text)
     except (ValueError, OverflowError):
         return None
 
@@ -197,6 +203,15 @@ def amount_of(body: Body, name: str, currency: str | None, side: str = SHOP) -> 
     """`<name>_set` on that side, else (old bodies, shop money only) `<name>` in the shop's currency."""
     pair = body.get(name + "_set")
     if pair:
+        given = pair.get(side)
+        if (
+            currency
+            and given
+            and given.get("currency_code") == currency
+            and type(amount := given.get("amount")) is str
+            and amount
+        ):
+            return _money(amount, currency)  # the way of nearly all amounts, sixty an order
         return of_pair(pair, currency, side)
     return money(body.get(name), currency) if side == SHOP else None
 

@@ -143,6 +143,22 @@ def _amount(given: Money | None) -> Decimal:
     return NOTHING if given is None else given.amount
 
 
+def surely_add_up(found: Body, currency: str | None) -> bool:
+    """Whether an order's amounts add up to the last digit, in one currency: then nobody need look for a discrepancy,
+    which costs as much as all other reading together. False means: look."""
+    amounts: Amounts = found["totals"]
+    items, total = amounts.get("items"), amounts.get("total")
+    if items is None or total is None or currency is None or found.get("taxes_included") not in (True, False):
+        return False
+    if any(each is not None and each.currency != currency for each in amounts.values()):
+        return False
+    subtotals = [line.get("subtotal") for line in found["line_items"] or ()]
+    if None in subtotals or any(each.currency != currency for each in subtotals):
+        return False
+    made = EXACT.add(_made(amounts, found["taxes_included"]), _amount(amounts.get("rounding")))
+    return made == total.amount and (not subtotals or added(subtotals) == items.amount)
+
+
 # --- paid and refunded ------------------------------------------------------------------------------------------
 
 
