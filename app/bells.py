@@ -68,10 +68,9 @@ class Bells:
                 async with asyncio.timeout(PATIENCE):
                     await self._pool.publish(self.channel, name)
 
-    async def picked_up(self, name: str) -> None:
+    async def picked_up(self, redis: ArqRedis, name: str) -> None:
         """A wake-up for this name has arrived: the next ring shall send another."""
-        if self._pool is not None:
-            await self._pool.delete(f"{self._prefix}:bell:{name}")
+        await redis.delete(f"{self._prefix}:bell:{name}")
 
     async def close(self) -> None:
         for task in list(self._tasks):

@@ -72,7 +72,7 @@ async def open_hub(settings: Settings, registry: Registry | None = None) -> Asyn
         raise ConfigError(
             "TRADEWIND_DATABASE_URL and TRADEWIND_REDIS_URL are not set; `tradewind dev` starts both by itself."
         )
-    registry = registry or Registry()
+    registry = registry or Registry.of(settings)
     ring = KeyRing.parse(settings.secret_keys or made_key(settings.home / "secret.key"))
     database = await Database(
         settings.database_url, size=settings.database_pool, statement_cache=settings.statement_cache

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.connector import Action, Connector
 from app.errors import ConfigError
+from app.settings import Settings
 
 
 class Registry:
@@ -14,6 +15,12 @@ class Registry:
 
     def __init__(self, *extra: Connector[Any]) -> None:
         self._by_slug = {connector.slug: connector for connector in (*_shipped(), *extra)}
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Registry":
+        """The shipped connectors and those of the modules that the settings name."""
+        names = [name.strip() for name in settings.connectors.split(",") if name.strip()]
+        return cls(*(_connector_in(name) for name in names))
 
     def __iter__(self) -> Iterator[Connector[Any]]:
         return iter(sorted(self._by_slug.values(), key=lambda connector: connector.slug))
@@ -39,6 +46,16 @@ class Registry:
             return self.actions(slug)[verb]
         except KeyError:
             raise ConfigError(f"{slug} has no action {verb!r}; it has {', '.join(self.actions(slug))}.") from None
+
+
+def _connector_in(name: str) -> Connector[Any]:
+    try:
+        found = getattr(importlib.import_module(name), "connector", None)
+    except ImportError as e:
+        raise ConfigError(f"TRADEWIND_CONNECTORS: the module {name!r} cannot be imported: {e}") from e
+    if not isinstance(found, Connector):
+        raise ConfigError(f"TRADEWIND_CONNECTORS: the module {name!r} has no `connector`.")
+    return found
 
 
 def _shipped() -> Iterator[Connector[Any]]:

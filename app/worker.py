@@ -65,7 +65,7 @@ async def supervise_arq(bells: Bells) -> None:
     """Run arq for as long as the process lives: a worker ends when Redis drops, so a new one is made each time."""
 
     async def drain(ctx: dict[str, Any], name: str) -> None:
-        await bells.picked_up(name)
+        await bells.picked_up(ctx["redis"], name)
         bells.here(name)
 
     jobs = [func(drain, name="drain", keep_result=0, timeout=JOB_TIMEOUT)]

@@ -1,0 +1,166 @@
+"""The load generator: signed Shopify orders of 8 KB over kept-alive connections, at full speed or at a given rate."""
+
+import argparse
+import asyncio
+import base64
+import hashlib
+import hmac
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import uvloop
+
+from bench.bare import SECRET
+
+FIRST_ID = 5_000_000_000_000
+
+
+def template() -> bytes:
+    """A paid order of about 8 KB; `@ID@` and `@NO@` stand where the number goes."""
+    from tests.support.orders import shopify_order
+
+    order: dict[str, Any] = shopify_order(1)
+    order["id"] = "@ID@"
+    order["name"] = "#@NO@"
+    order["order_number"] = "@NO@"
+    line = order["line_items"][0]
+    order["line_items"] = [line | {"id": line["id"] + n, "quantity": 1, "price": "4.80"} for n in range(5)]
+    order["note_attributes"] = [{"name": f"attribute-{n}", "value": "x" * 100} for n in range(8)]
+    body = orjson.dumps(order).replace(b'"@ID@"', b"@ID@").replace(b'"order_number":"@NO@"', b'"order_number":@NO@')
+    return body + b" " * max(0, 8192 - len(body))
+
+
+def request(body_template: bytes, number: int, connection: str = "store") -> bytes:
+    """One whole HTTP request."""
+    body = body_template.replace(b"@ID@", str(FIRST_ID + number).encode()).replace(b"@NO@", str(number).encode())
+    digest = base64.b64encode(hmac.digest(SECRET, body, hashlib.sha256)).decode()
+    now = datetime.now(UTC).isoformat()
+    head = (
+        f"POST /webhooks/{connection} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+        f"x-shopify-topic: orders/paid\r\nx-shopify-hmac-sha256: {digest}\r\nx-shopify-shop-domain: b.myshopify.com\r\n"
+        f"x-shopify-api-version: 2026-07\r\nx-shopify-webhook-id: bench-{number}\r\n"
+        f"x-shopify-triggered-at: {now}\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+class Client(asyncio.Protocol):
+    """One kept-alive connection with one request at a time."""
+
+    def __init__(self) -> None:
+        self._answered: asyncio.Future[int] | None = None
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, found, rest = self._buffer.partition(b"\r\n\r\n")
+        if not found or self._answered is None:
+            return
+        length = 0
+        for line in head.lower().split(b"\r\n"):
+            if line.startswith(b"content-length:"):
+                length = int(line[15:])
+        if len(rest) >= length:
+            self._buffer = rest[length:]
+            if not self._answered.done():
+                self._answered.set_result(int(head[9:12]))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_result(0)
+
+    async def ask(self, data: bytes) -> int:
+        """The status; 0 when the connection broke."""
+        self._answered = asyncio.get_running_loop().create_future()
+        self._transport.write(data)  # type: ignore[attr-defined]
+        return await self._answered
+
+
+async def flood(port: int, count: int, first: int, clients: int) -> dict[str, Any]:
+    """Send `count` orders as fast as they are answered."""
+    body = template()
+    requests = iter([request(body, first + n) for n in range(count)])
+    statuses: dict[int, int] = {}
+    latencies: list[float] = []
+
+    async def one() -> None:
+        client = await _connect(port)
+        for data in requests:
+            began = time.perf_counter()
+            status = await client.ask(data)
+            latencies.append(time.perf_counter() - began)
+            statuses[status] = statuses.get(status, 0) + 1
+            if status == 0:
+                client = await _connect(port)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(one() for _ in range(clients)))
+    seconds = time.perf_counter() - began
+    return {"seconds": seconds, "rate": count / seconds, "statuses": statuses, **percentiles(latencies)}
+
+
+async def paced(port: int, count: int, first: int, rate: float) -> dict[str, Any]:
+    """Send `count` orders at a steady rate; answers when each was sent (monotonic), for end-to-end times."""
+    body = template()
+    idle: list[Client] = [await _connect(port) for _ in range(20)]
+    latencies: list[float] = []
+    statuses: dict[int, int] = {}
+    sent: dict[int, float] = {}
+    tasks = []
+    began = time.perf_counter()
+
+    async def one(number: int) -> None:
+        client = idle.pop() if idle else await _connect(port)
+        sent[number] = time.monotonic()
+        asked = time.perf_counter()
+        status = await client.ask(request(body, number))
+        latencies.append(time.perf_counter() - asked)
+        statuses[status] = statuses.get(status, 0) + 1
+        idle.append(client)
+
+    for n in range(count):
+        wait = began + n / rate - time.perf_counter()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        tasks.append(asyncio.create_task(one(first + n)))
+    await asyncio.gather(*tasks)
+    return {"statuses": statuses, "sent": sent, **percentiles(latencies)}
+
+
+async def _connect(port: int) -> Client:
+    _, client = await asyncio.get_running_loop().create_connection(Client, "127.0.0.1", port)
+    return client
+
+
+def percentiles(seconds: list[float]) -> dict[str, float]:
+    """Milliseconds."""
+    ordered = sorted(seconds) or [0.0]
+    return {
+        "p50": ordered[len(ordered) // 2] * 1000,
+        "p99": ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1000,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--rate", type=float)
+    given = parser.parse_args()
+    if given.rate:
+        result = uvloop.run(paced(given.port, given.count, given.first, given.rate))
+    else:
+        result = uvloop.run(flood(given.port, given.count, given.first, given.clients))
+    sys.stdout.write(orjson.dumps(result, option=orjson.OPT_NON_STR_KEYS).decode())
+
+
+if __name__ == "__main__":
+    main()

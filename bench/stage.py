@@ -1,0 +1,160 @@
+"""The stage of a benchmark: real PostgreSQL (fsync on) and Redis, one API process, workers, a sink; all bounded."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psutil
+
+from app.crypto import new_key
+from app.embedded import Embedded, free_port
+
+ROOT = Path(__file__).parent.parent
+CONNECTIONS = """
+connections:
+  store:
+    connector: shopify
+    role: shop
+    settings: {shop: b.myshopify.com, webhook_secrets: [bench-secret]}
+  sink:
+    connector: testbench
+    settings: {}
+    base_url: http://127.0.0.1:%d
+"""
+
+
+@dataclass
+class Stage:
+    """What runs, and how to ask it."""
+
+    home: Path
+    embedded: Embedded
+    environment: dict[str, str]
+    port: int
+    sink_port: int
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    sent: int = 0
+
+    def start(self, name: str, *command: str, **extra: str) -> None:
+        log = (self.home / f"{name}.log").open("ab")
+        self.processes[name] = subprocess.Popen(
+            [sys.executable, *command], cwd=ROOT, env=self.environment | extra, stderr=log, stdout=log
+        )
+
+    def stop(self, name: str, number: int = signal.SIGTERM) -> None:
+        process = self.processes.pop(name)
+        process.send_signal(number)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def stop_all(self) -> None:
+        for name in list(self.processes):
+            self.stop(name)
+
+    def wait_ready(self, port: int, path: str = "/readyz", seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=1) as answer:
+                    if answer.status == 200:
+                        return
+            except OSError:
+                time.sleep(0.01)
+        raise RuntimeError(f"nothing answers on port {port}; see {self.home}")
+
+    def load(self, count: int, *more: str, port: int | None = None) -> dict[str, Any]:
+        """Send orders that were never sent before."""
+        first = self.sent + 1
+        self.sent += count
+        command = [sys.executable, "-m", "bench.load", "--port", str(port or self.port), "--count", str(count)]
+        done = subprocess.run(
+            [*command, "--first", str(first), *more],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            check=True,
+            timeout=300,
+        )
+        result: dict[str, Any] = orjson.loads(done.stdout)
+        return result
+
+    def sink(self, what: str) -> dict[str, Any]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.sink_port}/{what}", timeout=20) as answer:
+            body: dict[str, Any] = orjson.loads(answer.read())
+        return body
+
+    def wait_arrived(self, total: int, seconds: float = 120) -> None:
+        end = time.monotonic() + seconds
+        while self.sink("stats")["distinct"] < total:
+            if time.monotonic() > end:
+                raise RuntimeError(f"only {self.sink('stats')} of {total} arrived; see {self.home}")
+            time.sleep(0.02)
+
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds so far, by process (PostgreSQL with all its backends)."""
+        used = {name: _cpu(psutil.Process(process.pid)) for name, process in self.processes.items()}
+        used["postgres"] = _cpu_tree(self.embedded.postgres.pid)
+        used["redis"] = _cpu_tree(self.embedded.redis.pid)
+        return used
+
+    def memory(self, name: str) -> float:
+        """Resident MB."""
+        return psutil.Process(self.processes[name].pid).memory_info().rss / 1e6
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _cpu_tree(pid: int) -> float:
+    process = psutil.Process(pid)
+    times = process.cpu_times()
+    total = times.user + times.system + times.children_user + times.children_system
+    for child in process.children():
+        total += _cpu(child)
+    return float(total)
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """Everything but the hub's own processes, which measures start as they need them."""
+    with tempfile.TemporaryDirectory(prefix="tw-bench-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder)
+        with Embedded(home) as embedded:
+            port, sink_port = free_port(), free_port()
+            (home / "connections.yaml").write_text(CONNECTIONS % sink_port)
+            environment = os.environ | {
+                "TRADEWIND_HOME": str(home),
+                "TRADEWIND_DATABASE_URL": embedded.database_url,
+                "TRADEWIND_REDIS_URL": embedded.redis_url,
+                "TRADEWIND_PORT": str(port),
+                "TRADEWIND_SECRET_KEYS": new_key(),
+                "TRADEWIND_ADMIN_KEY": "benchmark-admin-key-000000",
+                "TRADEWIND_CONNECTIONS": str(home / "connections.yaml"),
+                "TRADEWIND_RECIPES": str(ROOT / "bench" / "recipes"),
+                "TRADEWIND_CONNECTORS": "tests.support.testconnector",
+                "TRADEWIND_LOG_LEVEL": "warning",
+                "PYTHONPATH": str(ROOT),
+            }
+            made = Stage(home, embedded, environment, port, sink_port)
+            try:
+                subprocess.run([sys.executable, "-m", "bench.child", "prepare"], cwd=ROOT, env=environment, check=True)
+                made.start("sink", "-m", "bench.sink", str(sink_port))
+                made.wait_ready(sink_port, "/stats")
+                yield made
+            finally:
+                made.stop_all()
