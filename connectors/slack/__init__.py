@@ -26,7 +26,7 @@ def _headers(settings: Settings) -> Mapping[str, str]:
 async def _test(ctx: Context[Settings]) -> str:
     if ctx.settings.bot_token is None:
         return "An incoming webhook can only be tested by posting."
-    answer = (await ctx.http.post("/api/auth.test", reads=True)).json()
+    answer = (await ctx.http.get("/api/auth.test")).json()
     return f"{answer['user']} in {answer['team']}"
 
 

@@ -49,7 +49,7 @@ WITH_ACTIONS = [each for each in CONNECTORS if each.actions]
 REFUSED = (SignatureError, NotFoundError)
 
 
-def by_slug(connectors: list[Connector[Any]]) -> Any:
+def by_slug(connectors: list[Connector[Any]]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("connector", connectors, ids=lambda connector: connector.slug)
 
 
@@ -374,7 +374,10 @@ def test_a_webhook_tells_its_topic_and_key_the_same_each_time(
     webhook, settings = webhook_of(connector, topic, path), settings_of(connector)
     receipt = connector.source.identify(webhook, settings)
     again = RawWebhook(
-        webhook.body, dict(reversed(webhook.headers.items())) | {"x-other": "1"}, webhook.query, webhook.received_at
+        webhook.body,
+        dict(reversed(list(webhook.headers.items()))) | {"x-other": "1"},
+        webhook.query,
+        webhook.received_at,
     )
     assert connector.source.identify(again, settings) == receipt
     assert receipt.topic == topic
