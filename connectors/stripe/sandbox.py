@@ -4,7 +4,6 @@ Payments pi_sandbox and ch_sandbox (and all whose id goes on from there: pi_sand
 """
 
 import re
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
@@ -20,6 +19,7 @@ from app.connector import Json, Sandbox
 KEY = "sk_test_sandbox"
 ACCOUNT = "acct_sandbox"
 PAID = 10_000
+CREATED = 1_791_000_000
 Fields = Mapping[str, str]
 _METADATA = re.compile(r"metadata\[([^\[\]]{1,40})\]")
 _QUERY = re.compile(r"metadata\['(\w+)'\]:'([^']*)'")
@@ -206,12 +206,11 @@ def _metadata(fields: Fields) -> dict[str, str]:
 
 
 def _product(id: str, fields: Fields, metadata: Mapping[str, str]) -> dict[str, Json]:
-    now = int(time.time())
     return {
         "id": id,
         "object": "product",
         "active": fields.get("active", "true") == "true",
-        "created": now,
+        "created": CREATED,
         "default_price": None,
         "description": fields.get("description"),
         "images": [value for name, value in fields.items() if name.startswith("images[")],
@@ -223,7 +222,7 @@ def _product(id: str, fields: Fields, metadata: Mapping[str, str]) -> dict[str, 
         "statement_descriptor": None,
         "tax_code": fields.get("tax_code"),
         "unit_label": fields.get("unit_label"),
-        "updated": now,
+        "updated": CREATED,
         "url": fields.get("url"),
     }
 
@@ -275,7 +274,7 @@ def _price(id: str, fields: Fields) -> dict[str, Json]:
         "object": "price",
         "active": fields.get("active", "true") == "true",
         "billing_scheme": "per_unit",
-        "created": int(time.time()),
+        "created": CREATED,
         "currency": fields["currency"],
         "livemode": False,
         "lookup_key": fields.get("lookup_key"),
@@ -316,7 +315,7 @@ def _refund(id: str, name: str, payment: str, amount: int, fields: Fields) -> di
         "amount": amount,
         "balance_transaction": None,
         "charge": payment if name == "charge" else payment.replace("pi_", "ch_", 1),
-        "created": int(time.time()),
+        "created": CREATED,
         "currency": "eur",
         "metadata": _metadata(fields),
         "payment_intent": payment if name == "payment_intent" else None,

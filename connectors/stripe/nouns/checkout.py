@@ -17,6 +17,7 @@ from app.events import (
     LineItem,
     Money,
     Order,
+    Places,
     ShippingLine,
     Totals,
     with_discrepancy,
@@ -260,15 +261,14 @@ def _answer(field: Obj) -> str | None:
     return field.of(field.text("type") or "text", "text", "dropdown", "numeric").text("value")
 
 
-def _external_ids(o: Obj, keys: Sequence[str]) -> dict[str, str]:
+def _external_ids(o: Obj, keys: Sequence[str]) -> Places:
     own = ids(
         checkout_session=o.id("id"),
         payment_intent=o.id("payment_intent"),
         invoice=o.id("invoice"),
         payment_link=o.id("payment_link"),
     )
-    named = said(client_reference=o.text("client_reference_id"), order=shop_order(o.metadata(), keys))
-    return {**own, **named}
+    return {**own, **said(client_reference=o.text("client_reference_id"), order=shop_order(o.metadata(), keys))}
 
 
 def _links(o: Obj) -> dict[str, str]:
