@@ -1,0 +1,27 @@
+"""What people do by hand, by API, web or command line; each is checked, done in one transaction, and noted.
+
+runs.py      a failed run goes on, a run is cancelled
+answers.py   what a person knows of an effect that the hub is unsure of
+replay.py    an event runs recipes again; foresee.py says what that would do
+flow.py      recipes and connections are paused and resumed, recipes enabled and disabled
+"""
+
+from app.byhand.answers import Answer, Answered, answer
+from app.byhand.flow import pause_connection, set_recipe
+from app.byhand.replay import Replay, ReplayWanted, replay
+from app.byhand.runs import Cancelled, Retried, cancel, retry
+
+__all__ = [
+    "Answer",
+    "Answered",
+    "Cancelled",
+    "Replay",
+    "ReplayWanted",
+    "Retried",
+    "answer",
+    "cancel",
+    "pause_connection",
+    "replay",
+    "retry",
+    "set_recipe",
+]

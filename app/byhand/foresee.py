@@ -1,0 +1,123 @@
+"""What a run would do: the recipe is walked in memory, and the ledger says which of its effects exist already.
+
+The walk goes on behind a call only as far as the effect's output is known; what stands behind a new effect is not
+foreseen.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from app.domain.connections import Connection
+from app.pipeline.run import Runner, effect_key
+from app.pipeline.run.advance import Facts, Surroundings, Walk
+from app.recipes.model import Call
+from app.store import byhand as store
+from app.store.calls import NewCall
+from app.store.database import Connection as Db
+from app.store.runs import CallRow, NewStep, StepRow
+
+ROUNDS = 200
+"""Walks at most: each ends at least one step or begins a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeseenEffect:
+    """An effect that a run would meet. standing: done, reserved, uncertain, or new."""
+
+    step: str
+    item: str | None
+    action: str
+    connection_id: UUID
+    key: bytes
+    standing: str
+    call_id: UUID | None
+
+
+@dataclass
+class Foreseen:
+    """What a run would do, as far as it can be known before."""
+
+    effects: list[ForeseenEffect] = field(default_factory=list)
+    state: str = "running"
+    reason: str | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing stands behind what is foreseen."""
+        return self.state in ("done", "failed", "cancelled")
+
+
+@dataclass
+class _Memory:
+    """Steps and calls as they would be recorded."""
+
+    steps: dict[str, StepRow] = field(default_factory=dict)
+    calls: dict[str, list[CallRow]] = field(default_factory=dict)
+
+    def take(self, walk: Walk) -> bool:
+        """Remember what a walk would write; False when that is nothing."""
+        for step in walk.new_steps:
+            self.steps[step.path] = _row(step)
+        for step_id, state, output, error in walk.ended_steps:
+            path = next(path for path, row in self.steps.items() if row.id == step_id)
+            found = None if output is None else orjson.loads(output)
+            self.steps[path] = replace(self.steps[path], state=state, output=found, error=error)
+        return bool(walk.new_steps or walk.ended_steps or walk.new_calls)
+
+    def call(self, call: NewCall, state: str, output: Any) -> None:
+        row = CallRow(call.run_id, call.path, call.item, state, output, None)
+        self.calls.setdefault(call.path, []).append(row)
+
+
+def _row(step: NewStep) -> StepRow:
+    output = None if step.output is None else orjson.loads(step.output)
+    return StepRow(step.id, step.run_id, step.path, step.kind, step.state, output, step.error, step.due_at)
+
+
+async def foresee(
+    db: Db, runner: Runner, facts: Facts, scope: Mapping[str, Any], carried: Mapping[bytes, Any]
+) -> Foreseen:
+    """Walk a run to its end, or to what is not known yet. carried: outputs of effects that are to be known under these
+    keys, though the ledger has them under others."""
+    seen, memory, now = Foreseen(), _Memory(), runner.clock.now()
+    for _ in range(ROUNDS):
+        around = Surroundings(partial(_target, runner), runner.recipes.action, partial(effect_key, runner.hasher), now)
+        walk = Walk(facts, around, dict(scope), memory.steps, memory.calls).go()
+        moved = memory.take(walk)
+        await _ask_the_ledger(db, walk.new_calls, carried, seen, memory)
+        seen.state, seen.reason = walk.state, walk.reason
+        if seen.whole:
+            break
+        if not moved:
+            if walk.due_at is None or walk.due_at <= now:
+                break
+            now = walk.due_at
+    return seen
+
+
+def _target(runner: Runner, facts: Facts, call: Call) -> Connection | str:
+    return runner.recipes.target(facts.workspace, facts.recipe, call, facts.connection)
+
+
+async def _ask_the_ledger(
+    db: Db, calls: list[NewCall], carried: Mapping[bytes, Any], seen: Foreseen, memory: _Memory
+) -> None:
+    standing = await store.standing(db, [call.effect_key for call in calls]) if calls else {}
+    for call in calls:
+        row = standing.get(call.effect_key)
+        state = row["state"] if row and row["state"] != "released" else "new"
+        output = row["output"] if row else None
+        if call.effect_key in carried:
+            state, output = "done", carried[call.effect_key]
+        memory.call(call, "done" if state == "done" else "due", output)
+        seen.effects.append(
+            ForeseenEffect(
+                call.path, call.item, call.action, call.connection_id, call.effect_key, state,
+                row["call_id"] if row else None,
+            )
+        )  # fmt: skip

@@ -1,0 +1,409 @@
+"""An event runs recipes again: new runs that point to the earlier ones, under the same effect keys, so that what was
+done outside is found and not done twice. `redo` names effects that shall be done anew: their keys get a new generation,
+and all others of the run are carried over into it.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, Field
+
+from app import events as canonical
+from app.byhand.foresee import Foreseen, foresee
+from app.domain.connections import Connection
+from app.domain.recipes import ActiveRecipe
+from app.errors import ConflictError, MalformedError, NotFoundError
+from app.events import Event, Ref
+from app.hub import Hub
+from app.ids import new_id
+from app.pipeline.match import Matcher, Wanted, event_scope
+from app.pipeline.run import Beginning, Runner, effect_key
+from app.pipeline.run.advance import Facts
+from app.store import byhand as store
+from app.store import events as event_store
+from app.store import runs as run_store
+from app.store.byhand import Deed, EarlierRun
+from app.store.database import Connection as Db
+from app.store.database import Row, to_json
+from app.trace.shapes import Decision
+
+
+class ReplayWanted(BaseModel):
+    """What to replay of an event."""
+
+    recipes: list[str] | None = Field(
+        None, description="Only these; else all that the event ran (original), or would run now (current)."
+    )
+    version: Literal["original", "current"] = Field(
+        "current", description="The recipe versions that ran then, or today's, with today's inputs either way."
+    )
+    redo: list[str] = Field(
+        [],
+        description="Effects to do anew although they exist: step paths, effect keys or call ids. Everything else that "
+        "was done stays done.",
+        examples=[["alert"]],
+    )
+
+
+class ReplayedEffect(BaseModel):
+    """An effect that a run meets."""
+
+    step: str
+    item: str | None
+    action: str = Field(examples=["quickbooks.create_invoice"])
+    connection: str | None
+    key: str = Field(description="The effect key, 32 hex digits.")
+    standing: Literal["done", "reserved", "uncertain", "new"] = Field(
+        description="done: skipped, its output is used. reserved, uncertain: waited for. new: would be done."
+    )
+
+
+class ReplayedRun(BaseModel):
+    """A run that a replay makes, or would make."""
+
+    recipe: str
+    version: int
+    run_id: UUID | None = Field(description="None in a preview.")
+    replay_of: UUID | None = Field(description="The earlier run; None where the recipe never ran for this event.")
+    generation: int
+    effects: list[ReplayedEffect] = Field(description="As far as they can be known before.")
+    whole: bool = Field(description="False where steps follow that depend on a new effect.")
+    ends: str = Field(description="How the run would end, or that it goes on.", examples=["done"])
+
+
+class Replay(BaseModel):
+    """What a replay does, or in a preview would do."""
+
+    event_id: UUID
+    dry_run: bool
+    runs: list[ReplayedRun]
+    refused: list[Decision] = Field(description="Recipes that do not answer this event, and why.")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFact:
+    """A stored event as `match` takes it."""
+
+    id: UUID
+    connection: Connection
+    event: Event
+    test: bool
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A run to be begun, with what is known of it before."""
+
+    beginning: Beginning
+    once: Wanted | None
+    carried: Mapping[bytes, Row]
+    foreseen: Foreseen
+
+
+async def replay(
+    hub: Hub,
+    matcher: Matcher,
+    workspace: str,
+    event_id: UUID,
+    wanted: ReplayWanted,
+    actor: str,
+    *,
+    dry_run: bool = False,
+    idempotency_key: str | None = None,
+) -> Replay:
+    """Replay one event, or with `dry_run` only say what that would do. The same `idempotency_key` replays once and
+    answers the same again.
+
+    Raises NotFoundError, MalformedError for a `redo` that names nothing, ConflictError where an effect to be redone is
+    still in doubt, where the event's connection is gone, or where the key was used for something else.
+    """
+    await hub.refresh()
+    asked = to_json({"event": str(event_id), **wanted.model_dump()})
+    kept_id = _kept_id(workspace, idempotency_key) if idempotency_key and not dry_run else None
+    async with hub.database.transaction() as db:
+        if kept_id and (kept := await store.kept_replay(db, kept_id)) is not None:
+            return _kept(kept, asked)
+        plan, refused = await _plan(hub, matcher, db, workspace, event_id, wanted)
+        report = Replay(
+            event_id=event_id,
+            dry_run=dry_run,
+            runs=[_shown(hub, planned, dry_run) for planned in plan],
+            refused=[Decision(recipe=name, ran=False, run_id=None, reason=why) for name, why in refused.items()],
+        )
+        if dry_run:
+            return report
+        if kept_id:
+            text = report.model_dump_json()
+            kept = await store.note_replay(db, kept_id, workspace, asked, text, actor, len(plan))
+            if kept is not None:
+                return _kept(kept, asked)
+        lanes = await _begin(hub, matcher.runner, db, workspace, plan)
+        detail = {"runs": [str(planned.beginning.run_id) for planned in plan], "redo": wanted.redo}
+        await store.note(db, Deed(workspace, actor, "replay", f"event/{event_id}", {}), to_json(detail))
+    for connection_id in lanes:
+        hub.bells.ring(f"lane:{connection_id}")
+    return report
+
+
+def _kept_id(workspace: str, key: str) -> UUID:
+    return UUID(bytes=hashlib.blake2b(f"{workspace}\0{key}".encode(), digest_size=16).digest())
+
+
+def _kept(row: Row, asked: str) -> Replay:
+    if row["filter"] != orjson.loads(asked):
+        raise ConflictError("this Idempotency-Key was used for another replay")
+    return Replay.model_validate(row["report"])
+
+
+# --- planning ---------------------------------------------------------------------------------------------------
+
+
+async def _plan(
+    hub: Hub, matcher: Matcher, db: Db, workspace: str, event_id: UUID, wanted: ReplayWanted
+) -> tuple[list[_Planned], dict[str, str]]:
+    row = (await event_store.load(db, [event_id])).get(event_id)
+    if row is None or row["workspace"] != workspace:
+        raise NotFoundError("there is no such event; perhaps it expired")
+    connection = hub.connections.get(row["connection_id"])
+    if connection is None:
+        raise ConflictError("the connection that this event came from was removed")
+    fact = _fact(row, connection)
+    earlier = await store.earlier_runs(db, workspace, event_id)
+    if wanted.version == "original":
+        candidates, refused = await _as_then(hub, fact, earlier, wanted.recipes)
+    else:
+        candidates, refused = await _as_now(hub, matcher, db, fact, earlier, wanted.recipes)
+    names = {candidate.beginning.active.name for candidate in candidates}
+    chosen = await _redo(db, [run for run in earlier if run.recipe in names], wanted)
+    plan = []
+    for candidate in candidates:
+        plan.append(await _foreseen(matcher.runner, db, candidate, chosen.get(candidate.beginning.active.name)))
+    return plan, refused
+
+
+def _fact(row: Row, connection: Connection) -> StoredFact:
+    event = Event(
+        type=row["type"],
+        object=Ref(row["object_kind"], row["object_id"]),
+        subject=Ref(row["subject_kind"], row["subject_id"]),
+        occurred_at=row["occurred_at"],
+        data=canonical.load(row["type"], row["schema_version"], row["data"]),
+        version=row["version"],
+        test=row["test"],
+        historical=row["historical"],
+        note=row["note"],
+    )
+    return StoredFact(row["id"], connection, event, row["test"], row["occurred_at"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A run that a replay could begin. once: its `once_per` value where no run used it before."""
+
+    beginning: Beginning
+    once: Wanted | None = None
+
+
+async def _as_then(
+    hub: Hub, fact: StoredFact, earlier: Sequence[EarlierRun], names: Sequence[str] | None
+) -> tuple[list[_Candidate], dict[str, str]]:
+    """The recipe versions that the event ran, each with today's inputs."""
+    last = {run.recipe: run for run in earlier}
+    refused = {name: "it never ran for this event" for name in names or () if name not in last}
+    candidates = []
+    for name, run in last.items():
+        if names is not None and name not in names:
+            continue
+        active = await _version_of(hub, fact.connection.workspace, run)
+        if isinstance(active, str):
+            refused[name] = active
+        else:
+            candidates.append(_Candidate(_beginning(hub, fact, active, _scope(hub, fact, active), run)))
+    return candidates, refused
+
+
+async def _version_of(hub: Hub, workspace: str, run: EarlierRun) -> ActiveRecipe | str:
+    recipe = await hub.recipes.version(run.version_id)
+    if recipe is None:
+        return "its version of then cannot be loaded any more"
+    active = hub.recipes.find(workspace, run.recipe)
+    if active is None:
+        return "the recipe was removed"
+    if not active.enabled:
+        return "disabled"
+    declared = {name: each.default for name, each in recipe.inputs.items()}
+    inputs = declared | {name: value for name, value in active.inputs.items() if name in declared}
+    return replace(active, version_id=run.version_id, number=run.number or 0, recipe=recipe, inputs=inputs)
+
+
+async def _as_now(
+    hub: Hub, matcher: Matcher, db: Db, fact: StoredFact, earlier: Sequence[EarlierRun], names: Sequence[str] | None
+) -> tuple[list[_Candidate], dict[str, str]]:
+    """Today's versions of the recipes that answer the event today."""
+    last = {run.recipe: run for run in earlier}
+    there = hub.recipes.for_event(fact.connection.workspace, fact.event.type)
+    known = {active.name for active in there}
+    refused = {name: f"it does not answer {fact.event.type}" for name in names or () if name not in known}
+    candidates = []
+    for active in there:
+        if names is not None and active.name not in names:
+            continue
+        decided = matcher._decide(active, fact, event_scope(fact))
+        if isinstance(decided, str):
+            refused[active.name] = decided
+            continue
+        run = last.get(active.name)
+        if run is None and decided.once_key is not None:
+            run = await store.first_run(db, active.workspace, decided.once_key)
+        once = decided if run is None else None
+        candidates.append(_Candidate(_beginning(hub, fact, active, decided.scope, run, decided), once))
+    return candidates, refused
+
+
+def _scope(hub: Hub, fact: StoredFact, active: ActiveRecipe) -> dict[str, Any]:
+    return {**event_scope(fact), "inputs": active.inputs, "steps": {}, "now": hub.clock.now()}
+
+
+def _beginning(
+    hub: Hub,
+    fact: StoredFact,
+    active: ActiveRecipe,
+    scope: dict[str, Any],
+    first: EarlierRun | None,
+    decided: Wanted | None = None,
+) -> Beginning:
+    subject = fact.event.subject
+    once_value = first.once_value if first else decided.once_value if decided else ""
+    return Beginning(
+        run_id=decided.run_id if decided else new_id(),
+        active=active,
+        event_id=fact.id,
+        connection=fact.connection,
+        subject=hub.hasher("subject", fact.connection.id.bytes, subject.kind, subject.id),
+        once_value=once_value,
+        scope=scope,
+        generation=first.generation if first else 0,
+        replay_of=first.id if first else None,
+    )
+
+
+# --- doing effects anew -----------------------------------------------------------------------------------------
+
+
+async def _redo(db: Db, earlier: Sequence[EarlierRun], wanted: ReplayWanted) -> dict[str, list[Row]]:
+    """{recipe: the effects that it keeps} for the recipes of which an effect shall be done anew."""
+    if not wanted.redo:
+        return {}
+    effects: dict[str, list[Row]] = {}
+    for run in earlier:
+        effects.setdefault(run.recipe, []).extend(await store.calls_with_effects(db, [run.id]))
+    unknown = [name for name in wanted.redo if not any(_names(row, name) for rows in effects.values() for row in rows)]
+    if unknown:
+        there = sorted({row["path"] for rows in effects.values() for row in rows})
+        listed = ", ".join(there) or "none"
+        raise MalformedError(f"redo: {unknown[0]!r} names no effect of this event; there are {listed}")
+    kept = {}
+    for recipe, rows in effects.items():
+        if any(_names(row, name) for row in rows for name in wanted.redo):
+            _refuse_doubt(recipe, rows)
+            kept[recipe] = [row for row in rows if not any(_names(row, name) for name in wanted.redo)]
+    return kept
+
+
+def _names(row: Row, name: str) -> bool:
+    return name in (row["path"], row["effect_key"].hex(), str(row["id"]))
+
+
+def _refuse_doubt(recipe: str, rows: Sequence[Row]) -> None:
+    open_ = next((row for row in rows if row["state"] in ("reserved", "uncertain")), None)
+    if open_ is not None:
+        raise ConflictError(
+            f"the effect of {recipe}/{open_['path']} is still {open_['state']}; nothing can be done anew before it is "
+            f"over: see /v1/effects"
+        )
+
+
+async def _foreseen(runner: Runner, db: Db, candidate: _Candidate, kept: Sequence[Row] | None) -> _Planned:
+    beginning = candidate.beginning
+    carried: dict[bytes, Row] = {}
+    if kept is not None:
+        beginning = replace(beginning, generation=beginning.generation + 1)
+        for row in kept:
+            key = _key(runner, beginning, row)
+            if key is not None and row["state"] == "done":
+                carried[key] = row
+    outputs = {key: row["output"] for key, row in carried.items()}
+    seen = await foresee(db, runner, _facts(beginning), beginning.scope, outputs)
+    return _Planned(beginning, candidate.once, carried, seen)
+
+
+def _key(runner: Runner, beginning: Beginning, row: Row) -> bytes | None:
+    """The key that an effect has in this generation; None where its step or connection is gone."""
+    target = runner.connections.get(row["connection_id"])
+    try:
+        step = beginning.active.recipe.step(row["path"])
+    except KeyError:
+        return None
+    return None if target is None else effect_key(runner.hasher, _facts(beginning), step, target, row["item"])
+
+
+def _facts(beginning: Beginning) -> Facts:
+    return Facts(
+        run_id=beginning.run_id,
+        workspace=beginning.active.workspace,
+        recipe=beginning.active.recipe,
+        event_id=beginning.event_id,
+        connection=beginning.connection,
+        subject=beginning.subject,
+        once_value=beginning.once_value,
+        generation=beginning.generation,
+        dry=False,
+    )
+
+
+# --- doing ------------------------------------------------------------------------------------------------------
+
+
+async def _begin(hub: Hub, runner: Runner, db: Db, workspace: str, plan: Sequence[_Planned]) -> set[UUID]:
+    now = hub.clock.now()
+    firsts = [(p.once.once_key, p.once.run_id, p.once.free_at) for p in plan if p.once and p.once.once_key]
+    await run_store.take_once(db, [(key, run_id, free) for key, run_id, free in firsts if key], now)
+    await store.carry_over(
+        db,
+        workspace,
+        [
+            (key, row["call_id"], row["label"], to_json(row["output"]))
+            for planned in plan
+            for key, row in planned.carried.items()
+        ],
+    )
+    return await runner.begin(db, [planned.beginning for planned in plan])
+
+
+def _shown(hub: Hub, planned: _Planned, dry_run: bool) -> ReplayedRun:
+    beginning, seen = planned.beginning, planned.foreseen
+    effects = []
+    for effect in seen.effects:
+        target = hub.connections.get(effect.connection_id)
+        effects.append(
+            ReplayedEffect(
+                step=effect.step, item=effect.item, action=effect.action, connection=target.slug if target else None,
+                key=effect.key.hex(), standing=effect.standing,
+            )
+        )  # fmt: skip
+    return ReplayedRun(
+        recipe=beginning.active.name,
+        version=beginning.active.number,
+        run_id=None if dry_run else beginning.run_id,
+        replay_of=beginning.replay_of,
+        generation=beginning.generation,
+        effects=effects,
+        whole=seen.whole,
+        ends=f"{seen.state}: {seen.reason}" if seen.reason else seen.state,
+    )
