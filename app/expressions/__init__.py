@@ -19,7 +19,7 @@ from app.expressions.compiled import (
     render,
 )
 from app.expressions.errors import EvaluationError, ExpressionError, hint, nearest
-from app.expressions.shapes import Shape, list_of, object_of, shape_of, shape_of_value, unfit
+from app.expressions.shapes import Shape, joined, list_of, object_of, shape_of, shape_of_value, unfit
 
 __all__ = [
     "Analysis",
@@ -39,6 +39,7 @@ __all__ = [
     "evaluate",
     "expressions",
     "hint",
+    "joined",
     "list_of",
     "nearest",
     "object_of",

@@ -7,11 +7,6 @@ from typing import Any
 from app.expressions.sandbox import kind_name
 
 PHONE_STYLES = ("e164", "international", "national")
-STREET = ("line1", "line2", "address1", "address2", "street")
-PLACE = ("city", "town")
-REGION = ("region", "province", "state", "province_code")
-CODE = ("postal_code", "postcode", "zip")
-COUNTRY = ("country", "country_code")
 
 
 def _object(value: Any, name: str) -> dict[str, Any]:
@@ -44,9 +39,9 @@ def address(value: Any, separator: str = ", ") -> str:
     if value is None:
         return ""
     place = _object(value, "address")
-    town = " ".join(filter(None, (_said(place, *CODE), _said(place, *PLACE))))
-    lines = (name(place), _said(place, "company"), *(_said(place, each) for each in STREET), town)
-    return separator.join(line for line in (*lines, _said(place, *REGION), _said(place, *COUNTRY)) if line)
+    town = " ".join(filter(None, (_said(place, "postal_code"), _said(place, "city"))))
+    lines = (name(place), _said(place, "company"), _said(place, "address1"), _said(place, "address2"), town)
+    return separator.join(filter(None, (*lines, _said(place, "province"), _said(place, "country", "country_code"))))
 
 
 @lru_cache(maxsize=4096)

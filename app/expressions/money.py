@@ -1,14 +1,10 @@
 """Money inside expressions: objects `{amount: Decimal, currency: "EUR"}`, exact until rounded to the unit."""
 
-from decimal import Decimal
 from typing import Any
 
+from app.events import unit
 from app.expressions.sandbox import ROUNDING, calculate, exact, is_number, kind_name
 
-# ISO 4217: currencies whose smallest unit is not a hundredth
-_WHOLE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
-_THOUSANDTHS = "BHD IQD JOD KWD LYD OMR TND"
-UNIT_DIGITS = {**dict.fromkeys(_WHOLE.split(" "), 0), **dict.fromkeys(_THOUSANDTHS.split(" "), 3)}
 # languages that write a comma before the cents, and those of them that group thousands by a space
 _COMMA_AND_SPACE = frozenset(["bg", "cs", "fi", "fr", "hu", "lt", "lv", "nb", "no", "pl", "ru", "sk", "sv", "uk"])
 _COMMA_AND_POINT = frozenset(["da", "de", "el", "es", "et", "hr", "id", "it", "nl", "pt", "ro", "sl", "sr", "tr", "vi"])
@@ -27,8 +23,8 @@ def _money(value: Any, name: str) -> dict[str, Any]:
 def round_money(value: Any) -> dict[str, Any]:
     """Half up to the currency's unit."""
     money = _money(value, "round")
-    unit = Decimal(1).scaleb(-UNIT_DIGITS.get(str(money["currency"]).upper(), 2))
-    return {"amount": exact(money["amount"]).quantize(unit, context=ROUNDING), "currency": money["currency"]}
+    amount = exact(money["amount"]).quantize(unit(str(money["currency"])), context=ROUNDING)
+    return {"amount": amount, "currency": money["currency"]}
 
 
 def say_money(value: Any, locale: str = "en") -> str:

@@ -40,6 +40,7 @@ from app.recipes.model import (
     WaitFor,
     flatten,
 )
+from app.recipes.moments import over_at, span_of
 from app.recipes.reading import read_recipe
 from app.recipes.schedules import Cron, parse_cron
 from app.recipes.scopes import expressions_of, nouns_of, used
@@ -86,6 +87,7 @@ __all__ = [
     "load_folder",
     "load_text",
     "nouns_of",
+    "over_at",
     "parse_cron",
     "parse_duration",
     "parse_recipe",
@@ -93,6 +95,7 @@ __all__ = [
     "recipe_files",
     "say_duration",
     "settled",
+    "span_of",
     "used",
     "valid",
 ]

@@ -14,6 +14,7 @@ from app.expressions import (
     analyse,
     expressions,
     hint,
+    joined,
     list_of,
     object_of,
     shape_of,
@@ -162,7 +163,7 @@ class _Check:
             return object_of({key: self.tree(each, (*at, key), scope) for key, each in tree.items()})
         if isinstance(tree, tuple):
             shapes = [self.tree(each, (*at, index), scope) for index, each in enumerate(tree)]
-            return list_of(shapes[0] if shapes else ANYTHING)
+            return list_of(joined(shapes) if shapes else ANYTHING)
         return shape_of(type(tree))
 
     def awaited(self, awaited: Awaited, scope: Scope) -> None:
@@ -193,10 +194,10 @@ class _Check:
 
     def step(self, step: Step, done: Scope, scope: Scope) -> Scope:
         """One step; gives its result by id, and those of the steps inside it that are seen outside."""
-        if step.for_each:
-            scope = self.for_each(step, step.for_each, scope)
         if step.condition:
             self.expression(step.condition, (*step.at, "if"), scope)
+        if step.for_each:
+            scope = self.for_each(step, step.for_each, scope)
         if isinstance(step.timeout, Expression):
             self.span(step.timeout, (*step.at, "timeout"), scope)
         output = self.call(step, step.does, scope) if isinstance(step.does, Call) else ANYTHING

@@ -105,7 +105,7 @@ class StepReader:
         name = keys["id"].text(50)
         if not WORD.fullmatch(name):
             keys["id"].wrong(f"{name!r} is not a step's id", "use small letters, digits and underscores")
-        return name
+        return name or None
 
     def path(self, each: Cursor, kind: str, keys: dict[str, Cursor], name: str | None) -> str:
         """The id, or the action's name, or the kind with a number. Two steps of one path are a fault."""

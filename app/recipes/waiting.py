@@ -28,11 +28,12 @@ def awaited(each: Cursor, more: tuple[str, ...] = ()) -> Awaited:
     """`{event, where, connection}` of `wait_for` and `cancel_on`, with the equalities that find the run."""
     keys = each.mapping(("event", "where", "connection", *more), needed=("event", "where"))
     events = tuple(event_name(one) for one in keys["event"].items_or_one()) if "event" in keys else ()
-    where = (keys["where"].condition() if "where" in keys else None) or ALWAYS
+    written = (keys["where"].condition() if "where" in keys else None) or ALWAYS
     connection = keys["connection"].text() if "connection" in keys else None
     reason = keys["reason"].text() if "reason" in keys else None
-    branches = branches_of(where, awaited_names(events))
-    return Awaited(events, where, branches, connection, reason, each.path)
+    names = awaited_names(events)
+    where = nothing_equals_nothing(written, names)
+    return Awaited(events, where, branches_of(written, names), connection, reason, each.path)
 
 
 def awaited_names(events: tuple[str, ...]) -> set[str]:
@@ -76,6 +77,24 @@ def _equality(node: nodes.Node, source: str, awaited: frozenset[str]) -> Equalit
         if field and field[0] in awaited and len(field) > 1 and roots and not roots & awaited:
             return Equality(field, value)
     return None
+
+
+def nothing_equals_nothing(where: Expression, awaited: Collection[str]) -> Expression:
+    """The same condition, in which an absent field of the awaited event equals nothing, not even an absent value."""
+    if where.tree is None:
+        return where
+    return Expression(where.source, where.kind, _strict(where.tree, where.source, frozenset(awaited)))
+
+
+def _strict(node: nodes.Node, source: str, awaited: frozenset[str]) -> nodes.Node:
+    if isinstance(node, nodes.And | nodes.Or):
+        sides = (_strict(node.left, source, awaited), _strict(node.right, source, awaited))
+        return type(node)(*sides, lineno=node.lineno)
+    found = _equality(node, source, awaited)
+    if found is None or found.value.tree is None:
+        return node
+    absent = nodes.Test(found.value.tree, "none", [], [], None, None, lineno=node.lineno)
+    return nodes.And(nodes.Not(absent, lineno=node.lineno), node, lineno=node.lineno)
 
 
 def _field(node: nodes.Node) -> tuple[str, ...] | None:

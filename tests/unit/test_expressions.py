@@ -32,7 +32,13 @@ ORDER = {
     ],
     "tags": ["vip", "new", "vip"],
     "keys": "the shop's own word",
-    "address": {"line1": "Hauptstr. 1", "postal_code": "10115", "city": "Berlin", "country": "DE", "name": "Ada L."},
+    "address": {
+        "address1": "Hauptstr. 1",
+        "postal_code": "10115",
+        "city": "Berlin",
+        "country_code": "DE",
+        "name": "Ada L.",
+    },
     "created_at": datetime(2026, 11, 22, 23, 30, tzinfo=UTC),
     "test": False,
 }

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from app.connector import Action, Context, action, lookup, unsafe, upsert
 from app.documents import DocumentError
 from app.events import Customer, Money, Order
+from app.expressions import EvaluationError
 from app.recipes import (
     Approve,
     Block,
@@ -29,6 +30,7 @@ from app.recipes import (
     check_together,
     connection_of,
     load_text,
+    over_at,
     parse_cron,
     parse_duration,
     parse_recipe,
@@ -346,6 +348,15 @@ def test_each_or_branch_needs_an_equality(where: str, found: list[list[str]]) ->
     assert bool(untied) == any(not branch for branch in found)
 
 
+def test_an_absent_value_equals_nothing_while_waiting() -> None:
+    where = good(WHOLE).cancel_on[0].where
+    order, checkout = {"checkout_id": None, "customer": {"email": "a@b.c"}}, {"id": None, "customer": None}
+    assert where.evaluate({"order": order, "run": {"checkout": checkout}}) is False
+    checkout = {"id": None, "customer": {"email": "a@b.c"}}
+    assert where.evaluate({"order": order, "run": {"checkout": checkout}}) is True
+    assert where.evaluate({"order": order | {"customer": None}, "run": {"checkout": checkout}}) is False
+
+
 STEP = "  - use: slack.post_message\n"
 MISTAKES = [
     ("", "1:1: the file holds no recipe. It begins with `title:`, `on:` and `steps:`."),
@@ -427,6 +438,8 @@ MISTAKES = [
      "4:15: for_each needs a list, not a Money."),
     (with_steps("  - for_each: order.line_items\n    as: order\n    steps: [{wait: 1h}]\n"),
      "5:9: 'order' already means something here. Choose another name with `as`."),
+    (with_steps("  - for_each: order.line_items\n    if: item.sku\n    steps: [{wait: 1h}]\n"),
+     "5:9: there is no 'item' here."),
     (with_steps("  - wait: 1h\n    as: line\n"), "5:5: as goes with for_each. Add for_each, or leave it out."),
     (with_steps("  - emit: order.paid\n"), "4:11: 'order.paid' is the hub's own word. Choose another than 'order'."),
     (with_steps("  - emit: order.shiny\n"), "4:11: 'order.shiny' is not a name of your own."),
@@ -641,6 +654,34 @@ BERLIN = ZoneInfo("Europe/Berlin")
 def test_local_times_are_met_through_clock_changes(text: str, now: str, expected: str) -> None:
     moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
     assert parse_local_time(text).after(moment, BERLIN) == datetime.fromisoformat(expected).replace(tzinfo=UTC)
+
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("wait", "expected"),
+    [
+        ("3h", datetime(2026, 11, 22, 15, tzinfo=UTC)),
+        ('"{{ inputs.hours }}h"', datetime(2026, 11, 22, 14, tzinfo=UTC)),
+        ("{until: next 09:00}", datetime(2026, 11, 23, 8, tzinfo=UTC)),
+        ('{until: "{{ now | add_days(2) }}"}', datetime(2026, 11, 24, 12, tzinfo=UTC)),
+        ("{until: \"{{ '2026-12-24' }}\"}", datetime(2026, 12, 23, 23, tzinfo=UTC)),
+        ("{until: \"{{ '2026-12-24T10:00:00+02:00' }}\"}", datetime(2026, 12, 24, 8, tzinfo=UTC)),
+    ],
+)
+def test_a_wait_is_over_when_it_says(wait: str, expected: datetime) -> None:
+    deed = parse_recipe(with_steps(f"  - wait: {wait}\n"), "a").steps[0].does
+    assert isinstance(deed, Wait)
+    assert over_at(deed, {"now": NOON, "inputs": {"hours": 2}}, NOON, BERLIN) == expected
+
+
+@pytest.mark.parametrize("wait", ['"{{ now }}"', '"{{ 5 }}"', '{until: "{{ 5 }}"}', "{until: \"{{ 'soon' }}\"}"])
+def test_a_wait_without_sense_fails_when_it_comes(wait: str) -> None:
+    deed = parse_recipe(with_steps(f"  - wait: {wait}\n"), "a").steps[0].does
+    assert isinstance(deed, Wait)
+    with pytest.raises(EvaluationError, match=r"duration|no time"):
+        over_at(deed, {"now": NOON}, NOON, BERLIN)
 
 
 @pytest.mark.parametrize(
