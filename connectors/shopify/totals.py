@@ -32,6 +32,7 @@ _CURRENT: Names = (
     ("discount", "current_total_discounts"),
     ("duty", "current_total_duties"),
     ("fees", "current_total_additional_fees"),
+    ("rounding", "total_cash_rounding_payment_adjustment"),
     ("total", "current_total_price"),
 )
 Amounts = dict[str, Money | None]
