@@ -66,17 +66,17 @@ class Passage:
             self.refusal = error
             raise StoppedError from error
 
-    def check(self) -> None:
-        """Raises StoppedError if the connection is gone or leads to a refused place, or the deadline has passed."""
+    def check_wire(self) -> None:
+        """Raises StoppedError if the connection is gone or leads to a place that may not be called."""
         wire = self.wire
         if wire is None or wire.is_closing():
             self._stop("the connection closed before the request was sent")
         elif not self.allowed and is_refused(_peer(wire)):
             self.refused = _peer(wire)
             self._stop("the connection leads to an address that is not public")
-        self.check_deadline()
 
     def check_deadline(self) -> None:
+        """Raises StoppedError if the request may not leave any more."""
         if self.deadline is not None and boottime() > self.deadline:
             self._stop("its deadline had passed")
 

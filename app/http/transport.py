@@ -110,6 +110,7 @@ class Transport:
             raise _failure(passage, f"the answer could not be handled: {type(error).__name__}") from error
         finally:
             current.reset(token)
+            passage.answer = passage.wire = None  # a circle: left to the garbage collector it costs more than the call
 
     async def _exchange(self, passage: Passage, max_bytes: int) -> Response:
         answer = await self._once(passage, max_bytes)
@@ -234,8 +235,10 @@ def _next_hop(request: Request, answer: httpx.Response) -> Request | None:
 
 
 def _response(passage: Passage, answer: httpx.Response, max_bytes: int) -> Response:
-    body = _unpacked(bytes(passage.body), answer.headers.get("content-encoding", ""), max_bytes)
-    return Response(answer.status_code, MappingProxyType(answer.headers), body, passage.request.only_reads)
+    headers, body = answer.headers, bytes(passage.body)
+    if "content-encoding" in headers:
+        body = _unpacked(body, headers["content-encoding"], max_bytes)
+    return Response(answer.status_code, MappingProxyType(headers), body, passage.request.only_reads)
 
 
 def _end(passage: Passage, reason: str, max_bytes: int) -> Response:

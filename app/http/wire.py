@@ -86,8 +86,9 @@ class _Departure(aiohttp.ClientRequest):
         passage = current.get()
         passage.wire = conn.transport
         await passage.announce()
-        passage.check()
+        passage.check_wire()
         if not passage.request.body:
+            passage.check_deadline()
             passage.sent = True  # nothing is awaited between this line and the write
         return await super().send(conn)
 
@@ -113,7 +114,8 @@ class _Body(aiohttp.payload.Payload):
     async def write(self, writer: AbstractStreamWriter) -> None:
         if writer.output_size:
             self._passage.sent = True  # the headers went ahead
-        self._passage.check()
+        self._passage.check_wire()
+        self._passage.check_deadline()
         self._passage.sent = self._passage.writing = True  # nothing is awaited between this line and the write
         await writer.write(self._passage.request.body)
         self._passage.writing = False

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import socket
 import ssl
@@ -327,6 +328,18 @@ async def test_a_cancelled_call_stays_cancelled_and_its_connection_is_not_used_a
         await sending
     await transport.send(ask(server))
     assert [seen.connection for seen in server.seen] == [1, 2]
+
+
+async def test_calls_leave_no_circles_for_the_garbage_collector(server: RawServer, transport: Transport) -> None:
+    await transport.send(ask(server, "/ok", "POST", b"{}"))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(30):
+            await transport.send(ask(server, "/ok", "POST", b"{}"))
+        assert gc.collect() < 30
+    finally:
+        gc.enable()
 
 
 async def test_a_closed_transport_sends_nothing(server: RawServer) -> None:
