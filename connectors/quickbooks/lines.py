@@ -8,11 +8,11 @@ rounding, becomes a line of its own.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from app.connector import Json
 from app.errors import PermanentError
-from app.events import LineItem, Money, Order, Refund, RefundLine, ShippingLine, TaxLine, Totals, total
+from app.events import LineItem, Money, Order, Refund, RefundLine, ShippingLine, TaxLine, Totals, total, unit
 from connectors.quickbooks.models import Settings
 
 SHIPPING = "SHIPPING_ITEM_ID"
@@ -293,7 +293,8 @@ def _net(gross: Money, off: Money, tax: Money, included: bool) -> tuple[Money, M
     net_after = after - tax
     if not off.amount or not after.amount:
         return net_after + off, off
-    net_off = (off * (net_after.amount / after.amount)).rounded()
+    share = (off.amount * net_after.amount / after.amount).quantize(unit(off.currency), ROUND_HALF_UP)
+    net_off = Money(amount=share, currency=off.currency)
     return net_after + net_off, net_off
 
 

@@ -28,7 +28,7 @@ def escape(text: str, most: int = 3000) -> str:
 def text_of(content: Content) -> str:
     """What notifications show, and clients without blocks."""
     if content.text is not None:
-        return content.text if content.markup else escape(content.text, 40000)
+        return content.text[:40000] if content.markup else escape(content.text, 40000)
     for card in _titles(content):
         return escape(card)
     return "Message" if content.blocks else ""
@@ -41,7 +41,7 @@ def blocks_of(content: Content) -> list[Block] | None:
     card = _card(content)
     if not card or content.text is None:
         return card or None
-    return [_section(text_of(content)[:3000]), *card]
+    return [_section(content.text[:3000] if content.markup else escape(content.text)), *card]
 
 
 def _titles(content: Content) -> Iterable[str]:

@@ -31,7 +31,7 @@ class _Content(BaseModel):
     notifications show. Names and texts of others are escaped; `markup` says that `text` holds links or mentions of
     your own (<https://...|text>, <!channel>) and must not be."""
 
-    text: Annotated[Text, Field(max_length=40000)] = None
+    text: Annotated[Text, Field(description="40,000 characters at most")] = None
     order: Order | None = None
     dispute: Dispute | None = None
     trouble: HubTrouble | None = None

@@ -373,12 +373,8 @@ def test_a_webhook_tells_its_topic_and_key_the_same_each_time(
     assert connector.source is not None
     webhook, settings = webhook_of(connector, topic, path), settings_of(connector)
     receipt = connector.source.identify(webhook, settings)
-    again = RawWebhook(
-        webhook.body,
-        dict(reversed(list(webhook.headers.items()))) | {"x-other": "1"},
-        webhook.query,
-        webhook.received_at,
-    )
+    headers = dict(reversed(list(webhook.headers.items())))
+    again = RawWebhook(webhook.body, headers | {"x-other": "1"}, webhook.query, webhook.received_at)
     assert connector.source.identify(again, settings) == receipt
     assert receipt.topic == topic
 

@@ -16,7 +16,7 @@ import httpx
 import orjson
 import pytest
 from openapi_schema_validator import OAS30Validator, OAS31Validator, oas30_format_checker, oas31_format_checker
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 SPECS = Path(__file__).parents[3] / "shared" / "specs"
@@ -45,9 +45,8 @@ class VendorSpec:
         newer = str(self.document.get("openapi", "")).startswith("3.1")
         self._validator = OAS31Validator if newer else OAS30Validator
         self._formats = oas31_format_checker if newer else oas30_format_checker
-        self._registry = Registry().with_resource(
-            _HERE, Resource(contents=_absolute(self.document), specification=DRAFT202012)
-        )
+        whole = DRAFT202012.create_resource(_absolute(self.document))
+        self._registry: Registry[Json] = Registry().with_resource(_HERE, whole)
         servers = self.document.get("servers") or [{"url": ""}]
         self.prefix = urlsplit(servers[0]["url"]).path.rstrip("/")
         self.operations = sorted(self._operations(), key=lambda operation: operation.template.count("{"))

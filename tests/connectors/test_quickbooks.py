@@ -1,0 +1,485 @@
+"""QuickBooks: what an order becomes, and what happens when the books do not play along."""
+
+import base64
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.connector import Reply
+from app.errors import CredentialError, PermanentError, RetryableError, TradewindError, UnsureError
+from app.events import Customer, Fee, LineItem, Money, Order, Refund, RefundLine, ShippingLine, TaxLine, Totals, total
+from app.pipeline.deliver.attempt import Attempt
+from app.pipeline.deliver.outcome import Ok
+from app.registry import Registry
+from app.sandbox import make_app
+from connectors.quickbooks.actions import example_order, example_refund
+from connectors.quickbooks.faults import DuplicateNameError, StaleError, problem
+from connectors.quickbooks.lines import Draft, draft_of_order, draft_of_refund, item_name, to_json
+from connectors.quickbooks.models import (
+    CreateCreditMemo,
+    CreateInvoice,
+    CreateRefundReceipt,
+    FindOrCreateCustomer,
+    FindOrCreateItem,
+    InvoiceRef,
+    RecordPayment,
+    SendInvoice,
+    Settings,
+)
+from connectors.quickbooks.sandbox import sandbox
+from tests.connectors.conftest import BASE, KEY, Bench, Recorder, due_call
+
+
+class Meddler(httpx.AsyncBaseTransport):
+    """Answers one POST to a path that ends so, and passes everything else on. `after`: lets so many through first."""
+
+    def __init__(
+        self, inner: httpx.AsyncBaseTransport, body: bytes, path: str = "/invoice", status: int = 400, after: int = 0
+    ) -> None:
+        self.inner, self.body, self.path, self.status, self.after = inner, body, path, status, after
+        self.struck = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method != "POST" or not request.url.path.endswith(self.path) or self.struck:
+            return await self.inner.handle_async_request(request)
+        if self.after:
+            self.after -= 1
+            return await self.inner.handle_async_request(request)
+        self.struck = True
+        return httpx.Response(self.status, stream=httpx.ByteStream(self.body))
+
+
+US = Settings.model_validate({**sandbox().settings})
+GLOBAL = Settings.model_validate({**sandbox("global").settings})
+
+
+def eur(amount: str | int | Decimal) -> Money:
+    return Money(amount=Decimal(amount), currency="EUR")
+
+
+def keyed(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+@pytest.fixture
+async def german(quickbooks: Bench) -> Bench:
+    """The bench with a company outside the US."""
+    connector = replace(quickbooks.connector, sandbox=lambda: sandbox("global"))
+    app = make_app(Registry(connector))
+    people = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE)
+    recorder = Recorder(httpx.ASGITransport(app))
+    return Bench(connector, recorder, dict(sandbox("global").settings), people)
+
+
+# --- lines ------------------------------------------------------------------------------------------------------
+
+
+def sum_of(draft: Draft) -> Money | None:
+    parts = [part.net for part in draft.parts]
+    return total([*parts, draft.tax, -draft.discount if draft.discount else None])
+
+
+cents = st.integers(0, 100_000).map(lambda number: eur(Decimal(number).scaleb(-2)))
+
+
+@st.composite
+def orders(draw: st.DrawFn) -> Order:
+    """Orders whose parts need not make the total: as untidy as life."""
+    lines = draw(
+        st.lists(
+            st.builds(
+                LineItem,
+                title=st.sampled_from(["Mug", "Tea: green", "A\tB"]),
+                sku=st.sampled_from([None, "A", "B"]),
+                quantity=st.one_of(st.integers(1, 20), st.sampled_from([Decimal("1.5"), Decimal("0.333")])),
+                price=cents,
+                tax=st.one_of(st.none(), cents),
+                discount=st.one_of(st.none(), cents),
+            ),
+            max_size=4,
+        )
+    )
+    return Order(
+        id="1",
+        number="1001",
+        currency="EUR",
+        taxes_included=draw(st.booleans()),
+        line_items=lines,
+        shipping_lines=draw(st.lists(st.builds(ShippingLine, price=cents), max_size=1)),
+        totals=Totals(
+            items=draw(cents),
+            tax=draw(st.one_of(st.none(), cents)),
+            discount=draw(st.one_of(st.none(), cents)),
+            tip=draw(st.one_of(st.none(), cents)),
+            total=draw(cents),
+        ),
+    )
+
+
+@given(orders())
+@settings(max_examples=150, deadline=None)
+def test_the_lines_always_make_the_total_that_the_shop_states(order: Order) -> None:
+    draft = draft_of_order(order, US)
+    assert sum_of(draft) == order.total
+    for line in to_json(draft, {part.item: "1" for part in draft.parts}, US)["Line"]:
+        detail = line.get("SalesItemLineDetail", {})
+        if "UnitPrice" in detail:
+            assert detail["UnitPrice"] * detail["Qty"] == line["Amount"]
+
+
+def test_a_tidy_order_needs_no_adjustment() -> None:
+    draft = draft_of_order(example_order(), US)
+    assert draft.adjustment is None
+    assert [(part.text, str(part.net.amount), part.code) for part in draft.parts] == [
+        ("Mug", "24.00", "TAX"),
+        ("Shipping: Standard", "5.00", "NON"),
+    ]
+    assert draft.discount == Money(amount=Decimal("3.00"), currency="USD")
+
+
+def test_a_missing_cent_becomes_a_line_that_says_so() -> None:
+    order = example_order()
+    assert order.totals is not None
+    more = order.totals.total + Money(amount=Decimal("0.01"), currency="USD")  # type: ignore[operator]
+    draft = draft_of_order(order.model_copy(update={"totals": order.totals.model_copy(update={"total": more})}), US)
+    assert draft.adjustment == Money(amount=Decimal("0.01"), currency="USD")
+    assert draft.parts[-1].text == "Rounding to the order's total"
+
+
+def german_order(**update: Any) -> Order:
+    """Prices with 19 % and 7 % tax inside, a discount on one line: 2 x 11.90 - 2.38 + 10.70 + 4.76 shipping."""
+    nineteen, seven = Decimal("0.19"), Decimal("0.07")
+    values = {
+        "id": "7",
+        "number": "1007",
+        "currency": "EUR",
+        "taxes_included": True,
+        "line_items": [
+            LineItem(
+                title="Mug",
+                sku="MUG",
+                quantity=2,
+                price=eur("11.90"),
+                discount=eur("2.38"),
+                tax=eur("3.42"),
+                tax_lines=[TaxLine(rate=nineteen, amount=eur("3.42"))],
+            ),
+            LineItem(
+                title="Book",
+                quantity=1,
+                price=eur("10.70"),
+                tax=eur("0.70"),
+                tax_lines=[TaxLine(rate=seven, amount=eur("0.70"))],
+            ),
+        ],
+        "shipping_lines": [
+            ShippingLine(price=eur("4.76"), tax=eur("0.76"), tax_lines=[TaxLine(rate=nineteen, amount=eur("0.76"))])
+        ],
+        "totals": Totals(
+            items=eur("34.50"), shipping=eur("4.76"), discount=eur("2.38"), tax=eur("4.88"), total=eur("36.88")
+        ),
+    }
+    return Order(**{**values, **update})
+
+
+def test_where_prices_hold_tax_lines_are_net_and_discounts_bear_their_own_code() -> None:
+    draft = draft_of_order(german_order(), GLOBAL)
+    assert [(part.text, str(part.net.amount), part.code) for part in draft.parts] == [
+        ("Mug", "20.00", "5"),
+        ("Discount on Mug", "-2.00", "5"),
+        ("Book", "10.00", "6"),
+        ("Shipping", "4.00", "5"),
+    ]
+    assert (str(draft.tax.amount), draft.adjustment, sum_of(draft)) == ("4.88", None, eur("36.88"))
+
+
+def test_a_rate_without_a_tax_code_is_refused_with_the_mend() -> None:
+    line = LineItem(
+        title="Wine", quantity=1, price=eur(20), tax=eur(4), tax_lines=[TaxLine(rate="0.25", amount=eur(4))]
+    )
+    with pytest.raises(PermanentError, match=r"rate of 0\.25: add it to the connection's tax_codes"):
+        draft_of_order(german_order(line_items=[line]), GLOBAL)
+
+
+def test_money_finer_than_its_currency_is_refused() -> None:
+    order = Order(id="1", currency="EUR", totals=Totals(items=eur("1.005"), total=eur("1.005")))
+    with pytest.raises(PermanentError, match="round it first"):
+        draft_of_order(order, US)
+
+
+def test_an_order_without_a_total_is_refused() -> None:
+    with pytest.raises(PermanentError, match="states no total"):
+        draft_of_order(Order(id="1"), US)
+
+
+def test_fees_tip_and_duty_are_lines_of_their_own() -> None:
+    totals = Totals(items=eur(10), fees=eur(1), tip=eur(2), duty=eur(3), total=eur(16))
+    order = Order(id="1", currency="EUR", fee_lines=[Fee(title="Gift wrap", amount=eur(1))], totals=totals)
+    assert [part.text for part in draft_of_order(order, US).parts] == ["Order 1", "Gift wrap", "Tip", "Duties"]
+
+
+def test_a_refund_without_lines_is_one_line_of_its_amount() -> None:
+    draft = draft_of_refund(Refund(id="1", amount=eur(5)), None, US)
+    assert [(part.text, part.net) for part in draft.parts] == [("Refund", eur(5))]
+
+
+def test_a_refund_of_more_than_its_lines_is_made_up_for() -> None:
+    refund = Refund(id="1", amount=eur(15), lines=[RefundLine(title="Mug", quantity=1, amount=eur(12))])
+    draft = draft_of_refund(refund, None, US)
+    assert (draft.adjustment, sum_of(draft)) == (eur(3), eur(15))
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"), [("A:B", "A B"), ("a\tb\n c", "a b c"), ("x" * 200, "x" * 100), (":", "Item")]
+)
+def test_names_of_items_are_as_quickbooks_takes_them(name: str, plain: str) -> None:
+    assert item_name(name) == plain
+
+
+# --- customers --------------------------------------------------------------------------------------------------
+
+
+async def test_a_customer_is_found_by_mail_address_in_any_case(quickbooks: Bench) -> None:
+    found = await quickbooks.ok(
+        "find_or_create_customer", FindOrCreateCustomer(customer=Customer(email="ADA@example.com"))
+    )
+    assert (found.id, found.created) == ("1", False)
+
+
+@pytest.mark.parametrize(
+    "taken", ["Ada Example", "Mug Supplies Ltd", "Emily Platt"], ids=["customer", "vendor", "employee"]
+)
+async def test_a_name_that_somebody_bears_gets_the_mail_address_behind_it(quickbooks: Bench, taken: str) -> None:
+    found = await quickbooks.ok(
+        "find_or_create_customer", FindOrCreateCustomer(customer=Customer(name=taken, email="new@example.com"))
+    )
+    assert (found.name, found.created) == (f"{taken} (new@example.com)", True)
+
+
+async def test_two_buyers_of_one_name_without_a_mail_address_are_one_customer(quickbooks: Bench) -> None:
+    walk_in = FindOrCreateCustomer(customer=Customer(name="Jo"))
+    first = await quickbooks.ok("find_or_create_customer", walk_in, key=keyed(1))
+    second = await quickbooks.ok("find_or_create_customer", walk_in, key=keyed(2))
+    assert (first.id, second.created) == (second.id, False)
+
+
+async def test_an_order_without_a_customer_is_the_online_customers(quickbooks: Bench) -> None:
+    found = await quickbooks.ok("find_or_create_customer", FindOrCreateCustomer(order=Order(id="1")))
+    assert found.name == "Online customer"
+
+
+async def test_a_quote_in_an_address_is_no_way_into_the_query(quickbooks: Bench) -> None:
+    who = FindOrCreateCustomer(customer=Customer(name="O'Neil \\' or", email="o'neil@example.com"))
+    first = await quickbooks.ok("find_or_create_customer", who, key=keyed(1))
+    second = await quickbooks.ok("find_or_create_customer", who, key=keyed(2))
+    assert (first.created, second.created, first.id) == (True, False, second.id)
+
+
+async def test_with_several_currencies_a_buyer_is_a_customer_in_each(quickbooks: Bench) -> None:
+    order = Order(id="1", currency="EUR", customer=Customer(name="Ada Example", email="ada@example.com"))
+    found = await quickbooks.ok("find_or_create_customer", FindOrCreateCustomer(order=order), home_currency="USD")
+    assert (found.name, found.created) == ("Ada Example EUR", True)
+    assert (await quickbooks.state())["customers"][0]["CurrencyRef"] == {"value": "EUR"}
+
+
+# --- items ------------------------------------------------------------------------------------------------------
+
+
+async def test_an_item_is_made_once_for_many_orders(quickbooks: Bench) -> None:
+    for number in range(3):
+        await quickbooks.ok("create_invoice", key=keyed(number))
+    state = await quickbooks.state()
+    assert [item["Name"] for item in state["items"]] == ["Mug"]
+    assert len(state["invoices"]) == 3
+
+
+async def test_an_item_of_another_sku_but_that_name_is_taken(quickbooks: Bench) -> None:
+    await quickbooks.ok("find_or_create_item", FindOrCreateItem(name="Mug"), key=keyed(1))
+    found = await quickbooks.ok("find_or_create_item", FindOrCreateItem(name="mug", sku="OTHER"), key=keyed(2))
+    assert not found.created
+
+
+async def test_missing_items_count_as_the_general_one_if_told(quickbooks: Bench) -> None:
+    await quickbooks.ok("create_invoice", items="match", key=keyed(1))
+    assert [item["Name"] for item in (await quickbooks.state())["items"]] == ["Sales"]
+
+
+# --- documents --------------------------------------------------------------------------------------------------
+
+
+async def test_an_invoice_bears_the_orders_number_total_and_key(quickbooks: Bench) -> None:
+    made = await quickbooks.ok("create_invoice")
+    assert (made.number, str(made.total), made.off_by, made.adjustment) == ("1001", "28.08 USD", None, None)
+    kept = (await quickbooks.state())["invoices"][0]
+    assert KEY.hex() in kept["PrivateNote"]
+    assert (kept["DueDate"], kept["BillEmail"]) == ("2026-12-04", {"Address": "grace@example.com"})
+
+
+async def test_a_german_invoice_comes_to_the_orders_total(german: Bench) -> None:
+    made = await german.ok("create_invoice", CreateInvoice(order=german_order(), customer_id="1"))
+    assert (str(made.total), made.off_by) == ("36.88 EUR", None)
+
+
+async def test_own_fields_lie_over_what_is_made_of_the_order(quickbooks: Bench) -> None:
+    wish = CreateInvoice(
+        order=example_order(), customer_id="1", number="X-1", email="b@example.com", fields={"TxnDate": "2026-01-02"}
+    )
+    await quickbooks.ok("create_invoice", wish)
+    kept = (await quickbooks.state())["invoices"][0]
+    assert (kept["DocNumber"], kept["BillEmail"]["Address"], kept["TxnDate"]) == ("X-1", "b@example.com", "2026-01-02")
+
+
+async def test_quickbooks_own_opinion_of_the_total_is_said(quickbooks: Bench) -> None:
+    wish = CreateInvoice(order=example_order(), customer_id="1", fields={"TxnTaxDetail": {"TotalTax": 3}})
+    made = await quickbooks.ok("create_invoice", wish)
+    assert str(made.off_by) == "0.92 USD"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"CustomerRef": {"value": "999"}}, "2500"),
+        ({"Custmer": "x"}, "2010"),
+        ({"Line": []}, "2020"),
+        ({"DocNumber": "x" * 22}, "2050"),
+        ({"DocNumber": 1001}, "2050"),
+    ],
+)
+async def test_what_quickbooks_refuses_is_permanent(quickbooks: Bench, fields: dict[str, Any], code: str) -> None:
+    wish = CreateInvoice(order=example_order(), customer_id="1", fields=fields)
+    failed = await quickbooks.failed("create_invoice", wish)
+    assert failed.kind == "permanent"
+    assert f"({code})" in failed.error
+    assert (await quickbooks.state())["invoices"] == []
+
+
+async def test_an_amount_that_is_not_quantity_times_price_is_refused(quickbooks: Bench) -> None:
+    detail = {"ItemRef": {"value": "1"}, "Qty": 2, "UnitPrice": 3}
+    line = {"Amount": 7, "DetailType": "SalesItemLineDetail", "SalesItemLineDetail": detail}
+    failed = await quickbooks.failed(
+        "create_invoice", CreateInvoice(order=example_order(), customer_id="1", fields={"Line": [line]})
+    )
+    assert "6070" in failed.error
+
+
+async def test_a_sent_invoice_says_so_and_to_whom(quickbooks: Bench) -> None:
+    made = await quickbooks.ok("create_invoice")
+    sent = await quickbooks.ok("send_invoice", SendInvoice(invoice_id=made.id, to="x@example.com"), key=keyed(1))
+    assert (sent.status, sent.to) == ("EmailSent", "x@example.com")
+
+
+async def test_an_invoice_without_an_address_cannot_be_sent(quickbooks: Bench) -> None:
+    bare = example_order().model_copy(update={"email": None, "customer": None})
+    made = await quickbooks.ok("create_invoice", CreateInvoice(order=bare, customer_id="1"))
+    assert (await quickbooks.failed("send_invoice", SendInvoice(invoice_id=made.id), key=keyed(1))).kind == "permanent"
+
+
+async def test_a_payment_settles_its_invoice(quickbooks: Bench) -> None:
+    made = await quickbooks.ok("create_invoice")
+    pay = RecordPayment(customer_id="1", invoice_id=made.id, amount=made.total, reference="pi_" + "x" * 40)
+    await quickbooks.ok("record_payment", pay, key=keyed(1))
+    state = await quickbooks.state()
+    assert state["invoices"][0]["Balance"] == 0
+    assert len(state["payments"][0]["PaymentRefNum"]) == 21
+
+
+async def test_a_void_invoice_stays_with_a_total_of_zero(quickbooks: Bench) -> None:
+    made = await quickbooks.ok("create_invoice")
+    await quickbooks.ok("void_invoice", InvoiceRef(invoice_id=made.id), key=keyed(1))
+    kept = (await quickbooks.state())["invoices"][0]
+    assert (kept["TotalAmt"], kept["DocNumber"]) == (0, "1001")
+
+
+async def test_a_stale_sync_token_is_read_again(quickbooks: Bench) -> None:
+    """Somebody changes the invoice between our read and our change."""
+    stale = b'{"Fault":{"Error":[{"Message":"Stale Object Error","code":"5010"}],"type":"ValidationFault"}}'
+    meddled = Meddler(quickbooks.recorder.inner, stale)
+    quickbooks.recorder.inner = meddled
+    await quickbooks.ok("void_invoice")
+    assert meddled.struck
+    assert [request.method for request, _ in quickbooks.recorder.seen] == ["GET", "POST", "GET", "POST"]
+
+
+async def test_a_fault_in_a_200_is_a_failure(quickbooks: Bench) -> None:
+    fault = b'{"Fault":{"Error":[{"Message":"No","Detail":"really","code":"6000"}],"type":"ValidationFault"}}'
+    quickbooks.recorder.inner = Meddler(quickbooks.recorder.inner, fault, "/payment", 200)
+    failed = await quickbooks.failed("record_payment")
+    assert (failed.kind, failed.status) == ("permanent", 200)
+    assert "No: really" in failed.error
+
+
+async def test_a_credit_memo_is_the_refunds_amount(quickbooks: Bench) -> None:
+    made = await quickbooks.ok(
+        "create_credit_memo", CreateCreditMemo(refund=example_refund(), customer_id="1", order=example_order())
+    )
+    assert (str(made.total), made.number) == ("13.04 USD", "R1001-77")
+
+
+async def test_a_refund_receipt_without_an_account_says_what_is_missing(quickbooks: Bench) -> None:
+    failed = await quickbooks.failed(
+        "create_refund_receipt", CreateRefundReceipt(refund=example_refund()), deposit_account=None
+    )
+    assert "deposit_account" in failed.error
+
+
+async def test_a_pdf_comes_whole(quickbooks: Bench) -> None:
+    pdf = await quickbooks.ok("get_invoice_pdf")
+    content = base64.b64decode(pdf.content)
+    assert content.startswith(b"%PDF")
+    assert len(content) == pdf.size
+
+
+async def test_an_invoice_retried_after_its_items_were_made_bills_the_right_ones(quickbooks: Bench) -> None:
+    """The first attempt makes one item and is cut off at the second."""
+    lines = [
+        LineItem(title=title, sku=title.upper(), quantity=1, price=Money(amount=Decimal(10), currency="USD"))
+        for title in ("Mug", "Cup")
+    ]
+    whole = Money(amount=Decimal(20), currency="USD")
+    order = Order(id="9", number="9", currency="USD", line_items=lines, totals=Totals(items=whole, total=whole))
+    wish = CreateInvoice(order=order, customer_id="1")
+    action = next(each for each in quickbooks.connector.actions if each.name == "create_invoice")
+    attempt = Attempt(due_call(quickbooks.connector, action, wish.model_dump(mode="json", exclude_none=True), KEY))
+    quickbooks.recorder.inner = Meddler(quickbooks.recorder.inner, b"oops", "/item", 500, after=1)
+    assert (await quickbooks.failed("create_invoice", wish, attempt=attempt)).kind == "unsure"
+    outcome = await quickbooks.perform("create_invoice", wish, stored=tuple(attempt.requests))
+    assert isinstance(outcome, Ok), outcome
+    state = await quickbooks.state()
+    names = {item["Id"]: item["Name"] for item in state["items"]}
+    billed = [line["SalesItemLineDetail"]["ItemRef"]["value"] for line in state["invoices"][0]["Line"]]
+    assert [names[id] for id in billed] == ["Mug", "Cup"]
+
+
+# --- faults -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "code", "error"),
+    [
+        (400, "ValidationFault", "6240", DuplicateNameError),
+        (400, "ValidationFault", "5010", StaleError),
+        (400, "ValidationFault", "610", PermanentError),
+        (400, "ValidationFault", "999999", PermanentError),
+        (200, "ValidationFault", "6000", PermanentError),
+        (401, "AuthenticationFault", "3200", CredentialError),
+        (403, "AuthorizationFault", "3100", CredentialError),
+        (403, "AuthorizationFault", "120", PermanentError),
+        (403, "ValidationFault", "6190", CredentialError),
+        (429, "ThrottleExceeded", "3001", RetryableError),
+        (500, "SystemFault", "10000", UnsureError),
+        (200, "SystemFault", "10000", UnsureError),
+    ],
+)
+def test_each_fault_ends_in_its_class(status: int, kind: str, code: str, error: type[TradewindError]) -> None:
+    body = f'{{"Fault":{{"Error":[{{"Message":"m","code":"{code}"}}],"type":"{kind}"}}}}'.encode()
+    assert type(problem(Reply(status, {}, body))) is error
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Fault</html>", b'{"Customer": {"Notes": "\\"Fault\\""}}', b'["Fault"]'])
+def test_what_is_no_fault_is_left_to_its_status(body: bytes) -> None:
+    assert problem(Reply(200, {}, body)) is None
