@@ -1,26 +1,117 @@
-"""Errors as RFC 9457 problem documents."""
+"""Errors as RFC 9457 problem documents; every `type` is documented in docs/api.md."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
+import asyncpg
 import orjson
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import RejectedError
+from app.errors import RejectedError, UnavailableError
+from app.store.database import AWAY
+
+NAMES = {
+    400: "malformed",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    409: "conflict",
+    413: "too-large",
+    422: "invalid",
+    500: "internal",
+    503: "unavailable",
+}
+"""Status -> the name at the end of a problem's `type`."""
+
+CHALLENGE = 'Bearer realm="tradewind"'
 
 
-def problem(status: int, name: str, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+class Fault(BaseModel):
+    """One thing that is wrong with a request."""
+
+    field: str = Field(description="Where: `query.limit`, `body.recipes.0` ...", examples=["query.limit"])
+    detail: str = Field(examples=["Input should be less than or equal to 200"])
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = Field(description="Stable; see docs/api.md.", examples=["/problems/not-found"])
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(description="A sentence for people.", examples=["there is no such run"])
+    errors: list[Fault] | None = Field(None, description="What is wrong with each field of an invalid request.")
+
+
+def problem(
+    status: int,
+    name: str,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    errors: Sequence[Mapping[str, str]] = (),
+) -> Response:
     """A problem+json answer; `name` is stable and documented in docs/api.md."""
-    body = {"type": f"/problems/{name}", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    body: dict[str, Any] = {
+        "type": f"/problems/{name}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if errors:
+        body["errors"] = list(errors)
     return Response(orjson.dumps(body), status, headers=headers, media_type="application/problem+json")
 
 
 async def on_rejected(request: Request, error: Exception) -> Response:
     status = error.status if isinstance(error, RejectedError) else 400
-    names = {401: "unauthorized", 403: "forbidden", 404: "not-found", 409: "conflict", 413: "too-large", 503: "unavailable"}
-    return problem(status, names.get(status, "invalid"), str(error))
+    headers = dict(getattr(error, "headers", {}))
+    if isinstance(error, UnavailableError):
+        headers["retry-after"] = str(round(error.retry_after))
+    return problem(status, NAMES.get(status, "malformed"), str(error), headers)
+
+
+async def on_invalid(request: Request, error: Exception) -> Response:
+    """What does not fit the description: says where, and never repeats what was sent."""
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    errors = [{"field": ".".join(map(str, each["loc"])), "detail": str(each["msg"])} for each in found]
+    return problem(422, "invalid", "The request does not fit the description.", errors=errors)
+
+
+async def on_http(request: Request, error: Exception) -> Response:
+    """What the framework itself refuses: unknown addresses and methods."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    detail = {404: "There is nothing at this address.", 405: "This address does not take that method."}
+    headers = getattr(error, "headers", None)
+    return problem(status, NAMES.get(status, "malformed"), detail.get(status, str(error)), headers)
+
+
+async def on_away(request: Request, error: Exception) -> Response:
+    return problem(503, "unavailable", "The store is away; try again.", {"retry-after": "5"})
+
+
+async def on_unstorable(request: Request, error: Exception) -> Response:
+    """A text or a number that no database can hold (NUL, a lone surrogate, a time beyond all calendars)."""
+    return problem(400, "malformed", "The request holds something that cannot be looked for.")
 
 
 async def on_bug(request: Request, error: Exception) -> Response:
     return problem(500, "internal", "Something went wrong here; the log has the details.")
+
+
+HANDLERS: dict[Any, Any] = {
+    **dict.fromkeys(AWAY, on_away),
+    asyncpg.DataError: on_unstorable,
+    UnicodeError: on_unstorable,
+    OverflowError: on_unstorable,
+    RejectedError: on_rejected,
+    RequestValidationError: on_invalid,
+    HTTPException: on_http,
+    Exception: on_bug,
+}
+"""Exception -> what answers it."""

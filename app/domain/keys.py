@@ -29,11 +29,12 @@ SHOWN = len(PREFIX) + 8
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `workspace` None may ask about every workspace."""
+    """Who asks, and about which workspace; with `everywhere` it may name another one."""
 
     name: str
     scopes: frozenset[str]
-    workspace: str | None = None
+    workspace: str = "main"
+    everywhere: bool = False
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes or "admin" in self.scopes
@@ -68,7 +69,7 @@ class Keys:
         """Who holds this key; None if nobody does (unknown, expired, revoked). Raises one of AWAY without a store."""
         digest = digest_of(key)
         if self._admin is not None and hmac.compare_digest(digest, self._admin):
-            return Caller("admin", frozenset({"admin"}))
+            return Caller("admin", frozenset({"admin"}), everywhere=True)
         until, caller = self._known.get(digest, (0.0, None))
         if time.monotonic() >= until:
             caller = await self._look_up(digest)
@@ -80,7 +81,7 @@ class Keys:
             row = await store.find(db, digest)
         if row is None or not hmac.compare_digest(row.digest, digest):
             return None
-        return Caller(row.name or row.prefix, frozenset(row.scopes), row.workspace)
+        return Caller(row.name or row.prefix, frozenset(row.scopes), row.workspace or "main", row.workspace is None)
 
     def _remember(self, digest: bytes, caller: Caller | None) -> None:
         if len(self._known) >= REMEMBERED_AT_MOST:

@@ -10,9 +10,10 @@ from uuid import UUID
 from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.ids import new_id, time_of
+from app.ids import new_id
 from app.store.database import Connection, Row
 from app.store.tables import audit, run
+from app.store.trace import time_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ async def lock_calls(db: Connection, run_id: UUID) -> list[LockedCall]:
     rows = await db.fetch(
         f"select {_CALL_FIELDS} from call where run_id = $1 and at >= $2 order by id for update",
         run_id,
-        time_of(run_id),
+        time_in(run_id),
     )
     return [LockedCall(*row) for row in rows]
 
@@ -58,7 +59,7 @@ async def lock_call(db: Connection, workspace: str, call_id: UUID) -> LockedCall
     row = await db.fetchrow(
         f"select {_CALL_FIELDS} from call where id = $1 and at >= $2 and workspace = $3 for update",
         call_id,
-        time_of(call_id),
+        time_in(call_id),
         workspace,
     )
     return LockedCall(*row) if row else None
@@ -68,7 +69,7 @@ async def lock_run(db: Connection, workspace: str, run_id: UUID) -> LockedRun | 
     row = await db.fetchrow(
         "select id, recipe, state, reason from run where id = $1 and at >= $2 and workspace = $3 for update",
         run_id,
-        time_of(run_id),
+        time_in(run_id),
         workspace,
     )
     return LockedRun(*row) if row else None
@@ -83,7 +84,7 @@ async def ended_steps(db: Connection, run_id: UUID) -> list[Row]:
         """select id, path, kind, state, error from step
            where run_id = $1 and at >= $2 and (state = 'failed' or kind = 'stop') order by id""",
         run_id,
-        time_of(run_id),
+        time_in(run_id),
     )
 
 
@@ -102,7 +103,7 @@ async def make_due(
             options,
             now,
             unsure,
-            min(map(time_of, ids)),
+            min(map(time_in, ids)),
         )
 
 
@@ -113,10 +114,10 @@ async def restart_steps(db: Connection, again: Sequence[UUID], afresh: Sequence[
             """update step set state = 'running', output = null, error = null, ended_at = null
                where id = any($1) and at >= $2""",
             list(again),
-            min(map(time_of, again)),
+            min(map(time_in, again)),
         )
     if afresh:
-        await db.execute("delete from step where id = any($1) and at >= $2", list(afresh), min(map(time_of, afresh)))
+        await db.execute("delete from step where id = any($1) and at >= $2", list(afresh), min(map(time_in, afresh)))
 
 
 async def restart_run(db: Connection, run_id: UUID, now: datetime) -> None:
@@ -124,7 +125,7 @@ async def restart_run(db: Connection, run_id: UUID, now: datetime) -> None:
         """update run set state = 'running', reason = null, ended_at = null, due_at = $3
            where id = $1 and at >= $2""",
         run_id,
-        time_of(run_id),
+        time_in(run_id),
         now,
     )
 
@@ -149,7 +150,7 @@ async def cancel_unsent(db: Connection, run_id: UUID) -> list[UUID]:
            )
            select id from gone""",
         run_id,
-        time_of(run_id),
+        time_in(run_id),
     )
     return [row["id"] for row in rows]
 
@@ -160,14 +161,14 @@ async def cancel_run(db: Connection, run_id: UUID, reason: str) -> None:
         """update step set state = 'cancelled', ended_at = clock_timestamp(), due_at = null
            where run_id = $1 and at >= $2 and state = 'running'""",
         run_id,
-        time_of(run_id),
+        time_in(run_id),
     )
     await db.execute("delete from waiter where run_id = $1", run_id)
     await db.execute(
         """update run set state = 'cancelled', reason = $3, due_at = null, ended_at = clock_timestamp()
            where id = $1 and at >= $2 and state <> 'cancelled'""",
         run_id,
-        time_of(run_id),
+        time_in(run_id),
         reason,
     )
 
@@ -263,7 +264,7 @@ async def earlier_runs(db: Connection, workspace: str, event_id: UUID) -> list[E
         f"{_EARLIER} where r.event_id = $2 and r.at >= $3 and r.workspace = $1 and r.mode = 'live' order by r.id",
         workspace,
         event_id,
-        time_of(event_id),
+        time_in(event_id),
     )
     return [EarlierRun(*row) for row in rows]
 
@@ -283,7 +284,7 @@ async def calls_with_effects(db: Connection, run_ids: Sequence[UUID]) -> list[Ro
         """select c.id, c.path, c.item, c.connection_id, c.effect_key, e.state, e.label, e.output, e.call_id
            from call c join effect e on e.key = c.effect_key where c.run_id = any($1) and c.at >= $2 order by c.id""",
         list(run_ids),
-        min(map(time_of, run_ids)),
+        min(map(time_in, run_ids)),
     )
 
 

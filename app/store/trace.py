@@ -5,7 +5,6 @@ Partitioned rows are found by id and `at >=` the time in the id: rows that outli
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from app.ids import time_of
@@ -29,7 +28,7 @@ union all select 'attempt', call_id from attempt where id = $2 and at >= $3 and 
 
 async def what_is(db: Connection, workspace: str, row_id: UUID) -> tuple[str, UUID | None] | None:
     """(kind, id of the row that it points to) of the row with this id; None if there is none."""
-    row = await db.fetchrow(_WHAT_IS, workspace, row_id, _from(row_id))
+    row = await db.fetchrow(_WHAT_IS, workspace, row_id, time_in(row_id))
     return (row["kind"], row["parent"]) if row else None
 
 
@@ -95,7 +94,7 @@ async def raw_webhook(db: Connection, workspace: str, webhook_id: UUID) -> Row |
         "select id, at, connection_id, topic, headers, body from webhook where id = $2 and at >= $3 and workspace = $1",
         workspace,
         webhook_id,
-        _from(webhook_id),
+        time_in(webhook_id),
     )
     return row
 
@@ -169,13 +168,13 @@ def lowest_id(moment: datetime) -> UUID:
     return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
 
 
-def _from(row_id: UUID) -> Any:
-    """The time in an id; ids that are no UUIDv7 of ours hold none that a database knows, so they find nothing."""
+def time_in(row_id: UUID) -> datetime:
+    """The time in an id; ids that are no UUIDv7 of ours may hold none that a database knows: the beginning of time."""
     try:
         return time_of(row_id)
     except (ValueError, OverflowError):
         return time_of(UUID(int=0))
 
 
-def _earliest(ids: Iterable[UUID]) -> Any:
-    return min((_from(row_id) for row_id in ids), default=time_of(UUID(int=0)))
+def _earliest(ids: Iterable[UUID]) -> datetime:
+    return min((time_in(row_id) for row_id in ids), default=time_of(UUID(int=0)))

@@ -1,0 +1,87 @@
+"""`/v1/effects`: what was done outside, and what nobody is sure of."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, Field
+
+from app.api.auth import Reader, Replayer
+from app.api.context import Cursor, HubDep, Limit, Listed, from_cursor, secrets_of, to_cursor
+from app.byhand import Answer, Answered, answer
+from app.store import lists
+from app.store.database import Row
+from app.trace import blotted
+
+router = APIRouter(prefix="/v1/effects", tags=["effects"])
+
+
+class ListedEffect(BaseModel):
+    """An effect with the call that made it; nulls where the call is no longer kept."""
+
+    key: str = Field(description="The effect key, 32 hex digits.")
+    state: Literal["reserved", "done", "uncertain", "released"]
+    label: str | None = Field(examples=["invoice-paid-orders/invoice quickbooks.create_invoice"])
+    doubled: bool = Field(description="It may exist twice.")
+    at: datetime
+    ended_at: datetime | None
+    call_id: UUID
+    call_state: str | None
+    question: str | None = Field(examples=["Did create invoice happen? Its request went out and no answer came."])
+    error: str | None
+    connection: str | None
+    action: str | None
+    recipe: str | None
+    path: str | None
+    run_id: UUID | None
+    event_id: UUID | None
+
+
+class Said(BaseModel):
+    """What a person found out about an effect."""
+
+    answer: Answer = Field(
+        description="happened: it is done. did_not: it may be done, its call is due again. look_again: the hub looks "
+        "by itself, where the action can."
+    )
+    output: dict[str, Any] | None = Field(
+        None, description="With `happened`: what the action answered, for the steps after it.", examples=[{"id": "131"}]
+    )
+
+
+@router.get("", summary="List effects")
+async def list_effects(
+    caller: Reader,
+    hub: HubDep,
+    state: Annotated[
+        Literal["reserved", "done", "uncertain", "released"] | None,
+        Query(description="`uncertain` lists what waits for an answer."),
+    ] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Listed[ListedEffect]:
+    """The newest calls' first."""
+    raw = from_cursor(cursor, 32)
+    before = (UUID(bytes=raw[:16]), raw[16:]) if raw else None
+    async with hub.database.acquire() as db:
+        rows = await lists.effects(db, caller.workspace, state, before, limit)
+    secrets = secrets_of(hub, caller.workspace)
+    items = [_shown(row, secrets) for row in rows[:limit]]
+    last = rows[limit - 1] if len(rows) > limit else None
+    return Listed(items=items, next=to_cursor(last["call_id"].bytes + last["key"]) if last else None)
+
+
+def _shown(row: Row, secrets: set[str]) -> ListedEffect:
+    return ListedEffect(**{**row, "key": row["key"].hex(), "error": blotted(row["error"], secrets)})
+
+
+@router.post("/{key}/answer", summary="Say whether an effect happened")
+async def answer_effect(
+    caller: Replayer,
+    hub: HubDep,
+    key: Annotated[str, Path(description="The effect key (32 hex digits), or the id of its call.", max_length=36)],
+    said: Said,
+) -> Answered:
+    """Only for effects that nobody is sure of; the run goes on from there."""
+    return await answer(hub, caller.workspace, key, said.answer, caller.name, said.output)

@@ -1,0 +1,60 @@
+"""`/v1/webhooks` and `/v1/rejected`: what came in, by what became of it, and what was refused."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from app.api.auth import Reader
+from app.api.context import HubDep, Listed, PageDep, listed
+from app.store import lists
+from app.store.lists import WebhookFilter
+from app.trace.shapes import Webhook
+
+router = APIRouter(prefix="/v1", tags=["webhooks"])
+
+
+class Rejected(BaseModel):
+    """A webhook that was refused; its body is not kept."""
+
+    id: UUID
+    at: datetime
+    slug: str = Field(description="The connection that it named.", examples=["main-store"])
+    status: int = Field(examples=[401])
+    reason: str = Field(examples=["the signature does not match"])
+    size: int = Field(description="Bytes of its body, as far as it was read.")
+
+
+@router.get("/webhooks", summary="List webhooks")
+async def list_webhooks(
+    caller: Reader,
+    hub: HubDep,
+    page: PageDep,
+    state: Annotated[
+        Literal["due", "reading", "normalised", "ignored", "unknown", "malformed"] | None,
+        Query(description="`unknown` and `malformed` are kept too, and can be looked at with their bodies."),
+    ] = None,
+    connection: Annotated[str | None, Query(description="Slug of the connection.")] = None,
+    topic: Annotated[str | None, Query(description="The sender's own word.", max_length=200)] = None,
+    q: Annotated[str | None, Query(description="Finds part of the reason.", max_length=200)] = None,
+) -> Listed[Webhook]:
+    """Newest first. The body of one: `GET /v1/events/{id}/raw` with its id."""
+    async with hub.database.acquire() as db:
+        rows = await lists.webhooks(db, caller.workspace, page, WebhookFilter(state, connection, topic, q))
+    return listed(rows, page.limit, lambda row: Webhook(**row))
+
+
+@router.get("/rejected", summary="List refused webhooks")
+async def list_rejected(
+    caller: Reader,
+    hub: HubDep,
+    page: PageDep,
+    connection: Annotated[str | None, Query(description="The slug that was named.")] = None,
+    status: Annotated[int | None, Query(description="The status that the sender got.", ge=400, le=599)] = None,
+) -> Listed[Rejected]:
+    """Newest first: wrong signatures, unknown connections, bodies too large. Bounded in rate and in number."""
+    async with hub.database.acquire() as db:
+        rows = await lists.rejected(db, caller.workspace, page, connection, status)
+    return listed(rows, page.limit, lambda row: Rejected(**row))

@@ -1,0 +1,75 @@
+"""`/v1/keys`: API keys are made, listed without their secret, and revoked."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import AwareDatetime, BaseModel, Field
+
+from app.api.auth import Admin
+from app.api.context import HubDep, Listed, RowId
+from app.domain import keys
+from app.domain.keys import Scope
+from app.errors import NotFoundError
+from app.store import byhand
+from app.store import keys as store
+from app.store.byhand import Deed
+
+router = APIRouter(prefix="/v1/keys", tags=["keys"])
+
+
+class KeyShown(BaseModel):
+    """A key without its secret."""
+
+    id: UUID
+    workspace: str | None = Field(description="The workspace that it opens; null opens all.")
+    name: str = Field(examples=["reporting"])
+    prefix: str = Field(description="The first characters, to tell keys apart.", examples=["tw_1f4a90c2"])
+    scopes: list[str] = Field(examples=[["read"]])
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None = Field(description="Within a minute.")
+
+
+class KeyWanted(BaseModel):
+    """A key to be made, for the caller's workspace."""
+
+    name: str = Field(max_length=100, min_length=1, examples=["reporting"])
+    scopes: Annotated[list[Scope], Field(min_length=1, examples=[["read"]])]
+    expires_at: AwareDatetime | None = None
+
+
+class KeyMade(BaseModel):
+    """A new key: it is shown this once and cannot be read back."""
+
+    id: UUID
+    key: str = Field(examples=["tw_1f4a90c2_..."])
+
+
+@router.get("", summary="List API keys")
+async def list_keys(caller: Admin, hub: HubDep) -> Listed[KeyShown]:
+    """Revoked and expired ones too, newest first."""
+    async with hub.database.begin() as db:
+        rows = await store.list_keys(db, caller.workspace)
+    items = [KeyShown(**{name: getattr(row, name) for name in KeyShown.model_fields}) for row in rows]
+    return Listed(items=items, next=None)
+
+
+@router.post("", summary="Make an API key", status_code=201)
+async def make_key(caller: Admin, hub: HubDep, wanted: KeyWanted) -> KeyMade:
+    made = await keys.make(hub.database, wanted.name, wanted.scopes, caller.workspace, wanted.expires_at)
+    async with hub.database.begin() as db:
+        detail = {"name": wanted.name, "scopes": list(wanted.scopes)}
+        await byhand.note_change(db, Deed(caller.workspace, caller.name, "make key", f"key/{made.id}", detail))
+    return KeyMade(id=made.id, key=made.key)
+
+
+@router.post("/{id}/revoke", summary="Revoke an API key", status_code=204)
+async def revoke_key(caller: Admin, hub: HubDep, id: RowId) -> None:
+    """It opens nothing any more within a second."""
+    if not await keys.revoke(hub.database, caller.workspace, id):
+        raise NotFoundError("there is no such key")
+    async with hub.database.begin() as db:
+        await byhand.note_change(db, Deed(caller.workspace, caller.name, "revoke key", f"key/{id}", {}))

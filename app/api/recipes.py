@@ -1,0 +1,132 @@
+"""`/v1/recipes`: the automations, and stopping and starting them."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from app.api.auth import Reader, RecipeKeeper
+from app.api.context import HubDep, Listed, Name
+from app.byhand import set_recipe
+from app.domain.keys import Caller
+from app.domain.recipes import ActiveRecipe
+from app.errors import NotFoundError
+from app.hub import Hub
+from app.store import lists
+from app.store.database import Row
+
+router = APIRouter(prefix="/v1/recipes", tags=["recipes"])
+
+
+class RecipeSummary(BaseModel):
+    """A recipe as it stands."""
+
+    name: str = Field(examples=["invoice-paid-orders"])
+    title: str = Field(examples=["Invoice every paid order in QuickBooks"])
+    description: str
+    stage: str | None = Field(description="Where on the customer's journey it acts.", examples=["purchase"])
+    on: list[str] = Field(description="Event types that run it.", examples=[["order.paid"]])
+    enabled: bool = Field(description="False: no runs are made.")
+    paused: bool = Field(description="True: runs are made and held.")
+    version: int
+    origin: str = Field(description="Where it comes from: a folder, or the API.")
+    usable: bool = Field(description="False where its source no longer loads; then it does not run.")
+    updated_at: datetime
+
+
+class RecipeVersion(BaseModel):
+    id: UUID
+    number: int
+    created_at: datetime
+
+
+class RecipeDetail(RecipeSummary):
+    """A recipe with its source, what the shop set, and its versions."""
+
+    source: str = Field(description="The YAML of the current version.")
+    inputs: dict[str, Any]
+    versions: list[RecipeVersion]
+
+
+class RecipeChanged(BaseModel):
+    """How a recipe stands now; `released`: held runs that go on."""
+
+    name: str
+    enabled: bool
+    paused: bool
+    released: int
+
+
+@router.get("", summary="List recipes")
+async def list_recipes(caller: Reader, hub: HubDep) -> Listed[RecipeSummary]:
+    async with hub.database.acquire() as db:
+        rows = await lists.recipes(db, caller.workspace)
+    items = [RecipeSummary(**_summary(row, hub.recipes.find(caller.workspace, row["name"]))) for row in rows]
+    return Listed(items=items, next=None)
+
+
+@router.get("/{name}", summary="Get a recipe with its source and versions")
+async def get_recipe(caller: Reader, hub: HubDep, name: Name) -> RecipeDetail:
+    async with hub.database.acquire() as db:
+        rows = await lists.recipes(db, caller.workspace, name)
+        versions = await lists.recipe_versions(db, caller.workspace, name)
+    if not rows:
+        raise NotFoundError(f"there is no recipe {name!r}")
+    active = hub.recipes.find(caller.workspace, name)
+    inputs = dict(active.inputs) if active else rows[0]["inputs"]
+    return RecipeDetail(
+        **_summary(rows[0], active),
+        source=rows[0]["source"],
+        inputs=inputs,
+        versions=[RecipeVersion(**version) for version in versions],
+    )
+
+
+def _summary(row: Row, active: ActiveRecipe | None) -> dict[str, Any]:
+    recipe = active.recipe if active else None
+    return {
+        "name": row["name"],
+        "title": recipe.title if recipe else row["name"],
+        "description": recipe.description if recipe else "",
+        "stage": recipe.stage if recipe else None,
+        "on": list(recipe.events) if recipe else [],
+        "enabled": row["enabled"] and (recipe is None or recipe.enabled),
+        "paused": row["paused"],
+        "version": row["number"],
+        "origin": row["origin"],
+        "usable": recipe is not None,
+        "updated_at": row["updated_at"],
+    }
+
+
+@router.post("/{name}/pause", summary="Pause a recipe: runs are made and held")
+async def pause_recipe(caller: RecipeKeeper, hub: HubDep, name: Name) -> RecipeChanged:
+    """Its open calls are not sent either, until it is resumed."""
+    return await _set(hub, caller, name, "pause")
+
+
+@router.post("/{name}/resume", summary="Resume a recipe: held runs go on")
+async def resume_recipe(caller: RecipeKeeper, hub: HubDep, name: Name) -> RecipeChanged:
+    return await _set(hub, caller, name, "resume")
+
+
+@router.post("/{name}/enable", summary="Enable a recipe")
+async def enable_recipe(caller: RecipeKeeper, hub: HubDep, name: Name) -> RecipeChanged:
+    """Refused (409) where its file itself says `enabled: false`."""
+    return await _set(hub, caller, name, "enable")
+
+
+@router.post("/{name}/disable", summary="Disable a recipe: no new runs are made")
+async def disable_recipe(caller: RecipeKeeper, hub: HubDep, name: Name) -> RecipeChanged:
+    """Runs that have begun go on."""
+    return await _set(hub, caller, name, "disable")
+
+
+async def _set(hub: Hub, caller: Caller, name: str, verb: Any) -> RecipeChanged:
+    released = await set_recipe(hub, caller.workspace, name, verb, caller.name)
+    async with hub.database.acquire() as db:
+        rows = await lists.recipes(db, caller.workspace, name)
+    shown = _summary(rows[0], hub.recipes.find(caller.workspace, name))
+    return RecipeChanged(name=name, enabled=shown["enabled"], paused=shown["paused"], released=released)
