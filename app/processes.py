@@ -2,20 +2,25 @@
 
 import asyncio
 import logging
+import os
+import signal
+import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import structlog
-import uvicorn
-import uvloop
 
-from app.hub import open_hub
-from app.main import make_app
+from app.domain.connections_file import apply, read_connections
+from app.domain.keys import ensure_admin_key
+from app.domain.recipes import sync_folder
+from app.embedded.identity import Identity, child_keywords
+from app.errors import ConfigError
+from app.hub import Hub, open_hub
 from app.registry import Registry
-from app.sandbox import make_app as make_sandbox
 from app.settings import Settings
 from app.store.database import migrate
-from app.worker import stop_on_signals, work
+from app.store.starting import one_at_a_time
 
 log = structlog.get_logger()
 
@@ -40,6 +45,10 @@ def set_up_logging(settings: Settings) -> None:
 
 def serve(settings: Settings, registry: Registry | None = None) -> None:
     """Run the API until SIGTERM."""
+    import uvicorn
+
+    from app.main import make_app
+
     set_up_logging(settings)
     config = uvicorn.Config(
         make_app(settings, registry),
@@ -56,30 +65,88 @@ def serve(settings: Settings, registry: Registry | None = None) -> None:
         limit_concurrency=5000,
         backlog=4096,
     )
-    uvicorn.Server(config).run()
+    server = uvicorn.Server(config)
+    server.run()
+    if not server.started:
+        sys.exit(1)
 
 
 def run_worker(settings: Settings, registry: Registry | None = None) -> None:
-    """Run a worker until SIGTERM."""
+    """Run a worker until SIGTERM, also when that comes while it is starting."""
+    import uvloop
+
+    from app.worker import stop_on_signals, work
+
     set_up_logging(settings)
 
     async def main() -> None:
+        stop = stop_on_signals()
         async with open_hub(settings, registry) as hub:
-            await work(hub, stop_on_signals(), lambda: log.info("the worker works", name=hub.name))
+            await work(hub, stop, lambda: log.info("the worker works", name=hub.name))
 
     uvloop.run(main())
 
 
 def run_sandbox(host: str, port: int, registry: Registry | None = None) -> None:
     """Serve the sandboxes of all connectors until SIGTERM."""
-    uvicorn.run(
-        make_sandbox(registry or Registry()), host=host, port=port, log_level="warning", access_log=False, loop="uvloop"
-    )
+    import uvicorn
+
+    from app.sandbox import make_app
+
+    app = make_app(registry or Registry())
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, loop="uvloop")
 
 
-def prepare(settings: Settings) -> None:
-    """Bring the database to the newest schema."""
-    migrate(settings.database_url)
+def prepare(settings: Settings, *, migrations: bool = True) -> None:
+    """What a process of the hub does before it starts: the newest schema, the connections of the file, the recipes of
+    the folder, the first key. Raises ConfigError when no connection can be had from a wrong file, or no database."""
+    if migrations:
+        migrate_database(settings)
+    asyncio.run(_fill(settings))
+
+
+def migrate_database(settings: Settings) -> None:
+    """Bring the database to the newest schema. Raises ConfigError when none is named or it does not answer."""
+    if not settings.database_url:
+        raise ConfigError("TRADEWIND_DATABASE_URL is not set; `tradewind dev` starts a database by itself.")
+    try:
+        migrate(settings.database_url)
+    except OSError as e:
+        raise ConfigError(f"PostgreSQL does not answer (TRADEWIND_DATABASE_URL): {e}") from e
+
+
+async def _fill(settings: Settings) -> None:
+    async with open_hub(settings) as hub:
+        await fill(hub)
+        key = await ensure_admin_key(hub)
+    if key is not None:
+        sys.stderr.write(f"The first API key, with every right; it is shown only now: {key}\n")
+
+
+async def fill(hub: Hub, *more: Path) -> list[str]:
+    """Bring the connections file (and `more` of them) and the recipes folder into the database, one process at a time. What is wrong is
+    printed and answered: the last good version goes on. Raises ConfigError as `_connections` says."""
+    settings = hub.settings
+    async with one_at_a_time(hub.database):
+        said = [line for path in (hub.settings.connections, *more) if path for line in await _connections(hub, path)]
+        problems = await sync_folder(hub.database, hub.registry, settings.recipes_folder.resolve())
+    said += [str(problem) for problem in problems]
+    for line in said:
+        sys.stderr.write(f"{line}\n")
+    return said
+
+
+async def _connections(hub: Hub, path: Path) -> list[str]:
+    """Apply a connections file. A broken one stops a first start (ConfigError), but not a hub that has connections:
+    those go on as they were."""
+    try:
+        declared = read_connections(path, hub.registry)
+    except ConfigError as e:
+        if not list(hub.connections):
+            raise
+        return [f"{e}", f"{path} is not applied; the connections go on as they were."]
+    await apply(hub.database, hub.ring, declared, f"file:{path.resolve()}")
+    return []
 
 
 def own_command(*arguments: str) -> list[str]:
@@ -87,4 +154,14 @@ def own_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "app.cli", *arguments]
 
 
-
+def start_child(
+    command: Sequence[str], environment: Mapping[str, str], log_file: Path, folder: Path | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start a process of ours: a session of its own, so that Ctrl-C goes to us alone; its output appended to a file
+    that only its owner may read; ended by the system when we end (Linux). Call it from the main thread."""
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    keywords = child_keywords(Identity(), signal.SIGTERM) | {"env": {**os.environ, **environment}}
+    with open(os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
+        return subprocess.Popen(  # noqa: S603 (the command line is made here, of no input from outside)
+            list(command), cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **keywords
+        )

@@ -117,3 +117,16 @@ async def finish(connection: Connection, results: Sequence[tuple[UUID, datetime,
 async def count_due(connection: Connection) -> int:
     counted: int = await connection.fetchval("select count(*) from webhook where state = 'due'")
     return counted
+
+
+_REPROCESS = """
+update webhook set state = 'due', reason = null, normalised_at = null
+where workspace = $1 and state = any($2) and ($3::uuid is null or connection_id = $3)
+"""
+
+
+async def reprocess(connection: Connection, workspace: str, states: Sequence[str], connection_id: UUID | None) -> int:
+    """Make kept webhooks due again, so that they are read once more; answers how many. Safe to repeat: a fact that is
+    an event already stays that one event."""
+    status = await connection.execute(_REPROCESS, workspace, list(states), connection_id)
+    return int(status.rpartition(" ")[2])

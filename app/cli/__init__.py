@@ -1,0 +1,23 @@
+"""The command line `tradewind`, one file per noun. Wiring only: what a command does is imported when it runs."""
+
+import signal
+import sys
+
+_SERVERS = {"serve", "worker", "sandbox"}
+
+
+def main() -> None:
+    """Run one command. What an operator can mend is said in a sentence, with exit code 2; 1 is a failed check."""
+    if _SERVERS & set(sys.argv[1:2]):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # first of all: a stop right at the start is a stop
+    from app.cli.commands import app
+    from app.errors import TradewindError
+
+    try:
+        app(prog_name="tradewind")
+    except TradewindError as e:
+        sys.stderr.write(f"{e}\n")
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)

@@ -1,0 +1,26 @@
+"""All commands, in the order in which help lists them."""
+
+import typer
+
+from app.cli import connections, connectors, events, export, keys, recipes, running, senders, setup
+
+app = typer.Typer(
+    help="Tradewind: every order processed, exactly one effect each, and the proof on screen.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for command in (running.dev, running.serve, running.worker, running.sandbox, running.migrate, setup.doctor):
+    app.command()(command)
+for command in (events.trace, events.events, events.runs, events.replay):
+    app.command()(command)
+app.add_typer(events.webhooks, name="webhooks")
+app.add_typer(recipes.app, name="recipes")
+app.add_typer(connectors.app, name="connectors")
+app.add_typer(connections.app, name="connections")
+app.command()(senders.send)
+app.command()(senders.capture)
+app.add_typer(keys.app, name="keys")
+app.command()(export.export)

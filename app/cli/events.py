@@ -1,0 +1,140 @@
+"""What happened: traces, events, runs, and doing it again."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+import typer
+
+from app.cli import session
+from app.cli.output import AsJson, Limit, Workspace, print_json, print_rows
+
+webhooks = typer.Typer(help="What came in.", no_args_is_help=True)
+
+TROUBLE = ("failed", "cancelled")
+
+
+def trace(
+    text: Annotated[str, typer.Argument(help="An order number, an e-mail address, or any id or effect key.")],
+    workspace: Workspace = "main",
+    as_json: AsJson = False,
+) -> None:
+    """Print the whole way of one order: webhook, event, why each recipe ran or not, steps, attempts, effects."""
+    from app.domain.connections import secret_texts
+    from app.hub import Hub
+    from app.trace import Trace, render
+    from app.trace import trace as whole_way
+
+    async def work(hub: Hub) -> Trace:
+        secrets = {text for connection in hub.connections for text in secret_texts(connection.settings)}
+        return await whole_way(hub.database, workspace, text, settings=hub.settings, secrets=secrets)
+
+    found = session.in_hub(work)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        from rich.console import Console
+
+        console = Console()
+        console.print(render(found))
+    raise typer.Exit(0 if found.found else 1)
+
+
+def events(
+    text: Annotated[str | None, typer.Argument(help="An order number, an e-mail address or a sender's id.")] = None,
+    type_: Annotated[str | None, typer.Option("--type", help="Only this type, as order.paid.")] = None,
+    connection: Annotated[str | None, typer.Option(help="Only of this connection.")] = None,
+    limit: Limit = 20,
+    workspace: Workspace = "main",
+    as_json: AsJson = False,
+) -> None:
+    """List events, newest first."""
+    from app.store import flow
+    from app.store.database import Database
+
+    async def work(database: Database) -> list[dict[str, object]]:
+        async with database.acquire() as db:
+            return [dict(row) for row in await flow.newest_events(db, workspace, type_, connection, text, limit)]
+
+    print_rows(session.in_database(work), as_json, empty="There are no such events.")
+
+
+def runs(
+    recipe: Annotated[str | None, typer.Option(help="Only of this recipe.")] = None,
+    state: Annotated[
+        Literal["running", "waiting", "held", "done", "failed", "cancelled"] | None, typer.Option(help="Only these.")
+    ] = None,
+    limit: Limit = 20,
+    workspace: Workspace = "main",
+    as_json: AsJson = False,
+) -> None:
+    """List runs, newest first."""
+    from app.store import flow
+    from app.store.database import Database
+
+    async def work(database: Database) -> list[dict[str, object]]:
+        async with database.acquire() as db:
+            return [dict(row) for row in await flow.newest_runs(db, workspace, state, recipe, limit)]
+
+    print_rows(session.in_database(work), as_json, empty="There are no such runs.", red=TROUBLE)
+
+
+def replay(
+    event: Annotated[UUID, typer.Argument(help="The event's id, as `tradewind events` or `trace` show it.")],
+    recipe: Annotated[list[str] | None, typer.Option(help="Only this recipe; may be repeated.")] = None,
+    redo: Annotated[
+        list[str] | None, typer.Option(help="Do this effect anew although it exists: step, key or call id.")
+    ] = None,
+    original: Annotated[bool, typer.Option("--original", help="The versions that ran then, not today's.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would do.")] = False,
+    workspace: Workspace = "main",
+    as_json: AsJson = False,
+) -> None:
+    """Run recipes again for an event. What was done outside is found under its effect key and not done twice."""
+    from app.byhand import Replay, ReplayWanted
+    from app.byhand import replay as do_again
+    from app.hub import Hub
+    from app.pipeline.match import Matcher
+    from app.pipeline.run import Runner
+
+    wanted = ReplayWanted(recipes=recipe, version="original" if original else "current", redo=redo or [])
+
+    async def work(hub: Hub) -> Replay:
+        runner = Runner(hub.database, hub.recipes, hub.connections, hub.hasher, hub.clock, hub.bells)
+        matcher = Matcher(hub.recipes, hub.connections, hub.hasher, hub.clock, hub.bells, runner)
+        return await do_again(hub, matcher, workspace, event, wanted, "command line", dry_run=dry_run)
+
+    report = session.in_hub(work)
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+        return
+    for run in report.runs:
+        typer.echo(f"{run.recipe} version {run.version}: {'would run' if dry_run else f'run {run.run_id}'}")
+        for effect in run.effects:
+            typer.echo(f"  {effect.standing:<10} {effect.action} ({effect.step})")
+    for refused in report.refused:
+        typer.echo(f"{refused.recipe}: does not run: {refused.reason}")
+
+
+@webhooks.command()
+def reprocess(
+    state: Annotated[Literal["unknown", "malformed"], typer.Option(help="Read these again.")],
+    connection: Annotated[str | None, typer.Option(help="Only of this connection.")] = None,
+    workspace: Workspace = "main",
+    as_json: AsJson = False,
+) -> None:
+    """Read kept webhooks once more, after a fix. Safe: a fact that is an event already stays that one event."""
+    from app.hub import Hub
+    from app.store import webhooks as store
+
+    async def work(hub: Hub) -> int:
+        found = session.connection_of(hub, workspace, connection) if connection else None
+        async with hub.database.acquire() as db:
+            count = await store.reprocess(db, workspace, [state], found.id if found else None)
+        hub.bells.ring("normalise")
+        return count
+
+    count = session.in_hub(work)
+    if as_json:
+        print_json({"state": state, "webhooks": count})
+    else:
+        typer.echo(f"{count} {state} webhook{'' if count == 1 else 's'} will be read again.")

@@ -1,0 +1,95 @@
+"""Recipes: what is there, and whether the files are right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli import session
+from app.cli.output import AsJson, Workspace, print_json, print_rows
+
+if TYPE_CHECKING:
+    from app.documents import Problem
+
+app = typer.Typer(help="Recipes: the automations.", no_args_is_help=True)
+
+Folder = Annotated[Path | None, typer.Argument(help="Folder of recipes; TRADEWIND_RECIPES if not said.")]
+
+
+@app.command("list")
+def list_recipes(workspace: Workspace = "main", as_json: AsJson = False) -> None:
+    """List the recipes that the hub runs."""
+    from app.store import recipes as store
+    from app.store.database import Database
+
+    async def work(database: Database) -> list[dict[str, object]]:
+        async with database.begin() as db:
+            rows = [row for row in await store.load_all(db) if row.workspace == workspace]
+        return [
+            {"name": r.name, "version": r.number, "enabled": r.enabled, "paused": r.paused, "origin": r.origin}
+            for r in rows
+        ]
+
+    print_rows(session.in_database(work), as_json, empty="There are no recipes.")
+
+
+@app.command()
+def check(folder: Folder = None, as_json: AsJson = False) -> None:
+    """Check recipe files; each fault with its place and its mend. Exit code 1 if there are errors."""
+    from app.recipes import RegistryCatalogue, load_folder
+    from app.registry import Registry
+
+    place = _folder(folder)
+    loaded = load_folder(place, RegistryCatalogue(Registry()))
+    _report([problem for one in loaded for problem in one.problems], as_json)
+    if not as_json:
+        typer.echo(f"{sum(one.usable for one in loaded)} of {len(loaded)} recipes in {place} are good.")
+    raise typer.Exit(0 if all(one.usable for one in loaded) else 1)
+
+
+@app.command()
+def sync(folder: Folder = None, workspace: Workspace = "main", as_json: AsJson = False) -> None:
+    """Bring the recipes of a folder into the hub, which takes them up within a second."""
+    from app.domain.recipes import sync_folder
+    from app.documents import Problem
+    from app.hub import Hub
+
+    place = _folder(folder)
+
+    async def work(hub: Hub) -> list[Problem]:
+        return await sync_folder(hub.database, hub.registry, place.resolve(), workspace)
+
+    problems = session.in_hub(work)
+    _report(problems, as_json)
+    if not as_json:
+        typer.echo(f"The recipes of {place} are in the hub.")
+    raise typer.Exit(1 if any(problem.severity == "error" for problem in problems) else 0)
+
+
+def _folder(given: Path | None) -> Path:
+    from app.errors import ConfigError
+
+    folder = given or session.settings().recipes_folder
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is not a folder of recipes.")
+    return folder
+
+
+def _report(problems: list[Problem], as_json: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        print_json([asdict(problem) for problem in problems])
+        return
+    for problem in problems:
+        typer.secho(str(problem), fg="red" if problem.severity == "error" else "yellow", err=True)
+
+
+@app.command()
+def test(folder: Folder = None, as_json: AsJson = False) -> None:
+    """Run the test files beside the recipes. Exit code 1 if a case fails."""
+    from app.recipes.testing import run_folder
+
+    raise typer.Exit(run_folder(_folder(folder), as_json=as_json))

@@ -1,0 +1,62 @@
+"""The processes of a hub: everything at once for a laptop, one by one for production."""
+
+from typing import Annotated
+
+import typer
+
+from app.cli import session
+
+NoPrepare = Annotated[
+    bool, typer.Option("--no-prepare", help="Schema, connections and recipes were brought up to date by somebody else.")
+]
+NoMigrate = Annotated[bool, typer.Option("--no-migrate", help="The schema is brought up to date by somebody else.")]
+
+
+def dev(
+    demo: Annotated[bool, typer.Option(help="Run a demo shop whose orders flow.")] = True,
+    every: Annotated[float, typer.Option(min=0.05, help="Seconds between two orders of the demo shop.")] = 4.0,
+) -> None:
+    """Start everything on this machine: database, Redis, API, worker, sandboxes, and a demo shop. Ctrl-C stops it."""
+    from app.dev import run
+    from app.settings import Settings
+
+    raise typer.Exit(run(Settings(), demo=demo, every=every))
+
+
+def serve(no_migrate: NoMigrate = False, no_prepare: NoPrepare = False) -> None:
+    """Run the API: takes webhooks in and answers questions."""
+    from app import processes
+
+    settings = session.settings()
+    if not no_prepare:
+        processes.prepare(settings, migrations=not no_migrate)
+    processes.serve(settings)
+
+
+def worker(no_migrate: NoMigrate = False, no_prepare: NoPrepare = False) -> None:
+    """Run a worker: reads webhooks, runs recipes, makes calls. Start as many as you like."""
+    from app import processes
+
+    settings = session.settings()
+    if not no_prepare:
+        processes.prepare(settings, migrations=not no_migrate)
+    processes.run_worker(settings)
+
+
+def sandbox(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="Port; the one after the API's if not said.")] = None,
+) -> None:
+    """Serve fakes of the outside systems, to try recipes without an account anywhere."""
+    from app import processes
+
+    processes.run_sandbox(host, port or session.settings().port + 1)
+
+
+def migrate() -> None:
+    """Bring the database to the newest schema."""
+    from app.processes import migrate_database
+
+    settings = session.settings()
+    migrate_database(settings)
+    typer.echo(f"The schema of {session.shown(settings.database_url)} is up to date.")

@@ -1,0 +1,106 @@
+"""What commands share: settings (the environment's, or those of a running `tradewind dev`), the database, the hub."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from app.errors import ConfigError
+
+if TYPE_CHECKING:
+    from app.domain.connections import Connection
+    from app.hub import Hub
+    from app.settings import Settings
+    from app.store.database import Database
+
+T = TypeVar("T")
+
+
+def settings() -> Settings:
+    """The environment's settings; where they name no servers, those that a `tradewind dev` in this folder started."""
+    from app.running import find
+    from app.settings import Settings
+
+    given = Settings()
+    running = None if given.database_url and given.redis_url else find(given.home)
+    return given if running is None else running.complete(given)
+
+
+def in_database(work: Callable[[Database], Awaitable[T]]) -> T:
+    """Do `work` with the open database. Raises ConfigError where there is none, or none answers."""
+    found = settings()
+    _has_servers(found)
+
+    async def main() -> T:
+        from app.store.database import Database
+
+        database = Database(found.database_url, size=2, statement_cache=found.statement_cache)
+        try:
+            return await work(await database.open())
+        finally:
+            await database.close()
+
+    return _answering(found, main)
+
+
+def in_hub(work: Callable[[Hub], Awaitable[T]]) -> T:
+    """Do `work` with an open hub: keys, connectors, connections and recipes. Raises ConfigError as `in_database`."""
+    found = settings()
+    _has_servers(found)
+
+    async def main() -> T:
+        from app.hub import open_hub
+
+        async with open_hub(found) as hub:
+            answer = await work(hub)
+            await asyncio.gather(*hub.bells._tasks, return_exceptions=True)  # what was rung shall be on its way
+            return answer
+
+    return _answering(found, main)
+
+
+def _has_servers(found: Settings) -> None:
+    if not found.database_url or not found.redis_url:
+        raise ConfigError(
+            f"No Tradewind runs on {found.home.resolve()}, and TRADEWIND_DATABASE_URL and TRADEWIND_REDIS_URL are not "
+            "set: start `tradewind dev` in another terminal, or name the servers."
+        )
+
+
+def _answering(found: Settings, main: Callable[[], Awaitable[T]]) -> T:
+    from asyncpg import InvalidCatalogNameError, InvalidPasswordError, UndefinedTableError
+
+    async def run() -> T:
+        return await main()
+
+    try:
+        return asyncio.run(run())
+    except (ConnectionError, TimeoutError) as e:
+        raise ConfigError(f"PostgreSQL does not answer at {shown(found.database_url)}: {e}") from e
+    except (InvalidPasswordError, InvalidCatalogNameError) as e:
+        raise ConfigError(f"PostgreSQL at {shown(found.database_url)} refuses us: {e}") from e
+    except UndefinedTableError as e:
+        raise ConfigError("The database has no tables of Tradewind yet: run `tradewind migrate`.") from e
+
+
+def shown(url: str) -> str:
+    """Host, port and name of a server's address, without who we are there."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or ''}{parts.path}"
+
+
+def connection_of(hub: Hub, workspace: str, slug: str) -> Connection:
+    """The connection with this slug. Raises ConfigError with those that there are."""
+    found = hub.connections.find(workspace, slug)
+    if found is None:
+        there = ", ".join(sorted(each.slug for each in hub.connections if each.workspace == workspace)) or "none"
+        raise ConfigError(f"There is no connection {slug!r}; there are: {there}.")
+    return found
+
+
+def host_of(settings: Settings) -> str:
+    """The address by which this machine reaches its own API."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)

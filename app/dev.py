@@ -1,0 +1,369 @@
+"""`tradewind dev`: everything on one machine, as child processes of this one, and the flow on screen.
+
+PostgreSQL and Redis (unless settings name servers), API, worker, sandboxes, and a demo shop where there is one beside
+the package. Ctrl-C or SIGTERM stops all of it in order; `kill -9` too, by the system (Linux).
+"""
+
+import asyncio
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import httpx
+from rich.console import Console
+from rich.text import Text
+
+import app
+from app.domain.keys import ensure_admin_key
+from app.embedded import Service, start_postgres, start_redis
+from app.errors import ConfigError
+from app.flow import HEADING, Flow
+from app.hub import Hub, open_hub
+from app.processes import fill, migrate_database, own_command, set_up_logging, start_child
+from app.running import Running, announce, find, withdraw
+from app.settings import Settings
+from app.store.database import AWAY
+
+ROOT = Path(app.__file__).parent.parent
+DEMO = ROOT / "demo"
+LOOK_EVERY = 0.2
+READY_WITHIN = 60.0
+STOP_WITHIN = 25.0
+KEPT_LOG = 4 * 1024 * 1024
+HINT_EVERY = 25
+"""Lines of flow between two hints."""
+
+
+@dataclass
+class Stop:
+    """How often we were asked to stop."""
+
+    asked: int = 0
+
+    def listen(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked += 1
+
+
+@dataclass
+class Child:
+    """One process of ours; started again if it dies after it had worked."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    log: Path
+    process: "subprocess.Popen[bytes] | None" = None
+    started: float = 0.0
+
+    def start(self) -> None:
+        if self.log.exists() and self.log.stat().st_size > KEPT_LOG:
+            self.log.unlink()
+        self.process = start_child(self.command, self.environment, self.log)
+        self.started = time.monotonic()
+
+    @property
+    def died(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+    def ask_to_stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+
+    def end(self, stop: Stop, seconds: float) -> None:
+        """Wait until it has stopped; kill it when that takes too long, or when somebody asks again."""
+        if self.process is None:
+            return
+        deadline = time.monotonic() + seconds
+        asked = stop.asked
+        while self.process.poll() is None:
+            if time.monotonic() > deadline or stop.asked > asked:
+                self.process.kill()
+            time.sleep(0.02)
+
+    def last_words(self) -> str:
+        said = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return "\n".join(said.splitlines()[-15:])
+
+
+@dataclass
+class Dev:
+    """One run of `tradewind dev`."""
+
+    settings: Settings
+    demo: bool
+    every: float
+    stop: Stop = field(default_factory=Stop)
+    console: Console = field(default_factory=lambda: Console(highlight=False))
+    began: float = field(default_factory=time.monotonic)
+    servers: list[Service] = field(default_factory=list)
+    children: list[Child] = field(default_factory=list)
+    key_file: Path | None = None
+
+    @property
+    def home(self) -> Path:
+        return self.settings.home
+
+    @property
+    def url(self) -> str:
+        return f"http://{_reachable(self.settings.host)}:{self.settings.port}"
+
+    @property
+    def sandbox_url(self) -> str:
+        return f"http://127.0.0.1:{self.settings.port + 1}"
+
+    def run(self) -> int:
+        """Everything, until asked to stop; answers the exit code."""
+        self.stop.listen()
+        self._make_sure_of_room()
+        with ExitStack() as at_end:
+            at_end.callback(self._say_stopped)
+            self._start_servers(at_end)
+            at_end.callback(self._stop_children)
+            sandbox = self._child("sandbox", own_command("sandbox", "--port", str(self.settings.port + 1)))
+            sandbox.start()
+            migrate_database(self.settings)
+            return asyncio.run(self._flow())
+
+    def _make_sure_of_room(self) -> None:
+        """Raises ConfigError when another one runs on this home, or a port is taken."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        running = find(self.home)
+        if running is not None:
+            raise ConfigError(
+                f"A tradewind dev runs on {self.home} already (process {running.pid}, {running.url}): stop that one, "
+                "or give this one another TRADEWIND_HOME and TRADEWIND_PORT."
+            )
+        port = self.settings.port
+        for each, what in ((port, "the API"), (port + 1, "the sandboxes")):
+            if not _is_free(self.settings.host if each == port else "127.0.0.1", each):
+                raise ConfigError(
+                    f"Port {each} is taken by another program, and {what} would listen there. Stop that program, or "
+                    f"choose other ports: TRADEWIND_PORT={port + 100} {_typed('dev')} takes {port + 100} and the next."
+                )
+
+    def _start_servers(self, at_end: ExitStack) -> None:
+        """PostgreSQL and Redis, each unless a setting names a server."""
+        update = {}
+        if not self.settings.redis_url:
+            redis = start_redis(self.home)
+            at_end.callback(redis.stop)
+            self.servers.append(redis)
+            update["redis_url"] = redis.url
+        if not self.settings.database_url:
+            postgres = start_postgres(self.home)
+            at_end.callback(postgres.stop)
+            self.servers.append(postgres)
+            update["database_url"] = postgres.url
+        self.settings = self.settings.model_copy(update=update)
+
+    def _child(self, name: str, command: list[str], **more: str) -> Child:
+        settings = self.settings
+        environment = {
+            "TRADEWIND_HOME": str(settings.home),
+            "TRADEWIND_DATABASE_URL": settings.database_url,
+            "TRADEWIND_REDIS_URL": settings.redis_url,
+            "TRADEWIND_PORT": str(settings.port),
+            "TRADEWIND_SANDBOX": self.sandbox_url,
+            "PYTHONUNBUFFERED": "1",
+            **more,
+        }
+        child = Child(name, command, environment, settings.home / "logs" / f"{name}.log")
+        self.children.append(child)
+        return child
+
+    async def _flow(self) -> int:
+        async with open_hub(self.settings) as hub:
+            since = await hub.database.now()
+            os.environ["TRADEWIND_SANDBOX"] = self.sandbox_url
+            await fill(hub, *([DEMO / "connections.yaml"] if self._has_demo() else []))
+            await self._keep_key(hub)
+            await hub.refresh()
+            for name, command in (("api", "serve"), ("worker", "worker")):
+                self._child(name, own_command(command, "--no-prepare")).start()
+            if not await self._ready():
+                return 0 if self.stop.asked else 1
+            announce(self.home, self._running())
+            try:
+                self._welcome(hub)
+                if self._has_demo():
+                    self._open_shop()
+                return await self._follow(Flow(hub.database, since))
+            finally:
+                withdraw(self.home)
+
+    def _has_demo(self) -> bool:
+        return self.demo and (DEMO / "shop.py").exists()
+
+    async def _keep_key(self, hub: Hub) -> None:
+        """The first API key goes into a file that only its owner may read."""
+        path = self.home / "admin.key"
+        key = await ensure_admin_key(hub)
+        if key is not None:
+            path.unlink(missing_ok=True)
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(f"{key}\n")
+        self.key_file = path if path.exists() else None
+
+    def _running(self) -> Running:
+        settings = self.settings
+        return Running(os.getpid(), self.url, self.sandbox_url, settings.database_url, settings.redis_url)
+
+    async def _ready(self) -> bool:
+        """Wait until API and sandboxes answer; False when one cannot, or when asked to stop."""
+        deadline = time.monotonic() + READY_WITHIN
+        pending = [f"{self.url}/readyz", f"{self.sandbox_url}/_state"]
+        async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
+            while pending and not self.stop.asked:
+                for child in self.children:
+                    if child.died:
+                        self._say_died(child)
+                        return False
+                if time.monotonic() > deadline:
+                    self.console.print(f"{pending[0]} does not answer; see {self.home / 'logs'}", style="red")
+                    return False
+                pending = [url for url in pending if not await _answers(client, url)]
+                await asyncio.sleep(0.03)
+        return not self.stop.asked
+
+    def _open_shop(self) -> None:
+        command = [sys.executable, "-m", "demo.shop", "--hub", self.url, "--every", str(self.every)]
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        self._child("shop", command, PYTHONPATH=path).start()
+
+    async def _follow(self, flow: Flow) -> int:
+        """Print what happens until asked to stop (0), or until something of ours cannot go on (1)."""
+        lines = 0
+        while not self.stop.asked:
+            if not self._all_well():
+                return 1
+            try:
+                told = await flow.lines()
+            except AWAY:
+                told = []
+            for line in told:
+                self.console.print(line, soft_wrap=True)
+                lines += 1
+                if flow.last and lines % HINT_EVERY == 1:
+                    self._hint(flow.last)
+            await asyncio.sleep(LOOK_EVERY)
+        return 0
+
+    def _all_well(self) -> bool:
+        """Start again what died after it had worked. False when a child dies at its start, or a server is gone."""
+        for server in self.servers:
+            if not server.running:
+                log = (self.home / f"{server.name}.log").read_text(errors="replace").splitlines()[-10:]
+                self.console.print(f"{server.name} has ended; everything stops.\n" + "\n".join(log), style="red")
+                return False
+        for child in self.children:
+            if child.died:
+                self._say_died(child)
+                if time.monotonic() - child.started < 5:
+                    return False
+                child.start()
+                self.console.print(f"The {child.name} starts again.", style="yellow")
+        return True
+
+    def _say_died(self, child: Child) -> None:
+        code = child.process.returncode if child.process else ""
+        self.console.print(f"The {child.name} has ended with {code}; its log {child.log} ends with:", style="red")
+        self.console.print(child.last_words(), style="dim", markup=False, soft_wrap=True)
+
+    def _welcome(self, hub: Hub) -> None:
+        say = self._say
+        self.console.print(f"Tradewind is ready, {time.monotonic() - self.began:.1f} s after its start.", style="bold")
+        say("API", f"{self.url}/docs", "describes it; webhooks come in at /webhooks/<connection>")
+        if self.key_file is not None:
+            say("API key", str(_short(self.key_file)), f'curl -H "Authorization: Bearer $(cat {_short(self.key_file)})"'
+                f" {self.url}/v1/events")  # fmt: skip
+        for connection in sorted(hub.connections, key=lambda each: each.slug):
+            if (connection.base_url or "").startswith(self.sandbox_url):
+                where = f"{self.sandbox_url}/_state/{connection.connector.slug}"
+                say(connection.slug, where, f"what the {connection.connector.title} sandbox holds")
+        say("Logs", str(_short(self.home / "logs")), "")
+        if self._has_demo():
+            say("Demo shop", f"an order every {self.every:g} s", "")
+        elif self.demo:
+            say("Demo shop", "none", "the folder `demo` of the source code is not here, so no orders come by themselves")
+        self.console.print("Ctrl-C stops everything; what was done is kept.\n")
+        self.console.print(HEADING, style="dim", soft_wrap=True)
+
+    def _say(self, name: str, what: str, more: str) -> None:
+        line = Text(f"  {name:<10} ", "cyan")
+        line.append(what, "default")
+        line.append(f"  {more}", "dim")
+        self.console.print(line, soft_wrap=True)
+
+    def _hint(self, number: str) -> None:
+        order = shlex.quote(number.removeprefix("#"))
+        self.console.print(
+            Text.assemble(("  its whole way, in another terminal here: ", "dim"), (_typed(f"trace {order}"), "bold")),
+            soft_wrap=True,
+        )
+
+    def _stop_children(self) -> None:
+        """In order: who sends, who takes in, who works, what is worked with."""
+        self.stop.asked = max(self.stop.asked, 1)
+        by_name = {child.name: child for child in self.children}
+        for name in ("shop", "api", "worker", "sandbox"):
+            if name in by_name:
+                by_name[name].ask_to_stop()
+                by_name[name].end(self.stop, STOP_WITHIN)
+
+    def _say_stopped(self) -> None:
+        self.console.print("Stopped. The next start goes on from here.")
+
+
+def run(settings: Settings, *, demo: bool = True, every: float = 4.0) -> int:
+    """Start everything, show the flow, stop everything; answers the exit code. Raises ConfigError where it cannot
+    start, with the mend."""
+    set_up_logging(settings.model_copy(update={"log_level": "warning"}))
+    return Dev(settings.model_copy(update={"home": settings.home.resolve()}), demo, every).run()
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _reachable(host: str) -> str:
+    """The address by which this machine reaches what listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
+
+
+async def _answers(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await client.get(url)).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _typed(command: str) -> str:
+    """A command of ours as one would type it here."""
+    program = Path(sys.argv[0])
+    if shutil.which("tradewind") or program.name != "tradewind":
+        return f"tradewind {command}"
+    return f"{_short(program.resolve())} {command}"
+
+
+def _short(path: Path) -> Path:
+    """The path from where we stand, if it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,84 @@
+"""Proving a connection: the connector's own cheap read, with the credentials and limits that its calls have."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.connector import EffectKey
+from app.domain.connections import Connection
+from app.domain.credentials import Credentials
+from app.errors import TradewindError
+from app.http import Transport
+from app.hub import Hub
+from app.ids import new_id
+from app.pipeline.deliver.attempt import Attempt, CallContext, LaneHttp, Line
+from app.pipeline.deliver.limits import Limiter
+from app.store.calls import DueCall, Sending
+
+PROVE_WITHIN = 20.0
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Whether a connection works, and a line about it. `tried` is False where there is nothing to try."""
+
+    works: bool
+    said: str
+    tried: bool = True
+
+
+async def prove(hub: Hub, connection: Connection) -> Proof:
+    """Ask the system who we are there. Never raises for what the system answers, or that it does not."""
+    test = connection.connector.test
+    if test is None:
+        return Proof(True, f"{connection.connector.title} offers nothing to test it by", tried=False)
+    async with Transport() as transport:
+        credentials = Credentials(hub.database, hub.ring, transport, hub.clock)
+
+        async def headers(fresh: bool) -> Mapping[str, str]:
+            return await credentials.headers(connection, fresh)
+
+        options = connection.connector.http
+        limiter = Limiter(options.limits if options else ())
+        line = Line(connection, hub.name, transport, limiter, headers, _marked, hub.clock.now)
+        http = LaneHttp(line, Attempt(_no_call(hub, connection)))
+        context = CallContext(http, connection.settings, EffectKey("0" * 32), hub.clock.now())
+        try:
+            async with asyncio.timeout(PROVE_WITHIN):
+                return Proof(True, await test(context))
+        except TradewindError as e:
+            return Proof(False, str(e) or type(e).__name__)
+        except TimeoutError:
+            return Proof(False, f"no answer in {PROVE_WITHIN:g} s")
+        except Exception as e:
+            return Proof(False, f"its answer cannot be read: {type(e).__name__}: {e}")
+
+
+async def _marked(sending: Sending) -> bool:
+    """Nothing is marked: a proof is no call."""
+    return True
+
+
+def _no_call(hub: Hub, connection: Connection) -> DueCall:
+    return DueCall(
+        id=new_id(),
+        at=hub.clock.now(),
+        workspace=connection.workspace,
+        connection_id=connection.id,
+        run_id=UUID(int=0),
+        event_id=UUID(int=0),
+        recipe="",
+        path="",
+        item=None,
+        action="",
+        subject=b"",
+        effect_key=bytes(16),
+        input={},
+        options={},
+        attempts=0,
+        failures=0,
+        unsure=False,
+        sent_at=None,
+        fence=0,
+    )

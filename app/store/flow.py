@@ -1,0 +1,146 @@
+"""The newest of everything, for terminals: lists of events and runs, and what moved since the last look."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from app.ids import time_of
+from app.store.database import Connection, Row
+
+_EVENTS = """
+select e.id, e.occurred_at, e.type, c.slug as connection, e.number, e.email, e.object_kind || ' ' || e.object_id as object,
+    e.test, (select count(*) from run r where r.event_id = e.id) as runs
+from event e left join connection c on c.id = e.connection_id
+where e.workspace = $1 and ($2::text is null or e.type = $2) and ($3::text is null or c.slug = $3)
+  and ($4::text is null or e.number in ($4, '#' || $4) or e.email = lower($4) or e.subject_id = $4 or e.object_id = $4)
+order by e.id desc limit $5
+"""
+
+
+async def newest_events(
+    db: Connection, workspace: str, kind: str | None, connection: str | None, text: str | None, limit: int
+) -> list[Row]:
+    """Events of a workspace, newest first; `text` is an order number, an e-mail address or a sender's id."""
+    return await db.fetch(_EVENTS, workspace, kind, connection, text, limit)
+
+
+_RUNS = """
+select r.id, r.at, r.recipe, r.state, e.type as event, e.number, r.reason, r.ended_at, r.event_id
+from run r left join event e on e.id = r.event_id
+where r.workspace = $1 and ($2::text is null or r.state = $2) and ($3::text is null or r.recipe = $3)
+order by r.id desc limit $4
+"""
+
+
+async def newest_runs(
+    db: Connection, workspace: str, state: str | None, recipe: str | None, limit: int
+) -> list[Row]:
+    """Runs of a workspace, newest first."""
+    return await db.fetch(_RUNS, workspace, state, recipe, limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An event as a terminal tells of it."""
+
+    id: UUID
+    at: datetime
+    type: str
+    schema_version: int
+    data: Any
+    connection: str | None
+    number: str | None
+    email: str | None
+
+
+_SINCE = """
+select e.id, e.at, e.type, e.schema_version, e.data, c.slug as connection, e.number, e.email
+from event e left join connection c on c.id = e.connection_id
+where e.at >= $1 and e.id <> all($2) order by e.id limit 500
+"""
+
+
+async def events_since(db: Connection, since: datetime, known: Sequence[UUID]) -> list[Seen]:
+    """Events that came in since then, but for the known ones; oldest first."""
+    return [Seen(*row) for row in await db.fetch(_SINCE, since, list(known))]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How one run stands. `milliseconds`: from its first call's start to its last attempt's end; `trouble`: the newest
+    error of a call that has not been made."""
+
+    event_id: UUID
+    recipe: str
+    state: str
+    reason: str | None
+    calls: int
+    done: int
+    milliseconds: int
+    trouble: str | None
+
+
+_PROGRESS = """
+select r.event_id, r.recipe, r.state, r.reason, count(c.id) as calls,
+    count(c.id) filter (where c.state in ('done', 'captured', 'skipped')) as done,
+    coalesce(round(extract(epoch from max(coalesce(c.ended_at, c.sent_at)) - min(c.at)) * 1000), 0)::int as ms,
+    (array_agg(coalesce(c.error, c.question) order by c.id)
+        filter (where c.state in ('due', 'uncertain', 'dead') and coalesce(c.error, c.question) is not null))[1]
+from run r left join call c on c.run_id = r.id and c.at >= $2
+where r.event_id = any($1) and r.at >= $2
+group by r.id, r.at, r.event_id, r.recipe, r.state, r.reason order by r.id
+"""
+
+
+async def progress_of(db: Connection, event_ids: Sequence[UUID]) -> list[Progress]:
+    """How the runs of these events stand."""
+    if not event_ids:
+        return []
+    since = min(map(time_of, event_ids)) - timedelta(seconds=5)
+    return [Progress(*row) for row in await db.fetch(_PROGRESS, list(event_ids), since)]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something that came in and made no event."""
+
+    id: UUID
+    at: datetime
+    connection: str
+    topic: str
+    state: str
+    reason: str | None
+
+
+_REFUSED = """
+select w.id, w.at, coalesce(c.slug, '?'), w.topic, w.state, w.reason
+from webhook w left join connection c on c.id = w.connection_id
+where w.at >= $1 and w.id <> all($2) and w.state in ('unknown', 'malformed')
+union all
+select id, at, slug, '', 'rejected', status || ': ' || reason from rejected where at >= $1 and id <> all($2)
+order by 1 limit 100
+"""
+
+
+async def refused_since(db: Connection, since: datetime, known: Sequence[UUID]) -> list[Refused]:
+    """Webhooks that were rejected, or that nothing could be made of, since then, but for the known ones."""
+    return [Refused(*row) for row in await db.fetch(_REFUSED, since, list(known))]
+
+
+async def newest_webhooks(db: Connection, connection_id: UUID, limit: int) -> list[Row]:
+    """The last webhooks of a connection as they came in (topic, packed headers, packed body), newest first."""
+    return await db.fetch(
+        "select id, topic, headers, body from webhook where connection_id = $1 order by id desc limit $2",
+        connection_id,
+        limit,
+    )
+
+
+async def newest_number(db: Connection, workspace: str) -> str | None:
+    """The order number of the newest event that has one."""
+    number: str | None = await db.fetchval(
+        "select number from event where workspace = $1 and number is not null order by id desc limit 1", workspace
+    )
+    return number

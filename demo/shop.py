@@ -1,0 +1,116 @@
+"""A made-up shop: places an order every few seconds and tells the hub of it as Shopify would, by a signed webhook.
+
+    python -m demo.shop --hub http://127.0.0.1:8000 --every 4
+
+It remembers its last order number in TRADEWIND_HOME, so that numbers go on after a restart. A webhook that the hub did
+not take is sent again, unchanged, until it is: that is what a platform does.
+"""
+
+import argparse
+import itertools
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import httpx
+import orjson
+
+from app.domain.connections_file import Declared, read_connections
+from app.registry import Registry
+from connectors.shopify.sample import order
+
+FOLDER = Path(__file__).parent
+SLUG = "demo-store"
+TOPIC = "orders/paid"
+FIRST = 1001
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The shop's side of the connection."""
+
+    hub: str
+    connection: Declared
+    memory: Path
+
+    def next_number(self) -> int:
+        try:
+            return int(self.memory.read_text()) + 1
+        except (OSError, ValueError):
+            return FIRST
+
+    def place_order(self, client: httpx.Client) -> int:
+        """Place one order and tell the hub until it has taken it; answers the order's number."""
+        number = self.next_number()
+        body = orjson.dumps(paid_order(number))
+        self.tell(client, TOPIC, body)
+        self.memory.write_text(str(number))
+        return number
+
+    def tell(self, client: httpx.Client, topic: str, body: bytes) -> None:
+        """Sign and send; the same bytes under the same delivery id again while the hub does not take them."""
+        source = self.connection.connector.source
+        if source is None:
+            raise LookupError(f"{self.connection.connector.slug} sends no webhooks")
+        now, settings = datetime.now(UTC), self.connection.settings
+        signed = source.signature.sign(body, settings, now)
+        beside = source.headers(topic, body, settings, now) if source.headers else {}
+        headers = {"content-type": source.content_type, **beside, **signed.headers}
+        url = f"{self.hub}/webhooks/{self.connection.slug}"
+        while not taken(lambda: client.post(url, content=body, headers=headers, params=dict(signed.query))):
+            time.sleep(RETRY_SECONDS)
+
+
+def taken(send: Callable[[], httpx.Response]) -> bool:
+    """Whether the hub took it; what it refuses for good is said and counts as taken."""
+    try:
+        status = send().status_code
+    except httpx.TransportError as e:
+        sys.stderr.write(f"the hub does not answer: {e}\n")
+        return False
+    if status >= 400:
+        sys.stderr.write(f"the hub answered {status}\n")
+    return status < 400 or (status < 500 and status != 429)
+
+
+def paid_order(number: int) -> dict[str, Any]:
+    """Order `number`: the same number is always the same order, but for its time."""
+    return order(number, at=datetime.now(UTC), rng=random.Random(number), paid=True)
+
+
+def open_shop(hub: str) -> Shop:
+    declared = read_connections(FOLDER / "connections.yaml", Registry())
+    connection = next(each for each in declared if each.slug == SLUG)
+    home = Path(os.environ.get("TRADEWIND_HOME", ".tradewind"))
+    return Shop(hub, connection, home / "demo-shop.txt")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A made-up shop whose orders flow.")
+    parser.add_argument("--hub", default="http://127.0.0.1:8000")
+    parser.add_argument("--every", type=float, default=4.0, help="seconds between two orders")
+    parser.add_argument("--count", type=int, help="stop after so many orders")
+    said = parser.parse_args()
+    signal.signal(signal.SIGTERM, _close)
+    shop = open_shop(said.hub)
+    with httpx.Client(timeout=10) as client:
+        for _ in itertools.count() if said.count is None else range(said.count):
+            shop.place_order(client)
+            time.sleep(said.every)
+
+
+def _close(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
