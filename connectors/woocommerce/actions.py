@@ -254,9 +254,7 @@ async def create_coupon(ctx: Context[Settings], input: CreateCoupon) -> CouponRe
 @action(
     safe=upsert,
     exclusive_by=lambda input: str(input.url),
-    example=lambda: RegisterWebhooks(
-        url="https://hub.example/webhooks/shop", topics=["order.created", "order.updated"]
-    ),
+    example=lambda: RegisterWebhooks(url="https://hub.example/webhooks/shop", topics=["order.created"]),
 )
 async def register_webhooks(ctx: Context[Settings], input: RegisterWebhooks) -> WebhooksRegistered:
     """Make the shop's webhooks that are missing, and switch on those that it disabled after failures."""
@@ -266,7 +264,7 @@ async def register_webhooks(ctx: Context[Settings], input: RegisterWebhooks) -> 
     for topic in input.topics:
         found = by_topic.get(topic)
         if found is None:
-            await ctx.http.post(f"{API}/webhooks", json=_webhook(topic, input.url, ctx.settings))
+            (await ctx.http.post(f"{API}/webhooks", json=_webhook(topic, input.url, ctx.settings))).json()
             done.made.append(topic)
         elif found.get("status") != "active":
             await _put(ctx, f"/webhooks/{ident(found, 'id')}", {"status": "active"})

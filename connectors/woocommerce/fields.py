@@ -157,7 +157,8 @@ def past(when: datetime | None, facts: Facts[Any]) -> bool:
 
 def occurrence(body: Body) -> tuple[str | None, str]:
     """(version, part) of an update: the time of the change, and what tells two changes of one second apart."""
-    changed = moment(body, "date_modified_gmt") or moment(body, "date_created_gmt")
+    never = body.get("date_modified_gmt") in (None, "")
+    changed = moment(body, "date_created_gmt" if never else "date_modified_gmt")
     version = None if changed is None else iso(changed)
     return version, f"{version or ''}#{fingerprint(body)}"
 

@@ -6,6 +6,7 @@ All amounts of an order's lines are net of tax, whatever `prices_include_tax` sa
 
 from collections.abc import Sequence
 from decimal import Decimal
+from html import unescape
 
 from app.connector import Json
 from app.events import Discount, Fee, LineItem, Money, Quantity, ShippingLine, TaxLine, Totals, total
@@ -23,7 +24,6 @@ def line_items(body: Body, currency: str | None) -> list[LineItem]:
 def _line(row: Body, currency: str | None, rates: dict[str, tuple[str | None, Decimal | None]]) -> LineItem:
     before, after = amount(row, "subtotal", currency), amount(row, "total", currency)
     count = quantity(row, "quantity")
-    said = meta(row)
     return LineItem(
         id=ident(row, "id"),
         product_id=ident(row, "product_id"),
@@ -41,7 +41,7 @@ def _line(row: Body, currency: str | None, rates: dict[str, tuple[str | None, De
         tax_code=text(row, "tax_class"),
         parent_id=ident(row, "bundled_by") or ident(row, "composite_parent"),
         image_url=text(nested(row, "image"), "src"),
-        properties={key: value for key, value in said.items() if not key.startswith("_")},
+        properties=_properties(row),
     )
 
 
@@ -60,14 +60,18 @@ def _of_one(subtotal: Money | None, count: Quantity | None) -> Money | None:
     return Money(amount=one.quantize(Decimal(1).scaleb(-shown)), currency=subtotal.currency)
 
 
-def _variant(row: Body) -> str | None:
-    """`Small, Red`, of the attributes that buyers see."""
-    said = [
-        text(each, "display_value") or text(each, "value")
+def _properties(row: Body) -> dict[str, Json]:
+    """What buyers see of a line's meta data, under the names that they see."""
+    return {
+        title(each, "display_key") or str(each["key"]): each.get("display_value") or each.get("value")
         for each in rows(row, "meta_data")
         if not str(each.get("key", "_")).startswith("_")
-    ]
-    return ", ".join(value for value in said if value) or None
+    }
+
+
+def _variant(row: Body) -> str | None:
+    """`Small, Red`, of the attributes that buyers see."""
+    return ", ".join(unescape(value) for value in _properties(row).values() if isinstance(value, str)) or None
 
 
 def _rates(body: Body) -> dict[str, tuple[str | None, Decimal | None]]:

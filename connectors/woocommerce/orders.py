@@ -24,6 +24,7 @@ from app.events import (
     Refund,
     Subscription,
     SubscriptionEvent,
+    Totals,
     total,
     with_discrepancy,
 )
@@ -111,7 +112,7 @@ def order_of(body: Body, settings: Settings, refunds: Sequence[Refund]) -> Order
         currency=currency,
         taxes_included=False,
         totals=sums,
-        current=sums.model_copy(update={"total": grand - given_back}) if grand and given_back else None,
+        current=_current(sums, given_back),
         tax_lines=tax_lines(body, currency),
         line_items=lines,
         shipping_lines=shipping_lines(body, currency),
@@ -142,6 +143,13 @@ def order_of(body: Body, settings: Settings, refunds: Sequence[Refund]) -> Order
         extra={name: body[name] for name in ("prices_include_tax", "order_key", "parent_id") if body.get(name)},
     )
     return with_discrepancy(order)
+
+
+def _current(sums: Totals, given_back: Money | None) -> Totals | None:
+    """The sums after refunds; of which lines they took, the order does not tell."""
+    if sums.total is None or given_back is None:
+        return None
+    return Totals(total=sums.total - given_back, paid=sums.paid, refunded=given_back)
 
 
 def _payment_status(status: str, paid_at: datetime | None, grand: Money | None, given_back: Money | None) -> str:

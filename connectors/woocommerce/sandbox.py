@@ -175,8 +175,11 @@ class _Handlers:
             _invalid("status", "is not one of " + ", ".join(sorted(STATUSES)))
         order.update({name: value for name, value in body.items() if name != "meta_data"})
         for entry in _entries(body):
-            kept = [each for each in order["meta_data"] if each["key"] != entry["key"]]
-            order["meta_data"] = [*kept, {"id": self._shop.next_id(), **entry}]
+            old = next((each for each in order["meta_data"] if each["key"] == entry["key"]), None)
+            if old is not None:
+                old["value"] = entry["value"]
+            else:
+                order["meta_data"].append({"id": self._shop.next_id(), **entry})
         return _shown(order)
 
     def add_note(self, request: Request, body: Body) -> Json:
