@@ -6,6 +6,7 @@ Nothing here is ever mounted by the hub itself.
 
 import asyncio
 import random
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from app.registry import Registry
 KEPT_REQUESTS = 1000
 KEPT_BODY = 65536
 LARGEST_BODY = 32 * 1024 * 1024
-_SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "x-shopify-access-token"})
+_SECRET_HEADER = re.compile("authorization|cookie|token|secret|api-?key")
 _SECRET_PATHS = ("oauth", "token")
 _CHUNK = b"0123456789abcdef" * 4096
 
@@ -224,7 +225,7 @@ def _noted(request: Request, path: str, body: bytes) -> dict[str, Json]:
     return {
         "method": request.method,
         "path": path + (f"?{request.url.query}" if request.url.query else ""),
-        "headers": {name: value for name, value in request.headers.items() if name not in _SECRET_HEADERS},
+        "headers": {name: value for name, value in request.headers.items() if not _SECRET_HEADER.search(name)},
         "body": "(credentials)" if secret else body[:KEPT_BODY].decode(errors="replace"),
     }
 
