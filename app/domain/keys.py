@@ -3,10 +3,10 @@
 import hashlib
 import hmac
 import secrets
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from typing import Literal, Protocol, get_args
 from uuid import UUID
 
@@ -71,7 +71,7 @@ class Keys:
         if self._admin is not None and hmac.compare_digest(digest, self._admin):
             return Caller("admin", frozenset({"admin"}), everywhere=True)
         until, caller = self._known.get(digest, (0.0, None))
-        if time.monotonic() >= until:
+        if monotonic() >= until:
             caller = await self._look_up(digest)
             self._remember(digest, caller)
         return caller
@@ -86,7 +86,7 @@ class Keys:
     def _remember(self, digest: bytes, caller: Caller | None) -> None:
         if len(self._known) >= REMEMBERED_AT_MOST:
             self._known.clear()
-        self._known[digest] = (time.monotonic() + REMEMBERED, caller)
+        self._known[digest] = (monotonic() + REMEMBERED, caller)
 
 
 def digest_of(key: str) -> bytes:

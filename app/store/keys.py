@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import ColumnElement, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store.tables import api_key as table
@@ -46,6 +46,10 @@ class KeyRow:
 _SHOWN = [table.c[name] for name in KeyRow.__slots__]
 
 
+def _unexpired() -> ColumnElement[bool]:
+    return table.c.expires_at.is_(None) | (table.c.expires_at > func.clock_timestamp())
+
+
 async def insert_key(db: AsyncConnection, key: NewKey) -> None:
     values = {name: getattr(key, name) for name in NewKey.__slots__}
     await db.execute(insert(table).values(**values | {"scopes": list(key.scopes)}))
@@ -54,8 +58,8 @@ async def insert_key(db: AsyncConnection, key: NewKey) -> None:
 async def find(db: AsyncConnection, digest: bytes) -> KeyRow | None:
     """The key with this digest that is neither revoked nor expired; notes that it was used, once a minute at most."""
     now = func.clock_timestamp()
-    good = table.c.revoked_at.is_(None) & (table.c.expires_at.is_(None) | (table.c.expires_at > now))
-    row = (await db.execute(select(*_SHOWN).where(table.c.digest == digest, good))).one_or_none()
+    good = (table.c.digest == digest) & table.c.revoked_at.is_(None) & _unexpired()
+    row = (await db.execute(select(*_SHOWN).where(good))).one_or_none()
     if row is None:
         return None
     unnoted = table.c.last_used_at.is_(None) | (table.c.last_used_at < now - text("interval '1 minute'"))
@@ -88,6 +92,6 @@ async def lock_making(db: AsyncConnection) -> None:
 async def any_admin(db: AsyncConnection) -> bool:
     """Whether a key for every workspace with every right was ever made and still opens."""
     found = select(table.c.id).where(
-        table.c.workspace.is_(None), table.c.scopes.any("admin"), table.c.revoked_at.is_(None)
+        table.c.workspace.is_(None), table.c.scopes.contains(["admin"]), table.c.revoked_at.is_(None), _unexpired()
     )
     return (await db.execute(found.limit(1))).first() is not None
