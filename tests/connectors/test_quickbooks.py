@@ -1,5 +1,6 @@
 """QuickBooks: what an order becomes, and what happens when the books do not play along."""
 
+import asyncio
 import base64
 from dataclasses import replace
 from decimal import Decimal
@@ -298,6 +299,13 @@ async def test_an_item_is_made_once_for_many_orders(quickbooks: Bench) -> None:
     assert len(state["invoices"]) == 3
 
 
+async def test_invoices_at_the_same_time_make_a_new_item_once(quickbooks: Bench) -> None:
+    await asyncio.gather(*(quickbooks.ok("create_invoice", key=keyed(number)) for number in range(6)))
+    state = await quickbooks.state()
+    assert [item["Name"] for item in state["items"]] == ["Mug"]
+    assert len(state["invoices"]) == 6
+
+
 async def test_an_item_of_another_sku_but_that_name_is_taken(quickbooks: Bench) -> None:
     await quickbooks.ok("find_or_create_item", FindOrCreateItem(name="Mug"), key=keyed(1))
     found = await quickbooks.ok("find_or_create_item", FindOrCreateItem(name="mug", sku="OTHER"), key=keyed(2))
@@ -453,6 +461,67 @@ async def test_an_invoice_retried_after_its_items_were_made_bills_the_right_ones
     names = {item["Id"]: item["Name"] for item in state["items"]}
     billed = [line["SalesItemLineDetail"]["ItemRef"]["value"] for line in state["invoices"][0]["Line"]]
     assert [names[id] for id in billed] == ["Mug", "Cup"]
+
+
+# --- the sandbox's own strictness -------------------------------------------------------------------------------
+
+
+async def refresh(bench: Bench, token: str, secret: str = "sandbox-secret") -> httpx.Response:
+    form = {"grant_type": "refresh_token", "refresh_token": token}
+    return await bench.people.post("/quickbooks/oauth2/v1/tokens/bearer", data=form, auth=("sandbox-client", secret))
+
+
+async def test_refresh_tokens_rotate_and_the_one_before_the_last_still_works(quickbooks: Bench) -> None:
+    tokens = [str(quickbooks.settings["refresh_token"])]
+    for _ in range(3):
+        tokens.append((await refresh(quickbooks, tokens[-1])).json()["refresh_token"])
+    assert len(set(tokens)) == 4
+    assert (await refresh(quickbooks, tokens[-2])).status_code == 200
+    refused = await refresh(quickbooks, tokens[0])
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+
+
+async def test_a_restarted_sandbox_knows_the_tokens_that_it_gave(quickbooks: Bench) -> None:
+    given = (await refresh(quickbooks, str(quickbooks.settings["refresh_token"]))).json()
+    later = (await refresh(quickbooks, given["refresh_token"])).json()
+    await quickbooks.people.delete("/_state/quickbooks")
+    assert (await refresh(quickbooks, later["refresh_token"])).status_code == 200
+    quickbooks.token = given["access_token"]
+    assert await quickbooks.test()
+
+
+async def test_a_wrong_client_gets_no_token(quickbooks: Bench) -> None:
+    assert (await refresh(quickbooks, str(quickbooks.settings["refresh_token"]), "wrong")).status_code == 401
+
+
+async def test_more_requests_than_the_company_may_are_throttled(quickbooks: Bench) -> None:
+    connector = replace(quickbooks.connector, sandbox=lambda: sandbox(per_minute=2))
+    app = make_app(Registry(connector))
+    people = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE)
+    bench = Bench(connector, Recorder(httpx.ASGITransport(app)), quickbooks.settings, people)
+    await bench.ok("void_invoice")
+    throttled = await bench.failed("void_invoice")
+    assert (throttled.kind, throttled.status) == ("throttled", 429)
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("select * from Customer where DisplayName = 'a", "4000"),
+        ("select * from Customer where Shoe = 'a'", "4001"),
+        ("delete from Customer", "4000"),
+        ("select * from Customer where DisplayName = 'a' and", "4000"),
+        ("select * from Customer maxresults 2000", "4001"),
+    ],
+)
+async def test_a_query_that_quickbooks_would_not_read_is_refused(quickbooks: Bench, query: str, code: str) -> None:
+    await quickbooks.test()
+    answer = await quickbooks.people.get(
+        "/quickbooks/v3/company/4620816365/query",
+        params={"query": query},
+        headers={"authorization": f"Bearer {quickbooks.token}"},
+    )
+    assert (answer.status_code, answer.json()["Fault"]["Error"][0]["code"]) == (400, code)
 
 
 # --- faults -----------------------------------------------------------------------------------------------------
