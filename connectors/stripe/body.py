@@ -28,8 +28,11 @@ class Obj:
 
     def text(self, *names: str) -> str | None:
         """The first that is said and not blank."""
-        found = (self.raw.get(name) for name in names)
-        return next((value for value in found if isinstance(value, str) and value), None)
+        for name in names:
+            value = self.raw.get(name)
+            if value and isinstance(value, str):
+                return value
+        return None
 
     def id(self, *names: str) -> str | None:
         """The id under the first of these names that has one; what stands there may be expanded to an object."""
@@ -85,8 +88,11 @@ class Obj:
 
     def of(self, *names: str) -> "Obj":
         """The first object that stands under one of these names."""
-        found = (self.raw.get(name) for name in names)
-        return Obj(next((value for value in found if isinstance(value, dict)), {}))
+        for name in names:
+            value = self.raw.get(name)
+            if isinstance(value, dict):
+                return Obj(value)
+        return NOTHING
 
     def all(self, name: str) -> "list[Obj]":
         """The objects of an array, or of Stripe's list object."""
@@ -108,6 +114,9 @@ class Obj:
         if found is None:
             raise MalformedError(f"the body says no {names[0]}")
         return found
+
+
+NOTHING = Obj({})
 
 
 def said(**values: str | None) -> dict[str, str]:

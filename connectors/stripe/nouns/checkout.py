@@ -8,11 +8,13 @@ invoice) is known by its own id.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from app.connector import Json, Read, Unread
 from app.events import (
     Address,
     Checkout,
+    Customer,
     Discount,
     LineItem,
     Money,
@@ -97,19 +99,25 @@ def line_item(o: Obj) -> LineItem:
 # --- amounts
 
 
-def totals(o: Obj, paid: bool | None) -> Totals:
+def totals(o: Obj) -> Totals:
     """`amount_subtotal` is all items before discounts; taxes are in it if prices include them."""
-    details, whole = o.of("total_details"), o.money("amount_total")
-    currency = o.text("currency")
+    details, currency = o.of("total_details"), o.text("currency")
     return Totals(
         items=o.money("amount_subtotal"),
         shipping=_shipping_price(o),
         tax=details.money("amount_tax", currency=currency),
         discount=details.money("amount_discount", currency=currency),
-        total=whole,
-        paid=None if whole is None or paid is None else whole if paid else Money.zero(whole.currency),
-        outstanding=None if whole is None or paid is None else Money.zero(whole.currency) if paid else whole,
+        total=o.money("amount_total"),
     )
+
+
+def _settled(known: Totals, paid: bool) -> Totals:
+    """A session is paid in whole or not at all."""
+    if known.total is None:
+        return known
+    nothing = known.total * 0
+    paid_part, open_part = (known.total, nothing) if paid else (nothing, known.total)
+    return known.model_copy(update={"paid": paid_part, "outstanding": open_part})
 
 
 def taxes_included(known: Totals) -> bool | None:
@@ -137,35 +145,67 @@ def _less(one: Money | None, other: Money | None) -> Money | None:
 # --- nouns
 
 
-def order(o: Obj, notice: Notice, lines: Sequence[LineItem] | None, keys: Sequence[str], status: str) -> Order:
+@dataclass(frozen=True, slots=True)
+class Basket:
+    """What checkout and order say alike of one session, read once."""
+
+    who: Customer
+    totals: Totals
+    shown: Money | None
+    lines: list[LineItem] | None
+    shipping_lines: list[ShippingLine] | None
+    discounts: list[Discount] | None
+    shipping_address: Address | None
+    attributes: dict[str, str]
+    channel: str
+    external_ids: Places
+    extra: dict[str, str]
+
+
+def basket(o: Obj, notice: Notice, lines: list[LineItem] | None, keys: Sequence[str]) -> Basket:
+    return Basket(
+        who=buyer(o),
+        totals=totals(o),
+        shown=presentment(o),
+        lines=lines,
+        shipping_lines=_shipping_lines(o),
+        discounts=_discounts(o),
+        shipping_address=shipping_address(o),
+        attributes=_attributes(o),
+        channel="payment_link" if o.id("payment_link") else "web",
+        external_ids=_external_ids(o, keys),
+        extra=_extra(o, notice),
+    )
+
+
+def order(o: Obj, notice: Notice, said: Basket, status: str) -> Order:
     """The sale. `status`: the order's own; whether it is paid is the session's `payment_status`."""
-    who, known = buyer(o), totals(o, is_paid(o))
-    shown = presentment(o)
+    who, paid, cancelled = said.who, is_paid(o), status == "cancelled"
     made = Order(
         id=sale_id(o),
         created_at=notice.created,
-        paid_at=notice.created if is_paid(o) else None,
+        paid_at=notice.created if paid else None,
         status=status,
-        payment_status="paid" if is_paid(o) else "failed" if status == "cancelled" else "pending",
-        cancel_reason="declined" if status == "cancelled" else None,
-        cancelled_at=notice.created if status == "cancelled" else None,
+        payment_status="paid" if paid else "failed" if cancelled else "pending",
+        cancel_reason="declined" if cancelled else None,
+        cancelled_at=notice.created if cancelled else None,
         currency=o.currency,
-        presentment_currency=shown.currency if shown else None,
-        taxes_included=taxes_included(known),
-        totals=known,
-        presentment=Totals(total=shown) if shown else None,
-        line_items=list(lines) if lines is not None else None,
-        shipping_lines=_shipping_lines(o),
-        discounts=_discounts(o),
+        presentment_currency=said.shown.currency if said.shown else None,
+        taxes_included=taxes_included(said.totals),
+        totals=_settled(said.totals, paid),
+        presentment=Totals(total=said.shown) if said.shown else None,
+        line_items=said.lines,
+        shipping_lines=said.shipping_lines,
+        discounts=said.discounts,
         billing_address=who.default_address,
-        shipping_address=shipping_address(o),
+        shipping_address=said.shipping_address,
         customer=who,
         email=who.email,
         phone=who.phone,
         locale=who.locale,
         email_consent=who.email_consent,
-        attributes=_attributes(o),
-        channel="payment_link" if o.id("payment_link") else "web",
+        attributes=said.attributes,
+        channel=said.channel,
         source="stripe checkout",
         gateways=["stripe"],
         checkout_id=o.id("id"),
@@ -173,17 +213,16 @@ def order(o: Obj, notice: Notice, lines: Sequence[LineItem] | None, keys: Sequen
         subscription_id=o.id("subscription"),
         invoice_id=o.id("invoice"),
         payment_id=o.id("payment_intent"),
-        external_ids=_external_ids(o, keys),
+        external_ids=said.external_ids,
         links=_links(o),
         test=o.test,
-        extra=_extra(o, notice),
+        extra=said.extra,
     )
     return with_discrepancy(made)
 
 
-def checkout(o: Obj, notice: Notice, lines: Sequence[LineItem] | None, keys: Sequence[str]) -> Checkout:
-    who, known = buyer(o), totals(o, None)
-    shown = presentment(o)
+def checkout(o: Obj, notice: Notice, said: Basket) -> Checkout:
+    who = said.who
     recovery = o.of("after_expiration").of("recovery")
     return Checkout(
         id=o.id("id"),
@@ -203,21 +242,21 @@ def checkout(o: Obj, notice: Notice, lines: Sequence[LineItem] | None, keys: Seq
         locale=who.locale,
         email_consent=who.email_consent,
         currency=o.currency,
-        presentment_currency=shown.currency if shown else None,
-        taxes_included=taxes_included(known),
-        totals=known,
-        presentment=Totals(total=shown) if shown else None,
-        line_items=list(lines) if lines is not None else None,
-        shipping_lines=_shipping_lines(o),
-        discounts=_discounts(o),
+        presentment_currency=said.shown.currency if said.shown else None,
+        taxes_included=taxes_included(said.totals),
+        totals=said.totals,
+        presentment=Totals(total=said.shown) if said.shown else None,
+        line_items=said.lines,
+        shipping_lines=said.shipping_lines,
+        discounts=said.discounts,
         billing_address=who.default_address,
-        shipping_address=shipping_address(o),
-        attributes=_attributes(o),
-        channel="payment_link" if o.id("payment_link") else "web",
+        shipping_address=said.shipping_address,
+        attributes=said.attributes,
+        channel=said.channel,
         gateway="stripe",
         test=o.test,
-        external_ids=_external_ids(o, keys),
-        extra=_extra(o, notice),
+        external_ids=said.external_ids,
+        extra=said.extra,
     )
 
 

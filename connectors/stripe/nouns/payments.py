@@ -56,7 +56,7 @@ def payment_of_charge(o: Obj, status: str, order_id: str | None) -> Payment:
         order_id=order_id,
         invoice_id=o.id("invoice"),
         customer_id=o.id("customer"),
-        kind="authorization" if captured is False else "sale",
+        kind="authorization" if captured is False and status != "failed" else "sale",
         status=status,
         amount=o.money("amount_captured" if captured and o.whole("amount_captured") else "amount"),
         authorized=o.money("amount"),

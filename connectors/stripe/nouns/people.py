@@ -9,7 +9,9 @@ _CONSENT = {"opt_in": True, "opt_out": False}
 
 def address(of: Obj, name: str | None = None, phone: str | None = None, email: str | None = None) -> Address | None:
     """None if every field is blank, as in most card payments."""
-    said = Address(
+    if not any(of.text(field) for field in _PLACE):
+        return None
+    return Address(
         name=name,
         phone=phone,
         email=email,
@@ -20,7 +22,6 @@ def address(of: Obj, name: str | None = None, phone: str | None = None, email: s
         postal_code=of.text("postal_code"),
         country_code=of.text("country"),
     )
-    return said if any(of.text(field) for field in _PLACE) else None
 
 
 def contact(of: Obj) -> Address | None:

@@ -1,6 +1,6 @@
 """Checkout sessions: checkouts, and the orders of sales without a shop."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from app.connector import Facts, State
 from app.events import (
@@ -19,47 +19,59 @@ from connectors.stripe.topics.statement import Handler, Said, event, shop_links
 def session_completed(notice: Notice, facts: Facts[Settings], state: State) -> Said:
     """Bought. `unpaid`: the money comes later (a bank debit); async_payment_succeeded will say so."""
     o = notice.object
-    done = [_checkout(notice, facts, "completed")]
-    if not checkout.is_sale(o):
-        return done
-    made = [_order(notice, facts, "created", "open")]
-    return done + made + ([_order(notice, facts, "paid", "open")] if checkout.is_paid(o) else [])
+    names = ("created", "paid") if checkout.is_paid(o) else ("created",)
+    lines, note = _lines(notice, facts)
+    basket = checkout.basket(o, notice, lines, facts.settings.order_metadata)
+    done = _checkout(notice, facts, "completed", basket, note)
+    return [done, *(_orders(notice, facts, names, "open", basket, note) if checkout.is_sale(o) else ())]
 
 
 def session_paid_late(notice: Notice, facts: Facts[Settings], state: State) -> Said:
-    return [_order(notice, facts, "created", "open"), _order(notice, facts, "paid", "open")]
+    return _ended(notice, facts, ("created", "paid"), "open")
 
 
 def session_not_paid(notice: Notice, facts: Facts[Settings], state: State) -> Said:
-    return [_order(notice, facts, "created", "cancelled"), _order(notice, facts, "cancelled", "cancelled")]
+    return _ended(notice, facts, ("created", "cancelled"), "cancelled")
+
+
+def _ended(notice: Notice, facts: Facts[Settings], names: Sequence[str], status: str) -> list[Event]:
+    lines, note = _lines(notice, facts)
+    basket = checkout.basket(notice.object, notice, lines, facts.settings.order_metadata)
+    return _orders(notice, facts, names, status, basket, note)
 
 
 def session_expired(notice: Notice, facts: Facts[Settings], state: State) -> Said:
-    return [_checkout(notice, facts, "expired")]
+    basket = checkout.basket(notice.object, notice, None, facts.settings.order_metadata)
+    return [_checkout(notice, facts, "expired", basket, None)]
 
 
-def _checkout(notice: Notice, facts: Facts[Settings], name: str) -> Event:
+def _checkout(notice: Notice, facts: Facts[Settings], name: str, basket: checkout.Basket, note: str | None) -> Event:
     o = notice.object
-    lines, note = _lines(notice, facts) if name == "completed" else (None, None)
     return event(
         notice,
         facts,
         f"checkout.{name}",
         Ref("checkout", o.must("id")),
         Ref("order", checkout.sale_id(o)),
-        CheckoutEvent(checkout=checkout.checkout(o, notice, lines, facts.settings.order_metadata)),
+        CheckoutEvent(checkout=checkout.checkout(o, notice, basket)),
         note=note,
         links=shop_links(facts, o),
     )
 
 
-def _order(notice: Notice, facts: Facts[Settings], name: str, status: str) -> Event:
+def _orders(
+    notice: Notice,
+    facts: Facts[Settings],
+    names: Sequence[str],
+    status: str,
+    basket: checkout.Basket,
+    note: str | None,
+) -> list[Event]:
     o = notice.object
-    lines, note = _lines(notice, facts)
     sale = Ref("order", checkout.sale_id(o))
-    made = checkout.order(o, notice, lines, facts.settings.order_metadata, status)
+    data = OrderEvent(order=checkout.order(o, notice, basket, status))
     links = (Ref("checkout", o.must("id")), *shop_links(facts, o))
-    return event(notice, facts, f"order.{name}", sale, sale, OrderEvent(order=made), note=note, links=links)
+    return [event(notice, facts, f"order.{name}", sale, sale, data, note=note, links=links) for name in names]
 
 
 def _lines(notice: Notice, facts: Facts[Settings]) -> tuple[list[LineItem] | None, str | None]:
