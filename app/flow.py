@@ -12,6 +12,7 @@ from app import events as canonical
 from app.store import flow as store
 from app.store.database import Database
 from app.store.flow import Progress, Refused, Seen
+from app.store.packing import unpack
 
 PATIENCE = 8.0
 """Seconds after which an event is told of although its runs have not ended."""
@@ -58,7 +59,9 @@ class Flow:
     def _forget(self) -> None:
         """What lies further back than late commits reach is looked at no more."""
         if self.told:
-            self.since = max(self.since, min([max(self.told.values()), *(s.at for s, _ in self.open.values())]) - LOOK_BACK)
+            self.since = max(
+                self.since, min([max(self.told.values()), *(s.at for s, _ in self.open.values())]) - LOOK_BACK
+            )
             self.told = {row_id: at for row_id, at in self.told.items() if at >= self.since}
 
 
@@ -106,7 +109,7 @@ def _run(run: Progress) -> Text:
 def _who_and_what(seen: Seen) -> tuple[str, str]:
     """The customer's name and the amount that an event is about, as far as its data say."""
     try:
-        data = canonical.load(seen.type, seen.schema_version, seen.data)
+        data = canonical.load(seen.type, seen.schema_version, unpack(seen.data))
     except ValueError:
         return seen.email or "", ""
     customer = canonical.customer_of(data)

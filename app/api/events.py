@@ -16,6 +16,7 @@ from app.store import lists, webhooks
 from app.store import trace as store
 from app.store.database import Row
 from app.store.lists import EventFilter
+from app.store.packing import unpack
 from app.trace import blotted, event_detail, event_of, without
 from app.trace.shapes import Event, EventDetail
 
@@ -78,7 +79,7 @@ async def get_raw(caller: Reader, hub: HubDep, id: RowId) -> RawBody:
 
 
 def _raw(row: Row, secrets: set[str]) -> RawBody:
-    body = webhooks.unpack(row["body"])
+    body = unpack(row["body"])
     headers = webhooks.unpack_headers(row["headers"])
     try:
         text, encoding = body.decode(), "utf-8"

@@ -28,6 +28,7 @@ from app.store import events as store
 from app.store import webhooks
 from app.store.database import Database, Row, to_json
 from app.store.events import NewEvent, NewState
+from app.store.packing import pack, unpack
 
 log = structlog.get_logger()
 
@@ -124,7 +125,7 @@ class Normaliser:
 
     def _raw(self, work: Work) -> RawWebhook:
         headers = webhooks.unpack_headers(work.row["headers"])
-        return RawWebhook(webhooks.unpack(work.row["body"]), headers, {}, work.row["at"])
+        return RawWebhook(unpack(work.row["body"]), headers, {}, work.row["at"])
 
     async def _lock_remembered(self, db: Any, works: Sequence[Work]) -> dict[bytes, Any]:
         wanted = [
@@ -280,7 +281,7 @@ def _row(fact: Fact, matched: Matched) -> NewEvent:
         subject_id=event.subject.id,
         version=event.version,
         occurred_at=fact.occurred_at,
-        data=canonical.dump(event.data).decode(),
+        data=pack(canonical.dump(event.data)),
         schema_version=canonical.SCHEMA_VERSION,
         test=fact.test,
         historical=event.historical,

@@ -15,6 +15,7 @@ from app.errors import MalformedError, UnavailableError
 from app.ids import new_id
 from app.store import webhooks
 from app.store.database import AWAY, Database
+from app.store.packing import pack
 from app.store.shared import Shared
 from app.store.webhooks import NewWebhook
 
@@ -70,7 +71,7 @@ def prepare(
         connection_id=connection.id,
         topic=clean(topic)[:200],
         headers=webhooks.pack_headers([(name, clean(value)) for name, value in headers if name not in _UNKEPT_HEADERS]),
-        body=webhooks.pack(raw.body),
+        body=pack(raw.body),
         size=len(raw.body),
         key=None if key is None else hasher("delivery", connection.id.bytes, key),
         expires_at=None if window is None else raw.received_at + window,

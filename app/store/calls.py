@@ -13,7 +13,7 @@ from app.store.lanes import Held
 
 @dataclass(frozen=True, slots=True)
 class NewCall:
-    """A call to be made. `subject` orders it within its lane; `input` is JSON text."""
+    """A call to be made. `subject` orders it within its lane; `input` is packed JSON."""
 
     id: UUID
     workspace: str
@@ -26,7 +26,7 @@ class NewCall:
     action: str
     subject: bytes
     effect_key: bytes
-    input: str
+    input: bytes
     options: str
     priority: int
     state: str
@@ -49,7 +49,7 @@ class DueCall:
     action: str
     subject: bytes
     effect_key: bytes
-    input: Any
+    input: bytes
     options: Any
     attempts: int
     failures: int
@@ -62,7 +62,7 @@ _INSERT = """
 insert into call (id, at, workspace, connection_id, run_id, event_id, recipe, path, item, action, subject, effect_key,
     input, options, priority, state, due_at)
 select * from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[],
-    $8::text[], $9::text[], $10::text[], $11::bytea[], $12::bytea[], $13::jsonb[], $14::jsonb[], $15::smallint[],
+    $8::text[], $9::text[], $10::text[], $11::bytea[], $12::bytea[], $13::bytea[], $14::jsonb[], $15::smallint[],
     $16::text[], $17::timestamptz[])
 """
 

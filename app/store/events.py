@@ -12,7 +12,7 @@ from app.store.database import Connection
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event to be stored; `identity` None never meets itself again; `data` and `decisions` are JSON text."""
+    """An event to be stored; `identity` None never meets itself again; `data` is packed JSON, `decisions` JSON text."""
 
     id: UUID
     workspace: str
@@ -26,7 +26,7 @@ class NewEvent:
     subject_id: str
     version: str | None
     occurred_at: datetime
-    data: str
+    data: bytes
     schema_version: int
     test: bool
     historical: bool
@@ -55,7 +55,7 @@ async def claim_identities(connection: Connection, identities: Sequence[tuple[by
 _INSERT = f"""
 insert into event (at, {", ".join(NewEvent.__slots__)})
 select * from unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::text[],
-    $8::text[], $9::uuid[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::jsonb[], $15::smallint[],
+    $8::text[], $9::uuid[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::bytea[], $15::smallint[],
     $16::bool[], $17::bool[], $18::text[], $19::text[], $20::text[], $21::uuid[], $22::jsonb[], $23::bool[])
 """
 

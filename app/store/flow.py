@@ -10,8 +10,8 @@ from app.ids import time_of
 from app.store.database import Connection, Row
 
 _EVENTS = """
-select e.id, e.occurred_at, e.type, c.slug as connection, e.number, e.email, e.object_kind || ' ' || e.object_id as object,
-    e.test, (select count(*) from run r where r.event_id = e.id) as runs
+select e.id, e.occurred_at, e.type, c.slug as connection, e.number, e.email,
+    e.object_kind || ' ' || e.object_id as object, e.test, (select count(*) from run r where r.event_id = e.id) as runs
 from event e left join connection c on c.id = e.connection_id
 where e.workspace = $1 and ($2::text is null or e.type = $2) and ($3::text is null or c.slug = $3)
   and ($4::text is null or e.number in ($4, '#' || $4) or e.email = lower($4) or e.subject_id = $4 or e.object_id = $4)
@@ -34,9 +34,7 @@ order by r.id desc limit $4
 """
 
 
-async def newest_runs(
-    db: Connection, workspace: str, state: str | None, recipe: str | None, limit: int
-) -> list[Row]:
+async def newest_runs(db: Connection, workspace: str, state: str | None, recipe: str | None, limit: int) -> list[Row]:
     """Runs of a workspace, newest first."""
     return await db.fetch(_RUNS, workspace, state, recipe, limit)
 

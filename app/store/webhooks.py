@@ -6,14 +6,10 @@ from datetime import datetime
 from uuid import UUID
 
 import orjson
-import zstandard
 
 from app.ids import time_of
 from app.store.database import Connection, Row
-
-_STORED, _ZSTD = b"\x00", b"\x01"
-_compressor = zstandard.ZstdCompressor(level=1)
-_decompressor = zstandard.ZstdDecompressor()
+from app.store.packing import pack, unpack
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +30,6 @@ class NewWebhook:
     state: str = "due"
     reason: str | None = None
     always_new: bool = False
-
-
-def pack(raw: bytes) -> bytes:
-    """Compress for storage (zstandard, as PostgreSQL may have none); small values stay as they are."""
-    if len(raw) > 256:
-        squeezed = _compressor.compress(raw)
-        if len(squeezed) < len(raw):
-            return _ZSTD + squeezed
-    return _STORED + raw
-
-
-def unpack(stored: bytes) -> bytes:
-    return _decompressor.decompress(stored[1:]) if stored[:1] == _ZSTD else stored[1:]
 
 
 def pack_headers(headers: Sequence[tuple[str, str]]) -> bytes:

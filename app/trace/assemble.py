@@ -13,6 +13,7 @@ from app.settings import Settings
 from app.store import partitions
 from app.store import trace as store
 from app.store.database import Connection, Database, Row
+from app.store.packing import unpack_json
 from app.store.tables import PARTITIONED
 from app.trace.shapes import (
     Attempt,
@@ -72,7 +73,7 @@ async def event_detail(database: Database, workspace: str, event_id: UUID) -> Ev
         **event_of(row).model_dump(),
         version=row["version"],
         schema_version=row["schema_version"],
-        data=row["data"],
+        data=unpack_json(row["data"]),
         decisions=decisions(row["decisions"]),
         runs=runs,
     )

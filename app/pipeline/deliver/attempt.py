@@ -21,7 +21,7 @@ from app.ids import new_id
 from app.pipeline.deliver.limits import Limiter
 from app.pipeline.deliver.outcome import Failed, Ok, Outcome, weakened
 from app.store.calls import DueCall, Sending
-from app.store.webhooks import pack
+from app.store.packing import pack, unpack
 
 log = structlog.get_logger()
 
@@ -124,9 +124,12 @@ class LaneHttp:
 
     def _as_before(self, request: Request) -> Request:
         """A request that an earlier attempt stored goes out again byte for byte."""
-        place = len(self._attempt.requests)
-        if place < len(self._stored):
-            request = Request.load(self._stored[place])
+        for stored in self._stored:
+            before = Request.load(stored)
+            if (before.method, before.url) == (request.method, request.url):
+                self._stored.remove(stored)
+                request = before
+                break
         self._attempt.requests.append(request.dump())
         return request
 
@@ -162,6 +165,7 @@ class LaneHttp:
         )
         if not await self._line.mark(sending):
             raise LaneLostError("the lane was lost, or the call was cancelled")
+        attempt.sent = True
 
     def _judged(self, reply: Reply, method: str, reads: bool, limit_key: str | None) -> Reply:
         options = self._line.options
@@ -229,7 +233,7 @@ async def run(
 
 
 async def _act(context: CallContext, action: Action, attempt: Attempt, if_found: bool, now: datetime) -> Outcome:
-    given = action.input.model_validate(attempt.call.input)
+    given = action.input.model_validate_json(unpack(attempt.call.input))
     safe = weakened(action.safe, attempt.call.sent_at or now, now)
     if if_found and isinstance(safe, Lookup):
         found = await safe.find(context, given)

@@ -24,7 +24,7 @@ from app.store import calls, effects, lanes
 from app.store.calls import DueCall, Ended
 from app.store.database import AWAY, Database
 from app.store.lanes import Held
-from app.store.webhooks import unpack
+from app.store.packing import unpack
 
 log = structlog.get_logger()
 

@@ -25,6 +25,7 @@ from app.recipes import Call, Recipe, Step
 from app.store import calls, events, runs
 from app.store.database import Connection as Db
 from app.store.database import Database
+from app.store.packing import unpack, unpack_json
 from app.store.runs import DueRun, NewRun
 
 log = structlog.get_logger()
@@ -112,8 +113,8 @@ class Runner:
             run.id, run.workspace, recipe, run.event_id, connection, run.subject, run.once_value, run.generation,
             run.mode == "dry",
         )  # fmt: skip
-        kept = run.data or {
-            "type": event["type"], "data": event["data"], "schema": event["schema_version"], "test": event["test"],
+        kept = unpack_json(run.data) if run.data else {
+            "type": event["type"], "data": unpack(event["data"]), "schema": event["schema_version"], "test": event["test"],
             "occurred_at": event["occurred_at"], "historical": event["historical"],
         }  # fmt: skip
         data = canonical.load(kept["type"], kept["schema"], kept["data"])

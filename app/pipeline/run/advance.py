@@ -19,6 +19,7 @@ from app.ids import new_id
 from app.recipes import Block, Call, Choose, Parallel, Recipe, Step, Stop, Wait
 from app.store.calls import NewCall
 from app.store.database import to_json
+from app.store.packing import pack
 from app.store.runs import CallRow, NewStep, StepRow
 
 
@@ -195,7 +196,7 @@ class Walk:
             action=f"{target.connector.slug}.{action.name}",
             subject=facts.subject if not self._has_waited() else facts.run_id.bytes,
             effect_key=self.around.effect_key(facts, step, target, key),
-            input=given.model_dump_json(exclude_none=True),
+            input=pack(given.model_dump_json(exclude_none=True).encode()),
             options=to_json(options),
             priority=facts.recipe.priority,
             state="captured" if facts.dry else "due",
