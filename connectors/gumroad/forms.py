@@ -1,11 +1,10 @@
 """Gumroad's bodies: forms with bracketed keys (JSON for some subscribers), where every value may be text."""
 
 import hashlib
+import json
 import re
 from typing import Any
 from urllib.parse import unquote
-
-import orjson
 
 from app.connector import Json, RawWebhook, parse_json
 from app.errors import MalformedError
@@ -73,14 +72,19 @@ def content_key(body: bytes) -> tuple[str, bool]:
     """
     if body.lstrip()[:1] == b"{":
         try:
-            said = orjson.loads(body)
-        except orjson.JSONDecodeError:
+            said = json.loads(body)
+        except ValueError:
             said = None
         if isinstance(said, dict):
             repeated = said.pop("retry_count", None) is not None
-            return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest(), repeated
+            return digest(said), repeated
     first = _RETRY.sub(b"", body).lstrip(b"&")
     return hashlib.sha256(first).hexdigest(), _RETRY.search(body) is not None
+
+
+def digest(value: Json) -> str:
+    """The same for the same JSON value, in whatever order its names come."""
+    return hashlib.sha256(json.dumps(value, default=str, sort_keys=True).encode()).hexdigest()
 
 
 # --- reading values ----------------------------------------------------------------------------------------------

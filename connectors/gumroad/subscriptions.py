@@ -4,16 +4,13 @@ The subscriber is read back; the ping adds what the API does not tell (who cance
 beginning and its renewals come as sales.
 """
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
-
-import orjson
 
 from app.connector import Facts, Ignored, Json, State
 from app.errors import MalformedError
 from app.events import Customer, Event, Ref, Subscription, SubscriptionEvent, SubscriptionItem
-from connectors.gumroad.forms import Body, nested, text, texts, truth, whole
+from connectors.gumroad.forms import Body, digest, nested, text, texts, truth, whole
 from connectors.gumroad.orders import INTERVALS
 from connectors.gumroad.sale import UNPROVEN, moment, read_back
 from connectors.gumroad.settings import Settings
@@ -116,8 +113,7 @@ def _restarted(ping: Body, said: Body, facts: Facts[Settings]) -> list[Event]:
 def _updated(ping: Body, said: Body, facts: Facts[Settings]) -> list[Event]:
     """A change of plan; two that take effect on one day are told apart by the plans."""
     when, old, new = moment(ping, "effective_as_of"), nested(ping, "old_plan"), nested(ping, "new_plan")
-    plans = orjson.dumps([old, new], default=str, option=orjson.OPT_SORT_KEYS)
-    part = f"{text(ping, 'effective_as_of')}#{hashlib.blake2b(plans, digest_size=8).hexdigest()}"
+    part = f"{text(ping, 'effective_as_of')}#{digest([old, new])[:16]}"
     interval, count = INTERVALS.get(text(new, "recurrence") or "", (None, None))
     tier = nested(new, "tier")
     item = SubscriptionItem(

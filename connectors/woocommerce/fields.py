@@ -3,6 +3,7 @@
 Captured bodies have numbers as texts and texts as numbers, `""` and `false` for nothing, `[]` for an empty object.
 """
 
+import json
 import math
 import re
 from datetime import datetime
@@ -167,4 +168,11 @@ def fingerprint(body: Body) -> str:
     """Tells two bodies of one second apart (`date_modified_gmt` has no finer parts). Noise that differs between two
     deliveries of one state (random related products, rendered prices) is left out."""
     kept = {name: value for name, value in body.items() if name not in _NOISE}
-    return blake2b(orjson.dumps(kept, default=str, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
+    return blake2b(_canonical(kept), digest_size=8).hexdigest()
+
+
+def _canonical(body: Body) -> bytes:
+    try:
+        return orjson.dumps(body, default=str, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # an integer of more than 64 bits
+        return json.dumps(body, default=str, sort_keys=True).encode()
