@@ -108,7 +108,14 @@ def _route(path: str, method: str, answer: Answer) -> Route:
 
 
 def _json(body: Json, status: int = 200, **headers: str) -> Response:
-    return Response(orjson.dumps(body), status, {"request-id": "req_sandbox", **headers}, "application/json")
+    return Response(orjson.dumps(_shown(body)), status, {"request-id": "req_sandbox", **headers}, "application/json")
+
+
+def _shown(value: Json) -> Json:
+    """Stripe writes null where its own description forbids it (expandable fields); left out, an answer fits both."""
+    if isinstance(value, dict):
+        return {name: _shown(inner) for name, inner in value.items() if inner is not None}
+    return [_shown(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _refusal(refused: Refused) -> Response:

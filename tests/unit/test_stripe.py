@@ -151,7 +151,7 @@ pieces = st.sampled_from(["t", "v1", "v0", "=", ",", " ", "0", "a", "x", "TIME",
 @settings(max_examples=300)
 @given(st.text(max_size=40), st.lists(pieces, max_size=12), st.booleans())
 def test_we_accept_what_stripe_s_own_package_accepts(body: str, parts: list[str], whole: bool) -> None:
-    """Headers broken and mended; those with items that are no pairs, or a time that is no plain number, are left out."""
+    """Headers broken and mended; but for those whose items are no pairs, or whose time is no plain number."""
     raw = body.encode("utf-8", "replace")
     seconds = int(NOW.timestamp())
     words = {"TIME": str(seconds), "RIGHT": digest(account().webhook_secrets[0], seconds, raw), "WRONG": "0" * 64}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from app.connector import Facts, State
 from app.events import (
     Event,
+    Invoice,
     InvoiceEvent,
     PayoutEvent,
     Ref,
@@ -73,23 +74,25 @@ def trial_ending(notice: Notice, facts: Facts[Settings], state: State) -> Said:
 # --- invoices, payouts
 
 
-def _invoice(notice: Notice, facts: Facts[Settings], name: str, part: str | None = None) -> Event:
+def _invoice(
+    notice: Notice, facts: Facts[Settings], name: str, bill: Invoice | None = None, part: str | None = None
+) -> Event:
     o = notice.object
-    data = InvoiceEvent(invoice=billing.invoice(o), customer=billing.payer(o))
+    data = InvoiceEvent(invoice=bill or billing.invoice(o), customer=billing.payer(o))
     payment = billing.invoice_payment(o)
     links = (Ref("payment", payment),) if payment else ()
     ref, subject = billing.invoice_ref(o), billing.invoice_subject(o)
     return event(notice, facts, f"invoice.{name}", ref, subject, data, part=part, versioned=False, links=links)
 
 
-def _billed(notice: Notice, facts: Facts[Settings], name: str, part: str) -> list[Event]:
+def _billed(notice: Notice, facts: Facts[Settings], name: str, bill: Invoice, part: str) -> list[Event]:
     """What an invoice means for its subscription, if it has one."""
-    o = notice.object
-    id = billing.subscription_id(o)
-    if id is None:
+    if bill.subscription_id is None:
         return []
-    ref, who = Ref("subscription", id), billing.payer(o)
-    data = SubscriptionEvent(subscription=billing.subscription_of_invoice(o), customer=who, invoice=billing.invoice(o))
+    ref = Ref("subscription", bill.subscription_id)
+    data = SubscriptionEvent(
+        subscription=billing.subscription_of_invoice(notice.object), customer=bill.customer, invoice=bill
+    )
     return [event(notice, facts, f"subscription.{name}", ref, ref, data, part=part, versioned=False)]
 
 
@@ -99,18 +102,19 @@ def invoice_made(notice: Notice, facts: Facts[Settings], state: State) -> Said:
 
 def invoice_paid(notice: Notice, facts: Facts[Settings], state: State) -> Said:
     """`invoice.paid` also tells what was paid elsewhere, `invoice.payment_succeeded` only what Stripe took."""
-    paid = [_invoice(notice, facts, "paid")]
+    bill = billing.invoice(notice.object)
+    paid = [_invoice(notice, facts, "paid", bill)]
     if not billing.is_renewal(notice.object):
         return paid
-    start, _ = billing.billed_period(notice.object)
-    return paid + _billed(notice, facts, "renewed", iso(start) if start else notice.object.must("id"))
+    period = iso(bill.period_start) if bill.period_start else notice.object.must("id")
+    return paid + _billed(notice, facts, "renewed", bill, period)
 
 
 def invoice_failed(notice: Notice, facts: Facts[Settings], state: State) -> Said:
-    attempt = notice.object.whole("attempt_count")
-    part = notice.occurrence if attempt is None else f"attempt {attempt}"
-    failed = [_invoice(notice, facts, "payment_failed", part)]
-    return failed + _billed(notice, facts, "payment_failed", f"{notice.object.must('id')} {part}")
+    bill = billing.invoice(notice.object)
+    part = notice.occurrence if bill.attempt is None else f"attempt {bill.attempt}"
+    failed = [_invoice(notice, facts, "payment_failed", bill, part)]
+    return failed + _billed(notice, facts, "payment_failed", bill, f"{notice.object.must('id')} {part}")
 
 
 def invoice_voided(notice: Notice, facts: Facts[Settings], state: State) -> Said:
