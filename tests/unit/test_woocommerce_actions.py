@@ -1,0 +1,204 @@
+"""WooCommerce's actions against its fake shop, and each of their requests against the vendor's property tables."""
+
+import json
+import os
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import httpx
+import jsonschema
+import pytest
+from pydantic import ValidationError
+
+from app.connector import Reply
+from app.errors import CredentialError, PermanentError, UnsureError
+from app.events import Money
+from connectors.woocommerce import connector
+from connectors.woocommerce.actions import problem
+from connectors.woocommerce.models import (
+    AddNote,
+    CreateCoupon,
+    HoldOrder,
+    RefundedLine,
+    RefundOrder,
+    RegisterWebhooks,
+    SetMeta,
+    SetStatus,
+    SetStock,
+    TagOrder,
+    plain,
+)
+from tests.connectors.conftest import Bench, open_bench
+
+SPECS = Path(__file__).parents[3] / "shared/specs/woocommerce.schemas.json"
+ROUTES = [
+    (r"/orders/\d+", "orders / Order"),
+    (r"/orders/\d+/notes", "order-notes / Order note"),
+    (r"/orders/\d+/refunds", "order-refunds / Order refund"),
+    (r"/products/\d+", "products / Product"),
+    (r"/products/\d+/variations/\d+", "product-variations / Product variation"),
+    (r"/coupons", "coupons / Coupon"),
+    (r"/webhooks(/\d+)?", "webhooks / Webhook"),
+]
+READONLY_BUT_NEEDED = {"delivery_url"}
+"""The derived tables call it read-only and mandatory at once."""
+
+
+def eur(amount: str) -> Money:
+    return Money(amount=amount, currency="EUR")
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[Bench]:
+    async for bench in open_bench(connector):
+        yield bench
+        check_against_tables([request for request, _ in bench.recorder.seen])
+
+
+def check_against_tables(requests: list[httpx.Request]) -> None:
+    if not SPECS.exists():
+        assert not os.environ.get("CI"), "../shared/specs is required in CI"
+        return
+    schemas = json.loads(SPECS.read_text())["schemas"]
+    for request in requests:
+        path = request.url.path.removeprefix("/woocommerce/wp-json/wc/v3")
+        name = next(schema for route, schema in ROUTES if re.fullmatch(route, path))
+        if request.method == "GET":
+            continue
+        body, schema = json.loads(request.content), schemas[name]
+        jsonschema.Draft202012Validator(schema).validate(body)
+        assert not set(body) & set(schema["x-readonly"]) - READONLY_BUT_NEEDED, path
+        for entry in body.get("meta_data", []):
+            jsonschema.Draft202012Validator(schemas["orders / Order - Meta data"]).validate(entry)
+        if request.method == "POST":
+            assert set(schema["x-mandatory"]) <= set(body), path
+
+
+async def test_every_kind_of_request_fits_the_tables(shop: Bench) -> None:
+    await shop.ok("set_status", SetStatus(order_id="1002", status="completed"))
+    await shop.ok("add_note", AddNote(order_id="1002", note="On its way", to_customer=True))
+    await shop.ok("set_meta", SetMeta(order_id="1002", meta={"a": "1", "b": "2"}))
+    await shop.ok("set_stock", SetStock(product_id="2001", variant_id="2002", quantity=0))
+    await shop.ok("hold_order", HoldOrder(order_id="1002", reason="Address?"))
+    coupon = CreateCoupon(
+        code="SORRY5",
+        amount=eur("5"),
+        description="For the delay",
+        expires_at=datetime(2027, 1, 1, tzinfo=UTC),
+        usage_limit=1,
+        once_per_customer=True,
+        minimum_amount=eur("20.00"),
+        email="ada@example.com",
+        free_shipping=True,
+    )
+    assert (await shop.ok("create_coupon", coupon)).code == "sorry5"
+    held = (await shop.state())["orders"]["1002"]
+    assert held["status"] == "on-hold"
+
+
+async def test_tags_gather_in_the_meta_data(shop: Bench) -> None:
+    await shop.ok("tag_order", TagOrder(order_id="1001", tags=["vip"]))
+    order = await shop.ok("tag_order", TagOrder(order_id="1001", tags=["invoiced", "vip"]))
+    assert order.tags == ["vip", "invoiced"]
+    kept = (await shop.state())["orders"]["1001"]["meta_data"]
+    assert [each["value"] for each in kept if each["key"] == "tradewind_tags"] == ["vip, invoiced"]
+
+
+async def test_a_refund_without_an_amount_gives_back_what_is_left(shop: Bench) -> None:
+    await shop.ok("refund_order", RefundOrder(order_id="1001", amount=eur("9.90")))
+    rest = await shop.ok("refund_order", RefundOrder(order_id="1001"), key=bytes(16))
+    assert rest.amount == eur("50.00")
+    failed = await shop.failed("refund_order", RefundOrder(order_id="1001"), key=bytes(15) + b"1")
+    assert failed.kind == "permanent"
+
+
+@pytest.mark.parametrize(
+    "amount", [Money(amount="5.00", currency="USD"), eur("5.001"), eur("59.91"), eur("0"), eur("-1")]
+)
+async def test_no_refund_is_asked_for_that_the_order_cannot_bear(shop: Bench, amount: Money) -> None:
+    failed = await shop.failed("refund_order", RefundOrder(order_id="1001", amount=amount))
+    assert failed.kind == "permanent"
+    assert (await shop.state())["orders"]["1001"]["refunds"] == []
+
+
+async def test_a_refund_broken_off_at_the_gateway_is_not_made_twice(shop: Bench) -> None:
+    """WooCommerce writes the mark last: what it left unmarked is ours if amount and reason are."""
+    wanted = RefundOrder(order_id="1001", amount=eur("5.00"), reason="Scratched")
+    first = await shop.ok("refund_order", wanted)
+    found = await shop.perform("refund_order", wanted, if_found=True)
+    assert found.found  # type: ignore[union-attr]
+    other = await shop.perform("refund_order", wanted, if_found=True, key=bytes(16))
+    assert not other.found  # type: ignore[union-attr]
+    assert first.amount == eur("5.00")
+
+
+async def test_lines_of_a_refund_name_the_lines_of_the_order(shop: Bench) -> None:
+    line = RefundedLine(line_item_id="4101", quantity=1, amount=Decimal("4.20"))
+    await shop.ok("refund_order", RefundOrder(order_id="1001", amount=eur("5.00"), lines=[line], restock=True))
+    sent = json.loads(shop.recorder.seen[-1][0].content)
+    assert sent["line_items"] == [{"id": 4101, "quantity": 1, "refund_total": 4.2}]
+    assert sent["api_refund"] is True
+
+
+async def test_webhooks_are_made_once_and_disabled_ones_are_switched_on(shop: Bench) -> None:
+    wanted = RegisterWebhooks(url="https://hub.example/webhooks/shop", topics=["order.created", "order.updated"])
+    assert (await shop.ok("register_webhooks", wanted)).made == ["order.created", "order.updated"]
+    number = (await shop.state())["webhooks"][0]["id"]
+    disabled = await shop.people.put(
+        f"/woocommerce/wp-json/wc/v3/webhooks/{number}", json={"status": "disabled"}, auth=("ck_sandbox", "cs_sandbox")
+    )
+    assert disabled.status_code == 200
+    done = await shop.ok("register_webhooks", wanted)
+    assert (done.made, done.mended, done.kept) == ([], ["order.created"], ["order.updated"])
+    assert "sandbox-webhook-secret" not in json.dumps(await shop.state())
+
+
+async def test_what_does_not_exist_is_permanent_with_the_vendors_reason(shop: Bench) -> None:
+    failed = await shop.failed("set_status", SetStatus(order_id="99999999", status="completed"))
+    assert (failed.kind, "Invalid ID" in failed.error) == ("permanent", True)
+
+
+async def test_a_second_coupon_of_one_code_is_refused(shop: Bench) -> None:
+    await shop.ok("create_coupon", CreateCoupon(code="HI", percent=Decimal(10)))
+    failed = await shop.failed("create_coupon", CreateCoupon(code="HI", percent=Decimal(20)))
+    assert failed.kind == "permanent"
+    missed = await shop.perform("create_coupon", CreateCoupon(code="HI", percent=Decimal(20)), if_found=True)
+    assert not getattr(missed, "found", False), "a coupon of another worth is not ours"
+
+
+def test_a_coupon_is_worth_a_percentage_or_an_amount() -> None:
+    with pytest.raises(ValidationError):
+        CreateCoupon(code="X")
+    with pytest.raises(ValidationError):
+        CreateCoupon(code="X", percent=Decimal(5), amount=eur("5.00"))
+
+
+def test_money_goes_out_rounded_or_not_at_all() -> None:
+    assert plain(eur("5")) == "5.00"
+    assert plain(Money(amount="500", currency="JPY")) == "500"
+    with pytest.raises(ValueError, match="rounded"):
+        plain(eur("5.001"))
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "kind"),
+    [
+        (200, {"content-type": "application/json"}, b"{}", type(None)),
+        (200, {"content-type": "text/html; charset=UTF-8"}, b"<html>", UnsureError),
+        (401, {}, b'{"code":"woocommerce_rest_cannot_view","message":"No."}', CredentialError),
+        (404, {}, b"<html>", PermanentError),
+        (400, {}, b'{"code":"x","message":"The coupon code already exists"}', PermanentError),
+        (500, {}, b"", type(None)),
+    ],
+)
+def test_answers_are_read_in_the_vendors_words(status: int, headers: dict[str, str], body: bytes, kind: type) -> None:
+    assert type(problem(Reply(status, headers, body))) is kind
+
+
+async def test_a_connection_without_keys_says_what_it_cannot_do(shop: Bench) -> None:
+    said = await shop.test(consumer_key=None, consumer_secret=None)
+    assert "No REST keys" in said
+    assert "0 webhooks" in await shop.test()
