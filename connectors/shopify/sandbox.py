@@ -1,4 +1,4 @@
-"""A fake of Shopify's Admin API: each document is checked against a schema, and does what it says to a shop in memory."""
+"""A fake of the Admin API: each document is checked against a schema, and does what it says to a shop in memory."""
 
 from __future__ import annotations
 
