@@ -5,7 +5,9 @@ the package. Ctrl-C or SIGTERM stops all of it in order; `kill -9` too, by the s
 """
 
 import asyncio
+import gc
 import os
+import runpy
 import shlex
 import shutil
 import signal
@@ -13,8 +15,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
@@ -28,7 +32,18 @@ from app.embedded import Service, start_postgres, start_redis
 from app.errors import ConfigError
 from app.flow import HEADING, Flow
 from app.hub import Hub, open_hub
-from app.processes import fill, migrate_database, own_command, set_up_logging, start_child
+from app.processes import (
+    Forked,
+    fill,
+    fork_child,
+    migrate_database,
+    own_command,
+    run_sandbox,
+    run_worker,
+    serve,
+    set_up_logging,
+    start_child,
+)
 from app.running import Running, announce, find, withdraw
 from app.settings import Settings
 from app.store.database import AWAY
@@ -65,13 +80,22 @@ class Child:
     command: list[str]
     environment: dict[str, str]
     log: Path
-    process: "subprocess.Popen[bytes] | None" = None
+    process: "subprocess.Popen[bytes] | Forked | None" = None
     started: float = 0.0
 
     def start(self) -> None:
+        """By its command; at any time."""
+        self.process = start_child(self.command, self.environment, self.log)
+        self.started = time.monotonic()
+
+    def start_quickly(self, work: Callable[[], None]) -> None:
+        """By a fork, where that is safe: the same `work` as the command's, without its imports."""
         if self.log.exists() and self.log.stat().st_size > KEPT_LOG:
             self.log.unlink()
-        self.process = start_child(self.command, self.environment, self.log)
+        if sys.platform != "linux":
+            self.start()
+            return
+        self.process = fork_child(self.name, work, self.environment, self.log)
         self.started = time.monotonic()
 
     @property
@@ -131,11 +155,11 @@ class Dev:
         with ExitStack() as at_end:
             at_end.callback(self._say_stopped)
             self._start_servers(at_end)
-            at_end.callback(self._stop_children)
-            sandbox = self._child("sandbox", own_command("sandbox", "--port", str(self.settings.port + 1)))
-            sandbox.start()
             migrate_database(self.settings)
-            return asyncio.run(self._flow())
+            asyncio.run(self._fill())
+            at_end.callback(self._stop_children)
+            self._start_children()
+            return asyncio.run(self._show())
 
     def _make_sure_of_room(self) -> None:
         """Raises ConfigError when another one runs on this home, or a port is taken."""
@@ -184,22 +208,37 @@ class Dev:
         self.children.append(child)
         return child
 
-    async def _flow(self) -> int:
+    async def _fill(self) -> None:
+        os.environ["TRADEWIND_SANDBOX"] = self.sandbox_url
         async with open_hub(self.settings) as hub:
-            since = await hub.database.now()
-            os.environ["TRADEWIND_SANDBOX"] = self.sandbox_url
             await fill(hub, *([DEMO / "connections.yaml"] if self._has_demo() else []))
             await self._keep_key(hub)
-            await hub.refresh()
-            for name, command in (("api", "serve"), ("worker", "worker")):
-                self._child(name, own_command(command, "--no-prepare")).start()
+
+    def _start_children(self) -> None:
+        """Before any event loop runs here, so that they may be forked."""
+        settings, port = self.settings, self.settings.port + 1
+        gc.collect()
+        gc.freeze()
+        sandbox = self._child("sandbox", own_command("sandbox", "--port", str(port)))
+        sandbox.start_quickly(lambda: run_sandbox("127.0.0.1", port))
+        api = self._child("api", own_command("serve", "--no-prepare"))
+        api.start_quickly(lambda: serve(settings))
+        worker = self._child("worker", own_command("worker", "--no-prepare"))
+        worker.start_quickly(lambda: run_worker(settings))
+        if self._has_demo():
+            arguments = ["--hub", self.url, "--every", str(self.every)]
+            path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+            shop = self._child("shop", [sys.executable, "-m", "demo.shop", *arguments], PYTHONPATH=path)
+            shop.start_quickly(lambda: _run_module("demo.shop", arguments))
+
+    async def _show(self) -> int:
+        async with open_hub(self.settings) as hub:
+            since = await hub.database.now() - timedelta(seconds=time.monotonic() - self.began)
             if not await self._ready():
                 return 0 if self.stop.asked else 1
             announce(self.home, self._running())
             try:
                 self._welcome(hub)
-                if self._has_demo():
-                    self._open_shop()
                 return await self._follow(Flow(hub.database, since))
             finally:
                 withdraw(self.home)
@@ -213,8 +252,8 @@ class Dev:
         key = await ensure_admin_key(hub)
         if key is not None:
             path.unlink(missing_ok=True)
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(f"{key}\n")
+            path.touch(mode=0o600)
+            path.write_text(f"{key}\n")
         self.key_file = path if path.exists() else None
 
     def _running(self) -> Running:
@@ -237,11 +276,6 @@ class Dev:
                 pending = [url for url in pending if not await _answers(client, url)]
                 await asyncio.sleep(0.03)
         return not self.stop.asked
-
-    def _open_shop(self) -> None:
-        command = [sys.executable, "-m", "demo.shop", "--hub", self.url, "--every", str(self.every)]
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-        self._child("shop", command, PYTHONPATH=path).start()
 
     async def _follow(self, flow: Flow) -> int:
         """Print what happens until asked to stop (0), or until something of ours cannot go on (1)."""
@@ -297,7 +331,9 @@ class Dev:
         if self._has_demo():
             say("Demo shop", f"an order every {self.every:g} s", "")
         elif self.demo:
-            say("Demo shop", "none", "the folder `demo` of the source code is not here, so no orders come by themselves")
+            say(
+                "Demo shop", "none", "the folder `demo` of the source code is not here, so no orders come by themselves"
+            )
         self.console.print("Ctrl-C stops everything; what was done is kept.\n")
         self.console.print(HEADING, style="dim", soft_wrap=True)
 
@@ -327,11 +363,19 @@ class Dev:
         self.console.print("Stopped. The next start goes on from here.")
 
 
-def run(settings: Settings, *, demo: bool = True, every: float = 4.0) -> int:
-    """Start everything, show the flow, stop everything; answers the exit code. Raises ConfigError where it cannot
-    start, with the mend."""
+def run(settings: Settings, *, demo: bool = True, every: float = 4.0, began: float | None = None) -> int:
+    """Start everything, show the flow, stop everything; answers the exit code. `began`: when, by the monotonic
+    clock, the program was started. Raises ConfigError where it cannot start, with the mend."""
     set_up_logging(settings.model_copy(update={"log_level": "warning"}))
-    return Dev(settings.model_copy(update={"home": settings.home.resolve()}), demo, every).run()
+    settings = settings.model_copy(update={"home": settings.home.resolve()})
+    return Dev(settings, demo, every, began=began or time.monotonic()).run()
+
+
+def _run_module(name: str, arguments: list[str]) -> None:
+    """What `python -m name arguments` does, in this process."""
+    sys.path.insert(0, str(ROOT))
+    sys.argv = [name, *arguments]
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
 
 
 def _is_free(host: str, port: int) -> bool:

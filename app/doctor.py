@@ -85,7 +85,9 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
     else:
         yield Finding("database", "ok", f"PostgreSQL {version}")
     if fsync != "on":
-        yield Finding("durability", "fault", "fsync is off", "Set fsync = on: a power cut would lose what was accepted.")
+        yield Finding(
+            "durability", "fault", "fsync is off", "Set fsync = on: a power cut would lose what was accepted."
+        )
     yield _schema(schema)
     yield _clock(theirs, time.monotonic() - before)
 
@@ -156,7 +158,9 @@ async def _hub(settings: Settings) -> AsyncIterator[Finding]:
                     mend = "Connect it, or set `enabled: false` in the recipe."
                     yield Finding(f"recipe {active.name}", "warning", missing, mend)
     except ConfigError as e:
-        yield Finding("hub", "fault", str(e), "Set TRADEWIND_SECRET_KEYS to the keys that the secrets were stored under.")
+        yield Finding(
+            "hub", "fault", str(e), "Set TRADEWIND_SECRET_KEYS to the keys that the secrets were stored under."
+        )
 
 
 def _slugs(hub: Hub) -> list[tuple[str, str]]:
@@ -174,7 +178,7 @@ async def _connection(hub: Hub, key: tuple[str, str]) -> Finding:
     proof = await prove(hub, connection)
     if proof.works:
         return Finding(about, "ok", proof.said)
-    mend = f"Check its settings and that {connection.host} can be reached; then `tradewind connections test {connection.slug}`."
+    mend = f"Check its settings, and that {connection.host} can be reached."
     return Finding(about, "fault", proof.said, mend)
 
 
@@ -198,11 +202,11 @@ async def _reachable(url: str) -> Finding:
     try:
         async with httpx.AsyncClient(timeout=5, follow_redirects=False) as client:
             ready = await client.get(f"{url}/readyz")
-            refused = await client.post(f"{url}/webhooks/-", content=b"")
+            refused = await client.get(f"{url}/webhooks/-")  # only POST is taken: nothing is noted
     except (httpx.HTTPError, httpx.InvalidURL) as e:
         return Finding("webhooks", "fault", f"{url} does not answer: {e}", mend)
-    if ready.status_code != 200 or refused.status_code != 404:
-        said = f"{url} answers {ready.status_code} to /readyz and {refused.status_code} to a webhook of nobody"
+    if ready.status_code != 200 or refused.status_code != 405:
+        said = f"{url} answers {ready.status_code} to /readyz and {refused.status_code} to a GET at /webhooks"
         return Finding("webhooks", "fault", said, "Something between here and the hub answers in its place.")
     return Finding("webhooks", "ok", f"{url}/webhooks/<connection> takes them in")
 

@@ -19,7 +19,7 @@ PATIENCE = 8.0
 LOOK_BACK = timedelta(seconds=30)
 """Ids are made before their rows commit: what is a little older than the newest may still come."""
 
-HEADING = f"{'time':<9} {'order':<8} {'customer':<18} {'amount':>14}  {'event':<13}  recipes, their calls and how long they took"
+HEADING = f"{'time':<9} {'order':<8} {'customer':<18} {'amount':>14}  {'event':<13}  recipes, calls and their time"
 _ENDED = {"done", "failed", "cancelled", "held", "waiting"}
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "cancelled": ("–", "dim"), "held": ("‖", "yellow"),
           "waiting": ("…", "cyan"), "running": ("…", "yellow")}  # fmt: skip

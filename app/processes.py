@@ -1,12 +1,14 @@
 """Starting the processes of a hub: API, worker, sandboxes; each as the command line runs it."""
 
 import asyncio
+import ctypes
 import logging
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -23,6 +25,8 @@ from app.store.database import migrate
 from app.store.starting import one_at_a_time
 
 log = structlog.get_logger()
+
+_PR_SET_NAME = 15
 
 
 def set_up_logging(settings: Settings) -> None:
@@ -124,8 +128,9 @@ async def _fill(settings: Settings) -> None:
 
 
 async def fill(hub: Hub, *more: Path) -> list[str]:
-    """Bring the connections file (and `more` of them) and the recipes folder into the database, one process at a time. What is wrong is
-    printed and answered: the last good version goes on. Raises ConfigError as `_connections` says."""
+    """Bring connections (of the file, and of `more` files) and the folder's recipes into the database, one process at
+    a time. What is wrong is printed and answered: the last good version goes on. Raises ConfigError as `_connections`
+    says."""
     settings = hub.settings
     async with one_at_a_time(hub.database):
         said = [line for path in (hub.settings.connections, *more) if path for line in await _connections(hub, path)]
@@ -154,14 +159,81 @@ def own_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "app.cli", *arguments]
 
 
-def start_child(
-    command: Sequence[str], environment: Mapping[str, str], log_file: Path, folder: Path | None = None
-) -> "subprocess.Popen[bytes]":
+def start_child(command: Sequence[str], environment: Mapping[str, str], log_file: Path) -> "subprocess.Popen[bytes]":
     """Start a process of ours: a session of its own, so that Ctrl-C goes to us alone; its output appended to a file
     that only its owner may read; ended by the system when we end (Linux). Call it from the main thread."""
-    log_file.parent.mkdir(parents=True, exist_ok=True)
     keywords = child_keywords(Identity(), signal.SIGTERM) | {"env": {**os.environ, **environment}}
-    with open(os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
+    output = _opened(log_file)
+    try:
         return subprocess.Popen(  # noqa: S603 (the command line is made here, of no input from outside)
-            list(command), cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **keywords
+            list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output, **keywords
         )
+    finally:
+        os.close(output)
+
+
+class Forked:
+    """A child made by `fork_child`, with what `subprocess.Popen` offers of use here."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if ended else None
+        return self.returncode
+
+    def terminate(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+
+def fork_child(name: str, work: Callable[[], None], environment: Mapping[str, str], log_file: Path) -> Forked:
+    """As `start_child`, but with what is imported already: four processes start in the time of one (Linux only). Call
+    it while no event loop and no other thread runs. `name`: what `ps` shows as the command's short name."""
+    before = child_keywords(Identity(), signal.SIGTERM)["preexec_fn"]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return Forked(pid)
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        before()
+        _become(name, environment, log_file)
+        work()
+        code = 0
+    except SystemExit as e:
+        code = e.code if isinstance(e.code, int) else 1 if e.code else 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # nothing that the parent would do at its end is done here
+
+
+def _become(name: str, environment: Mapping[str, str], log_file: Path) -> None:
+    """The forked process becomes one of its own: environment, output, short name."""
+    os.environ.update(environment)
+    nothing, output = os.open(os.devnull, os.O_RDONLY), _opened(log_file)
+    for here, there in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(here, there)
+    os.closerange(3, 256)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, f"tw-{name}".encode()[:15], 0, 0, 0)
+
+
+def _opened(log_file: Path) -> int:
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -74,7 +74,7 @@ def _no_call(hub: Hub, connection: Connection) -> DueCall:
         action="",
         subject=b"",
         effect_key=bytes(16),
-        input={},
+        input=b"{}",
         options={},
         attempts=0,
         failures=0,

@@ -31,7 +31,7 @@ FOLDER = Path(__file__).parent
 SLUG = "demo-store"
 TOPIC = "orders/paid"
 FIRST = 1001
-RETRY_SECONDS = 1.0
+RETRY_SECONDS = 0.3
 
 
 @dataclass(frozen=True)

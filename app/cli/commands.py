@@ -12,10 +12,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (running.dev, running.serve, running.worker, running.sandbox, running.migrate, setup.doctor):
-    app.command()(command)
-for command in (events.trace, events.events, events.runs, events.replay):
-    app.command()(command)
+app.command()(running.dev)
+app.command()(running.serve)
+app.command()(running.worker)
+app.command()(running.sandbox)
+app.command()(running.migrate)
+app.command()(setup.doctor)
+app.command()(events.trace)
+app.command()(events.events)
+app.command()(events.runs)
+app.command()(events.replay)
 app.add_typer(events.webhooks, name="webhooks")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(connectors.app, name="connectors")

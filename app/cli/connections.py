@@ -21,7 +21,6 @@ Slug = Annotated[str, typer.Argument(help="The connection's slug.")]
 @app.command("list")
 def list_connections(workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """List the connections of a workspace."""
-    from app.hub import Hub
 
     async def work(hub: Hub) -> list[dict[str, object]]:
         return [
@@ -52,7 +51,6 @@ def apply(
     from app.domain.connections_file import apply as bring_in
     from app.domain.connections_file import read_connections
     from app.errors import ConfigError
-    from app.hub import Hub
 
     path = file or session.settings().connections
     if path is None:
@@ -69,10 +67,9 @@ def apply(
         typer.echo("\n".join(lines) or "The file names no connection.")
 
 
-@app.command()
-def test(slug: Slug, workspace: Workspace = "main", as_json: AsJson = False) -> None:
+@app.command("test")
+def prove_connection(slug: Slug, workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """Prove the credentials by a cheap read at the system. Exit code 1 if they do not work."""
-    from app.hub import Hub
     from app.proof import Proof, prove
 
     async def work(hub: Hub) -> Proof:

@@ -53,7 +53,6 @@ def check(folder: Folder = None, as_json: AsJson = False) -> None:
 def sync(folder: Folder = None, workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """Bring the recipes of a folder into the hub, which takes them up within a second."""
     from app.domain.recipes import sync_folder
-    from app.documents import Problem
     from app.hub import Hub
 
     place = _folder(folder)
@@ -87,8 +86,8 @@ def _report(problems: list[Problem], as_json: bool) -> None:
         typer.secho(str(problem), fg="red" if problem.severity == "error" else "yellow", err=True)
 
 
-@app.command()
-def test(folder: Folder = None, as_json: AsJson = False) -> None:
+@app.command("test")
+def run_tests(folder: Folder = None, as_json: AsJson = False) -> None:
     """Run the test files beside the recipes. Exit code 1 if a case fails."""
     from app.recipes.testing import run_folder
 

@@ -1,5 +1,6 @@
 """The processes of a hub: everything at once for a laptop, one by one for production."""
 
+import time
 from typing import Annotated
 
 import typer
@@ -17,10 +18,11 @@ def dev(
     every: Annotated[float, typer.Option(min=0.05, help="Seconds between two orders of the demo shop.")] = 4.0,
 ) -> None:
     """Start everything on this machine: database, Redis, API, worker, sandboxes, and a demo shop. Ctrl-C stops it."""
+    began = time.monotonic()
     from app.dev import run
     from app.settings import Settings
 
-    raise typer.Exit(run(Settings(), demo=demo, every=every))
+    raise typer.Exit(run(Settings(), demo=demo, every=every, began=began))
 
 
 def serve(no_migrate: NoMigrate = False, no_prepare: NoPrepare = False) -> None:

@@ -16,7 +16,9 @@ def send(
     topic: Annotated[str, typer.Option(help="The sender's topic, as orders/paid.")],
     file: Annotated[Path | None, typer.Option(help="The body; a sample of the connector if not said.")] = None,
     count: Annotated[int, typer.Option(min=1, help="How many; samples differ from each other.")] = 1,
-    rate: Annotated[float | None, typer.Option(min=0.01, help="How many a second; as fast as they go if not said.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.01, help="How many a second; as fast as they go if not said.")
+    ] = None,
     url: Annotated[str | None, typer.Option(help="Where the hub is; this machine if not said.")] = None,
     workspace: Workspace = "main",
     as_json: AsJson = False,
