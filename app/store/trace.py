@@ -146,7 +146,8 @@ async def calls_of(db: Connection, run_ids: Sequence[UUID]) -> list[Row]:
 
 async def attempts_of(db: Connection, call_ids: Sequence[UUID]) -> list[Row]:
     return await db.fetch(
-        """select id, at, call_id, number, state, status, error, duration_ms, ended_at from attempt
+        """select id, at, call_id, number, state, status, error, duration_ms, ended_at,
+             case when state <> 'ok' then response end as response from attempt
            where call_id = any($1) and at >= $2 order by id""",
         list(call_ids),
         _earliest(call_ids),

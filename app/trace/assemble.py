@@ -13,7 +13,7 @@ from app.settings import Settings
 from app.store import partitions
 from app.store import trace as store
 from app.store.database import Connection, Database, Row
-from app.store.packing import unpack_json
+from app.store.packing import unpack, unpack_json
 from app.store.tables import PARTITIONED
 from app.trace.shapes import (
     Attempt,
@@ -33,6 +33,9 @@ from app.trace.shapes import (
 
 MOST = 50
 """Events that one trace shows."""
+
+ANSWER = 2000
+"""Bytes of a failed attempt's answer that are shown."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -205,7 +208,7 @@ async def in_full(db: Connection, workspace: str, rows: Sequence[Row]) -> list[R
     steps, calls = await store.steps_of(db, run_ids), await store.calls_of(db, run_ids)
     attempts: dict[UUID, list[Attempt]] = defaultdict(list)
     for attempt in await store.attempts_of(db, [call["id"] for call in calls]) if calls else []:
-        attempts[attempt["call_id"]].append(Attempt(**attempt))
+        attempts[attempt["call_id"]].append(_attempt(attempt))
     effects = {row["key"]: row for row in await store.effects(db, workspace, [call["effect_key"] for call in calls])}
     made: dict[tuple[UUID, str], list[Call]] = defaultdict(list)
     for call in calls:
@@ -235,6 +238,11 @@ def event_of(row: Row) -> Event:
         object={"kind": row["object_kind"], "id": row["object_id"]},
         subject={"kind": row["subject_kind"], "id": row["subject_id"]},
     )
+
+
+def _attempt(row: Row) -> Attempt:
+    answer = unpack(row["response"])[:ANSWER].decode(errors="replace") if row["response"] else None
+    return Attempt(**row, answer=answer)
 
 
 def _call(row: Row, attempts: list[Attempt], effect: Row | None) -> Call:

@@ -77,6 +77,7 @@ class Attempt(BaseModel):
     status: int | None = Field(description="The HTTP status that came back.")
     duration_ms: int | None
     error: str | None
+    answer: str | None = Field(None, description="The beginning of what came back, where it failed.")
     ended_at: datetime | None
 
 

@@ -136,6 +136,8 @@ def _attempt(attempt: Attempt, parent: Tree) -> None:
     label = f"  {_when(attempt.at)}{status}  {attempt.state}{took}"
     node = parent.add(_line(*_mark(attempt.state), f"attempt {attempt.number}", label))
     _say(node, attempt.error, attempt.state != "ok")
+    if attempt.answer:
+        node.add(Text(attempt.answer.strip(), "dim"))
 
 
 def _effect(effect: Effect, call: Call) -> Text:
