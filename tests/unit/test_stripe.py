@@ -550,6 +550,13 @@ def test_the_keys_under_which_a_shop_leaves_its_order_can_be_set() -> None:
     assert event.links == (Ref("order", "B-9"),)
 
 
+def test_woocommerce_s_order_is_found_by_its_id_not_by_its_number() -> None:
+    left = {"order_id": "SHOP-2026-17", "signature": f"512:{'0a' * 16}", "site_url": "https://lantern.example"}
+    (event,) = told(_body("payment_intent.succeeded", _intent(metadata=left)), role="payments")
+    assert event.links == (Ref("order", "512"),)
+    assert noun(event).order_id == "512"
+
+
 def test_without_a_shop_the_payment_belongs_to_the_order_of_its_sale() -> None:
     for event in after(SALE).events.values():
         if event.type == "payment.succeeded":

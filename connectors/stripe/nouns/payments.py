@@ -4,12 +4,14 @@ One payment has one id: its intent's, or the charge's where there is none (befor
 the timeline of ("order", that id), because a refund or a dispute names the intent and nothing else of the sale.
 """
 
+import re
 from collections.abc import Sequence
 
 from app.events import Dispute, Money, Payment, Places, Ref, Refund, Risk, total
 from connectors.stripe.body import Obj
 from connectors.stripe.nouns.people import contact
 
+_WOO_SIGNATURE = re.compile(r"([0-9]{1,20}):[0-9a-f]{32}")
 DASHBOARD = "https://dashboard.stripe.com"
 _RISK = {"normal": "low", "elevated": "medium", "highest": "high"}
 _DISPUTED = {
@@ -38,7 +40,14 @@ def sale_ref(o: Obj) -> Ref:
 
 
 def shop_order(metadata: dict[str, str], keys: Sequence[str]) -> str | None:
-    """The id that a shop left of its own order ("#1001" is 1001)."""
+    """The id that a shop left of its own order ("#1001" is 1001).
+
+    WooCommerce's Stripe gateway leaves the order's *number* as `order_id`, and its id before the colon of `signature`
+    (woocommerce-gateway-stripe, `get_order_signature`): the id wins.
+    """
+    woo = _WOO_SIGNATURE.fullmatch(metadata.get("signature", ""))
+    if woo:
+        return woo[1]
     return next((value for key in keys if (value := metadata.get(key, "").strip().lstrip("#"))), None)
 
 
