@@ -40,7 +40,7 @@ def renamed(text: str, name: str) -> str:
 def _check(name: str, target: Path) -> None:
     if not _SLUG.fullmatch(name) or keyword.iskeyword(name):
         raise ConfigError(
-            f"{name!r} cannot be a connector's name: 2 to 24 lower-case letters, digits and underscores, a letter first."
+            f"{name!r} cannot be a connector's name: 2 to 24 lower-case letters, digits, underscores, a letter first."
         )
     if not target.parent.is_dir():
         raise ConfigError(f"There is no folder {target.parent}; run this in Tradewind's source code, or say --folder.")
