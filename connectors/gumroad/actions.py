@@ -124,13 +124,18 @@ async def _product(ctx: Context[Settings], input: CreateOfferCode) -> str:
     return str(products[0]["id"])
 
 
+def _code(ctx: Context[Settings], input: CreateOfferCode) -> str:
+    """The code asked for, or one made of the effect key: a repeat makes the same."""
+    return input.code or f"{input.prefix}{ctx.key('code')[:10]}"
+
+
 async def _find_code(ctx: Context[Settings], input: CreateOfferCode) -> OfferCodeRef | None:
     product = await _product(ctx, input)
     said = (await ctx.http.get(f"{API}/products/{product}/offer_codes")).json()
     for each in said["offer_codes"]:
         same = whole(each, "percent_off") == input.percent and whole(each, "amount_cents") == _minor(input.amount)
-        if text(each, "name") == input.code and same:
-            return OfferCodeRef(id=text(each, "id") or "", code=input.code, product_id=product)
+        if text(each, "name") == _code(ctx, input) and same:
+            return OfferCodeRef(id=text(each, "id") or "", code=_code(ctx, input), product_id=product)
     return None
 
 
@@ -140,14 +145,14 @@ def _minor(amount: Money | None) -> int | None:
 
 @action(
     safe=lookup(SETTLE, _find_code),
-    exclusive_by=lambda input: str(input.code),
+    exclusive_by=lambda input: input.code or input.prefix or "made",
     makes="discount",
-    example=lambda: CreateOfferCode(code="thanks10", percent=10, product_id=SAMPLE_PRODUCT, usage_limit=1),
+    example=lambda: CreateOfferCode(prefix="thanks-", percent=10, product_id=SAMPLE_PRODUCT),
 )
 async def create_offer_code(ctx: Context[Settings], input: CreateOfferCode) -> OfferCodeRef:
-    """Make an offer code, for one product or for all. Gumroad refuses a code that exists."""
+    """Make an offer code, the one given or one made up, for one product or for all. Gumroad refuses one that exists."""
     product = await _product(ctx, input)
-    form = {"name": input.code, "universal": "true" if input.product_id is None else "false"}
+    form = {"name": _code(ctx, input), "universal": "true" if input.product_id is None else "false"}
     if input.percent is not None:
         form |= {"offer_type": "percent", "amount_off": str(input.percent)}
     elif input.amount is not None:
@@ -155,7 +160,7 @@ async def create_offer_code(ctx: Context[Settings], input: CreateOfferCode) -> O
     if input.usage_limit is not None:
         form["max_purchase_count"] = str(input.usage_limit)
     made = (await ctx.http.post(f"{API}/products/{product}/offer_codes", form=form)).json()["offer_code"]
-    return OfferCodeRef(id=text(made, "id") or "", code=text(made, "name") or input.code, product_id=product)
+    return OfferCodeRef(id=text(made, "id") or "", code=text(made, "name") or _code(ctx, input), product_id=product)
 
 
 # --- pings -------------------------------------------------------------------------------------------------------

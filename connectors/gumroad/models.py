@@ -50,11 +50,12 @@ class PartiallyRefundSale(Input):
 class CreateOfferCode(Input):
     """A code that takes off a percentage or an amount: of one product, or of all if none is named."""
 
-    code: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")]
+    code: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$", description="None: one is made")] = None
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,30}$", description="What a made code begins with")] = ""
     percent: Annotated[int | None, Field(ge=1, le=100)] = None
     amount: Money | None = None
     product_id: Id | None = None
-    usage_limit: Annotated[int | None, Field(ge=1)] = None
+    usage_limit: Annotated[int | None, Field(ge=1, description="How often in all")] = 1
 
     @model_validator(mode="after")
     def _one_value(self) -> Self:

@@ -1,7 +1,8 @@
 """WooCommerce: a shop's webhooks in, and its REST API v3 out."""
 
 from app.connector import Connector, HeaderAuth, HttpOptions
-from connectors.woocommerce.actions import ACTIONS, problem, test
+from connectors.woocommerce.actions_shop import ACTIONS, test
+from connectors.woocommerce.rest import problem
 from connectors.woocommerce.sandbox import sandbox
 from connectors.woocommerce.settings import Settings, credentials
 from connectors.woocommerce.source import source

@@ -45,6 +45,7 @@ class TagOrder(Input):
 class HoldOrder(Input):
     order_id: Number
     reason: Annotated[str | None, Field(description="Kept in the order's meta data", max_length=1000)] = None
+    note: Annotated[str | None, Field(description="What the staff reads, kept there too", max_length=1000)] = None
 
 
 class RefundedLine(Input):
@@ -63,27 +64,34 @@ class RefundOrder(Input):
 
 
 class SetStock(Input):
-    product_id: Number
-    variant_id: Annotated[Number | None, Field(description="Of a variable product")] = None
+    """Of a product or variation, by its id, its SKU, or the item that an inventory event names."""
+
+    product_id: Number | None = None
+    variant_id: Annotated[Number | None, Field(description="Of the variable product `product_id`")] = None
+    inventory_item_id: Number | None = None
+    sku: Annotated[str | None, Field(min_length=1, max_length=255)] = None
     quantity: int
 
-    @property
-    def variation(self) -> str | None:
-        """A simple product's only variant has the product's own id in our events."""
-        return self.variant_id if self.variant_id != self.product_id else None
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        if sum(each is not None for each in (self.product_id, self.inventory_item_id, self.sku)) != 1:
+            raise ValueError("give one of product_id, inventory_item_id and sku")
+        return self
 
 
 class CreateCoupon(Input):
     """A code that takes off a percentage or an amount of the whole cart."""
 
-    code: Annotated[str, Field(pattern=r"^\S{1,60}$")]
+    code: Annotated[str | None, Field(pattern=r"^\S{1,60}$", description="None: one is made")] = None
+    prefix: Annotated[str, Field(pattern=r"^\S{0,30}$", description="What a made code begins with")] = ""
     percent: Annotated[Decimal | None, Field(gt=0, le=100)] = None
     amount: Money | None = None
-    description: str | None = None
-    expires_at: datetime | None = None
-    usage_limit: Annotated[int | None, Field(ge=1)] = None
-    once_per_customer: bool = False
-    minimum_amount: Money | None = None
+    title: Annotated[str | None, Field(max_length=200, description="What the staff reads")] = None
+    ends_at: datetime | None = None
+    valid_days: Annotated[int | None, Field(ge=1, le=3650, description="Instead of ends_at")] = None
+    usage_limit: Annotated[int | None, Field(ge=1, description="How often in all")] = 1
+    once_per_customer: bool = True
+    minimum_subtotal: Money | None = None
     email: Annotated[str | None, Field(description="Only for this buyer")] = None
     free_shipping: bool = False
 

@@ -1,29 +1,17 @@
-"""A WooCommerce order as an Order, and the events that a body implies.
-
-WooCommerce builds the body when it delivers, so `order.created` may show an order that was paid, completed or refunded
-since. A body therefore states every milestone that it implies; those stated before are dropped by their identity, and
-those older than the connection are history.
-"""
+"""A WooCommerce order as an Order, and a draft of the block checkout as a Checkout."""
 
 import re
 from collections.abc import Sequence
 from datetime import datetime
 
-from app.connector import Facts, Ignored, Json, State
+from app.connector import Json
 from app.events import (
     Attribution,
     Checkout,
-    CheckoutEvent,
-    Event,
     Money,
     Order,
-    OrderEvent,
     Payment,
-    PaymentEvent,
-    Ref,
     Refund,
-    Subscription,
-    SubscriptionEvent,
     Totals,
     total,
     with_discrepancy,
@@ -34,58 +22,23 @@ from connectors.woocommerce.fields import (
     meta,
     moment,
     nested,
-    occurrence,
-    past,
-    resource,
     status_of,
     text,
 )
 from connectors.woocommerce.lines import coupons, fees, is_tip, line_items, shipping_lines, tax_lines, totals
 from connectors.woocommerce.people import address, buyer, tax_number
-from connectors.woocommerce.refunds import refund_events, refunds_of
 from connectors.woocommerce.settings import Settings
-from connectors.woocommerce.tracking import fulfillment_events, fulfillments_of
+from connectors.woocommerce.tracking import fulfillments_of
 
 TAGS = "tradewind_tags"
 """The meta key under which `tag_order` keeps its tags: orders of WooCommerce have none."""
 
-DRAFTS = frozenset({"auto-draft", "draft", "new"})
-CHECKOUT = "checkout-draft"
 _STATUS = {"on-hold": "on_hold"}
-_PARTLY_PAID = frozenset({"partial-payment", "partially-paid", "partial-paid"})
+PARTLY_PAID = frozenset({"partial-payment", "partially-paid", "partial-paid"})
 _CHANNELS = {"checkout": "web", "store-api": "web", "rest-api": "api", "admin": "admin", "subscription": "subscription"}
 _ATTRIBUTION = "_wc_order_attribution_"
 _LINKED = re.compile(r"(pi|ch|py)_[A-Za-z0-9]+")
 _LINK_KINDS = {"pi": "stripe_payment_intent", "ch": "stripe_charge", "py": "stripe_charge"}
-
-
-def order_events(payload: Json, facts: Facts[Settings], state: State) -> Sequence[Event] | Ignored:
-    """Everything that one order body says."""
-    body = resource(payload)
-    status = status_of(body)
-    if status in DRAFTS:
-        return Ignored(f"a draft ({status}): nobody ordered it yet")
-    if status == CHECKOUT:
-        return _checkout_events(body, facts)
-    refunds = refunds_of(body, facts, state)
-    order = order_of(body, facts.settings, [refund.noun for refund in refunds])
-    return [
-        *_own(order, body, facts),
-        *refund_events(order, refunds, facts),
-        *fulfillment_events(order, facts),
-        *_failures(order, body, facts),
-        *_begun(order, body, facts),
-    ]
-
-
-def order_deleted(payload: Json, facts: Facts[Settings], state: State) -> Sequence[Event]:
-    """Moved to the trash. The body is the id alone: WooCommerce does not say when."""
-    ref = Ref("order", ident(resource(payload), "id") or "")
-    number = state[ref].data.get("number") if ref in state else None
-    return [Event("order.deleted", ref, ref, None, OrderEvent(order=Order(id=ref.id, number=number)))]
-
-
-# --- the noun ----------------------------------------------------------------------------------------------------
 
 
 def order_of(body: Body, settings: Settings, refunds: Sequence[Refund]) -> Order:
@@ -94,7 +47,7 @@ def order_of(body: Body, settings: Settings, refunds: Sequence[Refund]) -> Order
     billing, shipping = address(nested(body, "billing"), tax_number(said)), address(nested(body, "shipping"))
     lines, paid_at = line_items(body, currency), moment(body, "date_paid_gmt")
     given_back = total(refund.amount for refund in refunds)
-    paid = None if status in _PARTLY_PAID else paid_at is not None
+    paid = None if status in PARTLY_PAID else paid_at is not None
     extra = fees(body, currency)
     sums = totals(body, currency, lines, extra, paid, given_back)
     grand, discounts = sums.total, coupons(body, currency)
@@ -157,7 +110,7 @@ def _payment_status(status: str, paid_at: datetime | None, grand: Money | None, 
         return "refunded"
     if given_back and given_back.amount > 0:
         return "partially_refunded"
-    if status in _PARTLY_PAID:
+    if status in PARTLY_PAID:
         return "partially_paid"
     if paid_at is not None:
         return "paid"
@@ -232,89 +185,6 @@ def _attribution(said: dict[str, Json]) -> Attribution | None:
         type=found.get("source_type"),
         extra={key: value for key, value in found.items() if key.startswith("session_") and key != "session_entry"},
     )
-
-
-# --- the events --------------------------------------------------------------------------------------------------
-
-
-def _own(order: Order, body: Body, facts: Facts[Settings]) -> list[Event]:
-    """The events whose object is the order itself."""
-    ref, changed = Ref("order", order.id or ""), order.updated_at
-    version, update = occurrence(body)
-    links = tuple(Ref(kind, str(each)) for kind, each in order.external_ids.items())
-    kept = {"status": order.status, "number": order.number, "refunds": [each.id for each in order.refunds or []]}
-    data = OrderEvent(order=order)
-
-    def say(type_: str, when: datetime | None, part: str | None = None) -> Event:
-        old = past(when, facts)
-        return Event(type_, ref, ref, when, data, version, part, historical=old, remember=kept, links=links)
-
-    events = [say("order.created", order.created_at)]
-    status = status_of(body)
-    if order.paid_at is not None and status not in _PARTLY_PAID:
-        events.append(say("order.paid", order.paid_at))
-    if status in _PARTLY_PAID:
-        events.append(say("order.partially_paid", changed, part=status))
-    if order.fulfilled_at is not None or status == "completed":
-        events.append(say("order.fulfilled", order.fulfilled_at or changed))
-    if status == "cancelled":
-        events.append(say("order.cancelled", changed))
-    if status == "trash":
-        events.append(say("order.deleted", changed))
-    if facts.topic != "order.created":
-        events.append(say("order.updated", changed, part=update))
-    return events
-
-
-def _failures(order: Order, body: Body, facts: Facts[Settings]) -> list[Event]:
-    """A failed order is a failed payment; WooCommerce does not count attempts, so the first one is told. A failed
-    renewal is its subscription's failure too."""
-    if status_of(body) != "failed":
-        return []
-    ref, when, old = Ref("order", order.id or ""), order.updated_at, past(order.updated_at, facts)
-    payment = Payment(
-        order_id=order.id,
-        status="failed",
-        amount=order.total,
-        gateway=text(body, "payment_method"),
-        method=text(body, "payment_method_title"),
-    )
-    failed = PaymentEvent(payment=payment, order=order, customer=order.customer)
-    events = [Event("payment.failed", Ref("payment", f"order-{ref.id}"), ref, when, failed, part="1", historical=old)]
-    if "_subscription_renewal" in meta(body) and order.subscription_id:
-        subject = Ref("subscription", order.subscription_id)
-        about = SubscriptionEvent(
-            subscription=Subscription(id=subject.id, latest_order_id=order.id), customer=order.customer, order=order
-        )
-        events.append(
-            Event("subscription.payment_failed", subject, subject, when, about, part=f"order-{ref.id}", historical=old)
-        )
-    return events
-
-
-def _begun(order: Order, body: Body, facts: Facts[Settings]) -> list[Event]:
-    """An order of the block checkout was a checkout with the same id before."""
-    if order.checkout_id is None:
-        return []
-    ref = Ref("checkout", order.checkout_id)
-    done = CheckoutEvent(
-        checkout=checkout_of(order).model_copy(update={"status": "completed", "completed_at": order.created_at})
-    )
-    old = past(order.created_at, facts)
-    return [Event("checkout.completed", ref, ref, order.created_at, done, historical=old)]
-
-
-def _checkout_events(body: Body, facts: Facts[Settings]) -> list[Event]:
-    """A draft of the block checkout: it may become an order under the same id."""
-    order = order_of(body, facts.settings, [])
-    ref, changed = Ref("checkout", order.id or ""), order.updated_at
-    version, update = occurrence(body)
-    data = CheckoutEvent(checkout=checkout_of(order).model_copy(update={"order_id": None, "status": "open"}))
-    begun, old = order.created_at or changed, past(order.created_at, facts)
-    return [
-        Event("checkout.created", ref, ref, begun, data, version, historical=old),
-        Event("checkout.updated", ref, ref, changed, data, version, update),
-    ]
 
 
 def checkout_of(order: Order) -> Checkout:

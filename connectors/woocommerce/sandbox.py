@@ -59,7 +59,7 @@ class Shop:
 
     def product(self, number: str) -> Body:
         _exists(number, "woocommerce_rest_product_invalid_id")
-        fresh: Body = {"id": int(number), "manage_stock": False, "stock_quantity": None}
+        fresh: Body = {"id": int(number), "sku": f"SKU-{number}", "parent_id": 0, "manage_stock": False}
         return self.products.setdefault(number, fresh)
 
     def state(self) -> Json:
@@ -118,6 +118,8 @@ def _routes(shop: Shop) -> list[Route]:
             "/orders/{id}/refunds", "GET", lambda request, body: shop.order(request.path_params["id"])["refund_objects"]
         ),
         _route("/orders/{id}/refunds", "POST", made.refund),
+        _route("/products", "GET", made.find_products),
+        _route("/products/{id}", "GET", lambda request, body: shop.product(request.path_params["id"])),
         _route("/products/{id}", "PUT", made.change_product),
         _route("/products/{parent}/variations/{id}", "PUT", made.change_product),
         _route("/coupons", "GET", made.find_coupons),
@@ -219,6 +221,11 @@ class _Handlers:
         if wanted == left:
             order["status"] = "refunded"
         return made
+
+    def find_products(self, request: Request, body: Body) -> Json:
+        """`SKU-<id>` is the SKU of every product."""
+        sku = request.query_params.get("sku", "")
+        return [self._shop.product(sku.removeprefix("SKU-"))] if sku.startswith("SKU-") else []
 
     def change_product(self, request: Request, body: Body) -> Json:
         _only(body, manage_stock=bool, stock_quantity=int)

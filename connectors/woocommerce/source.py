@@ -15,7 +15,7 @@ from app.errors import MalformedError
 from app.events import Event, Ref
 from app.signing import HmacSignature
 from connectors.woocommerce.fields import ident
-from connectors.woocommerce.orders import order_deleted, order_events
+from connectors.woocommerce.order_events import order_deleted, order_events
 from connectors.woocommerce.people import customer_deleted, customer_events
 from connectors.woocommerce.products import product_deleted, product_events
 from connectors.woocommerce.products import remembered as remembered_products

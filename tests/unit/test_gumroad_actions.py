@@ -72,7 +72,13 @@ async def test_an_unsure_refund_of_the_whole_is_looked_up_and_one_of_a_part_asks
 async def test_a_code_without_a_product_is_for_all(gumroad: Bench) -> None:
     made = await gumroad.ok("create_offer_code", CreateOfferCode(code="ALL5", amount=usd("5.00")))
     sent = dict(parse_qsl(gumroad.recorder.seen[-1][0].content.decode()))
-    assert sent == {"name": "ALL5", "universal": "true", "offer_type": "cents", "amount_off": "500"}
+    assert sent == {
+        "name": "ALL5",
+        "universal": "true",
+        "offer_type": "cents",
+        "amount_off": "500",
+        "max_purchase_count": "1",
+    }
     assert made.product_id
     refused = await gumroad.failed("create_offer_code", CreateOfferCode(code="ALL5", percent=5))
     assert refused.kind == "permanent"

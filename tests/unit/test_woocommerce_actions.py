@@ -17,7 +17,6 @@ from app.connector import Reply
 from app.errors import CredentialError, PermanentError, UnsureError
 from app.events import Money
 from connectors.woocommerce import connector
-from connectors.woocommerce.actions import problem
 from connectors.woocommerce.models import (
     AddNote,
     CreateCoupon,
@@ -31,6 +30,7 @@ from connectors.woocommerce.models import (
     TagOrder,
     plain,
 )
+from connectors.woocommerce.rest import problem
 from tests.connectors.conftest import Bench, open_bench
 
 SPECS = Path(__file__).parents[3] / "shared/specs/woocommerce.schemas.json"
@@ -38,7 +38,7 @@ ROUTES = [
     (r"/orders/\d+", "orders / Order"),
     (r"/orders/\d+/notes", "order-notes / Order note"),
     (r"/orders/\d+/refunds", "order-refunds / Order refund"),
-    (r"/products/\d+", "products / Product"),
+    (r"/products(/\d+)?", "products / Product"),
     (r"/products/\d+/variations/\d+", "product-variations / Product variation"),
     (r"/coupons", "coupons / Coupon"),
     (r"/webhooks(/\d+)?", "webhooks / Webhook"),
@@ -86,17 +86,41 @@ async def test_every_kind_of_request_fits_the_tables(shop: Bench) -> None:
     coupon = CreateCoupon(
         code="SORRY5",
         amount=eur("5"),
-        description="For the delay",
-        expires_at=datetime(2027, 1, 1, tzinfo=UTC),
+        title="For the delay",
+        ends_at=datetime(2027, 1, 1, tzinfo=UTC),
         usage_limit=1,
         once_per_customer=True,
-        minimum_amount=eur("20.00"),
+        minimum_subtotal=eur("20.00"),
         email="ada@example.com",
         free_shipping=True,
     )
     assert (await shop.ok("create_coupon", coupon)).code == "sorry5"
     held = (await shop.state())["orders"]["1002"]
     assert held["status"] == "on-hold"
+
+
+async def test_stock_is_set_of_what_an_event_or_a_sku_names(shop: Bench) -> None:
+    await shop.ok("set_stock", SetStock(inventory_item_id="310", quantity=4))
+    await shop.ok("set_stock", SetStock(sku="SKU-311", quantity=5))
+    await shop.ok("set_stock", SetStock(product_id="312", variant_id="312", quantity=6))
+    products = (await shop.state())["products"]
+    assert [products[each]["stock_quantity"] for each in ("310", "311", "312")] == [4, 5, 6]
+    failed = await shop.failed("set_stock", SetStock(sku="nobody's", quantity=5))
+    assert failed.kind == "permanent"
+    with pytest.raises(ValidationError):
+        SetStock(quantity=1)
+
+
+async def test_a_made_code_is_the_same_for_every_try_of_one_call(shop: Bench) -> None:
+    wanted = CreateCoupon(prefix="back-", percent=Decimal("12.5"), valid_days=14)
+    first = await shop.ok("create_coupon", wanted)
+    again = await shop.perform("create_coupon", wanted, if_found=True)
+    assert again.found  # type: ignore[union-attr]
+    other = await shop.ok("create_coupon", wanted, key=bytes(16))
+    assert first.code.startswith("back-")
+    assert other.code != first.code
+    sent = json.loads(shop.recorder.seen[0][0].content)
+    assert (sent["amount"], sent["date_expires_gmt"]) == ("12.5", "2026-12-04T12:00:00")
 
 
 async def test_tags_gather_in_the_meta_data(shop: Bench) -> None:
@@ -163,10 +187,11 @@ async def test_what_does_not_exist_is_permanent_with_the_vendors_reason(shop: Be
 
 async def test_a_second_coupon_of_one_code_is_refused(shop: Bench) -> None:
     await shop.ok("create_coupon", CreateCoupon(code="HI", percent=Decimal(10)))
-    failed = await shop.failed("create_coupon", CreateCoupon(code="HI", percent=Decimal(20)))
+    failed = await shop.failed("create_coupon", CreateCoupon(code="HI", percent=Decimal(10)), key=bytes(16))
     assert failed.kind == "permanent"
-    missed = await shop.perform("create_coupon", CreateCoupon(code="HI", percent=Decimal(20)), if_found=True)
-    assert not getattr(missed, "found", False), "a coupon of another worth is not ours"
+    again = CreateCoupon(code="HI", percent=Decimal(10))
+    missed = await shop.perform("create_coupon", again, if_found=True, key=bytes(16))
+    assert not getattr(missed, "found", False), "a coupon that another call made is not ours"
 
 
 def test_a_coupon_is_worth_a_percentage_or_an_amount() -> None:
