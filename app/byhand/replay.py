@@ -30,6 +30,7 @@ from app.store import runs as run_store
 from app.store.byhand import Deed, EarlierRun
 from app.store.database import Connection as Db
 from app.store.database import Row, to_json
+from app.store.packing import unpack
 from app.trace.shapes import Decision
 
 
@@ -193,7 +194,7 @@ def _fact(row: Row, connection: Connection) -> StoredFact:
         object=Ref(row["object_kind"], row["object_id"]),
         subject=Ref(row["subject_kind"], row["subject_id"]),
         occurred_at=row["occurred_at"],
-        data=canonical.load(row["type"], row["schema_version"], row["data"]),
+        data=canonical.load(row["type"], row["schema_version"], unpack(row["data"])),
         version=row["version"],
         test=row["test"],
         historical=row["historical"],
