@@ -48,7 +48,7 @@ def _line(row: Body, currency: str | None, rates: dict[str, tuple[str | None, De
 def _difference(before: Money | None, after: Money | None) -> Money | None:
     if before is None or after is None:
         return None
-    return Money.zero(before.currency) if before == after else before - after
+    return Money.zero(before.currency) if before.amount == after.amount else before - after
 
 
 def _of_one(subtotal: Money | None, count: Quantity | None) -> Money | None:
