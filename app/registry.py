@@ -11,10 +11,12 @@ from app.settings import Settings
 
 
 class Registry:
-    """All connectors by slug. `extra` adds connectors that are not shipped (tests)."""
+    """All connectors by slug (a connector's slug is its folder's name), each imported when it is first asked for: a
+    process carries only the systems that it works with. `extra` adds connectors that are not shipped."""
 
     def __init__(self, *extra: Connector[Any]) -> None:
-        self._by_slug = {connector.slug: connector for connector in (*_shipped(), *extra)}
+        self._loaded = {connector.slug: connector for connector in extra}
+        self._shipped = frozenset(_shipped())
 
     @classmethod
     def of(cls, settings: Settings) -> "Registry":
@@ -23,18 +25,21 @@ class Registry:
         return cls(*(_connector_in(name) for name in names))
 
     def __iter__(self) -> Iterator[Connector[Any]]:
-        return iter(sorted(self._by_slug.values(), key=lambda connector: connector.slug))
+        return (self[slug] for slug in self.slugs)
 
     def __contains__(self, slug: str) -> bool:
-        return slug in self._by_slug
+        return slug in self._loaded or slug in self._shipped
+
+    @property
+    def slugs(self) -> list[str]:
+        return sorted(self._shipped | self._loaded.keys())
 
     def __getitem__(self, slug: str) -> Connector[Any]:
-        try:
-            return self._by_slug[slug]
-        except KeyError:
-            raise ConfigError(
-                f"There is no connector {slug!r}; there are {', '.join(sorted(self._by_slug))}."
-            ) from None
+        if slug not in self._loaded:
+            if slug not in self._shipped:
+                raise ConfigError(f"There is no connector {slug!r}; there are {', '.join(self.slugs)}.")
+            self._loaded[slug] = importlib.import_module(f"connectors.{slug}").connector
+        return self._loaded[slug]
 
     def actions(self, slug: str) -> Mapping[str, Action]:
         return {action.name: action for action in self[slug].actions}
@@ -58,10 +63,6 @@ def _connector_in(name: str) -> Connector[Any]:
     return found
 
 
-def _shipped() -> Iterator[Connector[Any]]:
+def _shipped() -> Iterator[str]:
     package = importlib.import_module("connectors")
-    for module in pkgutil.iter_modules(package.__path__):
-        if module.ispkg:
-            found = getattr(importlib.import_module(f"connectors.{module.name}"), "connector", None)
-            if isinstance(found, Connector):
-                yield found
+    return (module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg)

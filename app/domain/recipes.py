@@ -13,7 +13,7 @@ import structlog
 from app.connector import Action
 from app.documents import DocumentError, Problem
 from app.domain.connections import Connection, Connections
-from app.recipes import Call, Recipe, RegistryCatalogue, load_folder, parse_recipe
+from app.recipes import Call, Recipe, RegistryCatalogue, load_folder, parse_recipe, recipe_files
 from app.registry import Registry
 from app.store import recipes as store
 from app.store.database import Database
@@ -140,9 +140,12 @@ def _parsed(name: str, source: str) -> Recipe | None:
 async def sync_folder(database: Database, registry: Registry, folder: Path, workspace: str = "main") -> list[Problem]:
     """Bring the recipes of a folder into the database: new versions for changed files, nothing for broken ones (their
     last good version goes on). Answers what is wrong with files, errors and warnings."""
-    loaded = load_folder(folder, RegistryCatalogue(registry))
     origin = f"folder:{folder}"
     async with database.begin() as db:
+        texts = {path.stem: path.read_text() for path in recipe_files(folder)}
+        if await store.current_texts(db, workspace, origin) == texts:
+            return []
+        loaded = load_folder(folder, RegistryCatalogue(registry))
         for one in loaded:
             if one.usable:
                 await store.save(db, workspace, one.name, one.text, origin)

@@ -128,3 +128,13 @@ async def change(db: AsyncConnection, workspace: str, name: str, **values: Any) 
         .values(**values, updated_at=func.clock_timestamp())
     )
     return bool(result.rowcount)
+
+
+async def current_texts(db: AsyncConnection, workspace: str, origin: str) -> dict[str, str]:
+    """The sources of the current recipes that came from this origin, by name."""
+    rows = await db.execute(
+        select(recipe.c.name, recipe_version.c.source)
+        .join(recipe_version, recipe_version.c.id == recipe.c.version_id)
+        .where(recipe.c.workspace == workspace, recipe.c.origin == origin, ~recipe.c.removed)
+    )
+    return {row.name: row.source for row in rows}
