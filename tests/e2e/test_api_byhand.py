@@ -1,5 +1,6 @@
 """What people do by hand over the API: replay, retry, cancel, answer; never an effect too many."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,11 @@ async def test_a_replay_with_an_idempotency_key_happens_once(bench: Bench) -> No
     await bench.work()
     assert bench.outside.count("/unsafe") == 2
     await bench.post(path, {"redo": ["first"]}, 409, key="k-1")
-    assert (await bench.post(path, body, key="k-2"))["runs"][0]["run_id"] != first["runs"][0]["run_id"]
+    both = await asyncio.gather(bench.post(path, body, key="k-2"), bench.post(path, body, key="k-2"))
+    await bench.work()
+    assert both[0] == both[1]
+    assert both[0]["runs"][0]["run_id"] != first["runs"][0]["run_id"]
+    assert bench.outside.count("/unsafe") == 3
 
 
 async def test_a_replay_runs_todays_version_or_that_of_then(bench: Bench) -> None:
@@ -220,6 +225,30 @@ async def test_a_call_that_waits_for_its_retry_is_cancelled_and_its_effect_let_g
     await bench.post(f"/v1/events/{run['event_id']}/replay")
     await bench.work()
     assert len(bench.outside.asked) == 3, "a replay does what the cancelled run left"
+
+
+@pytest.mark.parametrize(("status", "state", "effect"), [(200, "done", "done"), (429, "cancelled", "released")])
+async def test_a_call_that_is_being_sent_is_finished_and_not_repeated(
+    bench: Bench, status: int, state: str, effect: str
+) -> None:
+    bench.outside.open.clear()
+    bench.outside.statuses["/native"] = [status]
+    await bench.hub.send("shop", "order.paid", payload(1001))
+    working = asyncio.create_task(bench.work())
+    async with asyncio.timeout(10):
+        while not bench.outside.asked:
+            await asyncio.sleep(0.01)
+    (run,) = (await bench.get("/v1/runs"))["items"]
+    cancelling = asyncio.create_task(bench.post(f"/v1/runs/{run['id']}/cancel"))
+    async with asyncio.timeout(10):
+        while (await bench.get(f"/v1/runs/{run['id']}"))["state"] != "cancelled":
+            await asyncio.sleep(0.01)
+    bench.outside.open.set()
+    assert (await cancelling)["in_flight"] == 0
+    await working
+    call = (await bench.get(f"/v1/runs/{run['id']}"))["steps"][0]["calls"][0]
+    assert (call["state"], call["effect"]["state"]) == (state, effect)
+    assert len(bench.outside.asked) == 1
 
 
 # --- answers ----------------------------------------------------------------------------------------------------

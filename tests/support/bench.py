@@ -47,6 +47,11 @@ class Outside:
     statuses: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     asked: list[tuple[str, str]] = field(default_factory=list)
     there: set[str] = field(default_factory=set)
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared: requests are read, and answered when it is set again."""
+
+    def __post_init__(self) -> None:
+        self.open.set()
 
     def count(self, path: str) -> int:
         """Requests that wanted something made at this path."""
@@ -56,6 +61,7 @@ class Outside:
         path, key = request.url.path, request.headers["x-effect-key"]
         self.asked.append((path, key))
         body = await request.json()
+        await self.open.wait()
         status = self.statuses[path].pop(0) if self.statuses[path] else 200
         return JSONResponse({"id": body["id"]} if status == 200 else {"error": f"as told: {status}"}, status)
 
