@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.connector import Json
+from app.connector import Json, State
 from app.errors import MalformedError
 from app.events import Money, from_unix, iso
 from connectors.stripe.amounts import from_api, from_decimal
@@ -140,6 +140,7 @@ class Notice:
     livemode: bool | None
     account: str | None
     received_at: datetime
+    state: State
 
     @property
     def version(self) -> str | None:
@@ -155,8 +156,8 @@ def is_placeholder(id: str) -> bool:
     return _PLACEHOLDER.search(id) is not None
 
 
-def read_notice(payload: Json, received_at: datetime) -> Notice:
-    """The envelope of an event. MalformedError if it is none."""
+def read_notice(payload: Json, received_at: datetime, state: State | None = None) -> Notice:
+    """The envelope of an event, and what is remembered of its objects. MalformedError if it is none."""
     if not isinstance(payload, dict):
         raise MalformedError("the body is not a Stripe event")
     event = Obj(payload)
@@ -169,4 +170,5 @@ def read_notice(payload: Json, received_at: datetime) -> Notice:
         livemode=event.flag("livemode"),
         account=event.text("account"),
         received_at=received_at,
+        state=state or {},
     )

@@ -57,6 +57,7 @@ TOPICS: Mapping[str, Handler] = {
 }
 
 _READABLE = re.compile(r"[A-Za-z0-9_]{1,255}")
+_OF_PAYMENTS = payment_topics.TOPICS.keys() | refunds.TOPICS.keys()
 NEEDS_LINES = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
 
 
@@ -76,10 +77,10 @@ def needs(topic: str, payload: Json, settings: Settings) -> Sequence[Read]:
 
 
 def remembers(topic: str, payload: Json) -> Sequence[Ref]:
-    """Of a payment: how much of it was refunded when last told."""
+    """Of a payment: the shop's order that it pays, and how much of it was refunded when last told."""
     o = Obj(payload if isinstance(payload, dict) else {}).of("data").of("object")
-    id = payments.payment_id(o)
-    return (Ref("payment", id),) if topic == "charge.refunded" and id else ()
+    id = payments.payment_id(o) or o.id("id")
+    return (Ref("payment", id),) if id and topic in _OF_PAYMENTS else ()
 
 
 def headers(topic: str, body: bytes, settings: Settings, now: datetime) -> Mapping[str, str]:

@@ -454,7 +454,7 @@ def test_a_refund_told_by_its_charge_and_by_itself_is_one_refund() -> None:
     with_list = _body("charge.refunded", listed, 100, {"amount_refunded": 0, "refunds": {"data": []}})
     for order in itertools.permutations([alone, with_list]):
         assert [kind for kind, _, _ in after(order).events] == ["refund.created"]
-    reads = {"refunds": {"data": [_refund("re_a", 1290)]}}
+    reads = {"refunds": {"data": [_refund("re_a", 1290, created=T + 100)]}}
     without = _body("charge.refunded", _charge(amount_refunded=1290), 100, {"amount_refunded": 0})
     for order in itertools.permutations([alone, without]):
         assert [kind for kind, _, _ in after(order, reads=reads).events] == ["refund.created"]
@@ -544,6 +544,21 @@ def test_a_connection_for_payments_makes_no_order_and_links_the_shop_s() -> None
     assert "shop" in ignored_for(bodies[2], role="payments")
 
 
+def test_refunds_and_disputes_know_the_order_that_their_payment_named() -> None:
+    payment = _body("payment_intent.succeeded", _intent(metadata={"order_id": "1007"}), 2)
+    later = [
+        _body("refund.created", _refund("re_a", 500), 5),
+        _body("charge.refunded", _charge(amount_refunded=500), 5, {"amount_refunded": 0}),
+        _body("charge.refunded", _charge(amount_refunded=900), 6),
+        _body("charge.dispute.created", _dispute("needs_response"), 9),
+        _body("charge.updated", _charge(), 10),
+    ]
+    hub = after([payment, *later], role="payments")
+    assert {event.links for event in hub.events.values()} == {(Ref("order", "1007"),)}
+    assert {noun(event).order_id for event in hub.events.values()} == {"1007"}
+    assert hub.state[Ref("payment", PI)].data == {"order": "1007", "refunded": 900}
+
+
 def test_the_keys_under_which_a_shop_leaves_its_order_can_be_set() -> None:
     body = _body("payment_intent.succeeded", _intent(metadata={"basket": "B-9", "order_id": "x"}))
     (event,) = told(body, role="payments", settings=account(order_metadata=["basket"]))
@@ -631,6 +646,15 @@ def test_line_items_that_were_read_are_on_the_order() -> None:
     assert (line.sku, line.quantity, line.price, line.total) == ("K", 7, money("7.00", "EUR"), money("46.50", "EUR"))
     assert noun(events[-1]).discrepancy is None
     assert {event.note for event in events} == {None}
+
+
+def test_a_session_of_2019_is_an_order_with_its_lines() -> None:
+    shown = {"amount": 1500, "currency": "usd", "quantity": 2, "custom": {"name": "Mug"}, "type": "custom"}
+    session = {"id": CS, "object": "checkout.session", "payment_intent": PI, "display_items": [shown]}
+    order = noun(told(_body("checkout.session.completed", session))[-1])
+    assert (order.total, order.payment_status) == (money("30.00", "USD"), "paid")
+    assert [(line.title, line.quantity, line.price) for line in order.line_items] == [("Mug", 2, money("15.00", "USD"))]
+    assert order.discrepancy is None
 
 
 @pytest.mark.parametrize(

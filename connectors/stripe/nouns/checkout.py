@@ -42,8 +42,28 @@ def is_sale(o: Obj) -> bool:
 
 
 def is_paid(o: Obj) -> bool:
-    """`no_payment_required` is a sale of nothing, or a trial: whatever was owed is paid."""
-    return o.text("payment_status") in ("paid", "no_payment_required")
+    """`no_payment_required` is a sale of nothing, or a trial: whatever was owed is paid. Before 2020-05 nothing was
+    said, and only cards could pay: a completed session was a paid one."""
+    return o.text("payment_status") in (None, "paid", "no_payment_required")
+
+
+def of_any_version(o: Obj) -> Obj:
+    """The session with amounts and line items: before 2020 it had neither, but `display_items` with a price of one."""
+    items = o.all("display_items")
+    if o.has("amount_total") or not items:
+        return o
+    whole = sum((each.whole("amount") or 0) * (each.whole("quantity") or 0) for each in items)
+    known = {"amount_subtotal": whole, "amount_total": whole, "currency": items[0].text("currency")}
+    return Obj({**o.raw, **known, LINES: [_displayed(each) for each in items]})
+
+
+def _displayed(each: Obj) -> dict[str, Json]:
+    thing = each.of("custom", "sku", "plan")
+    amount, currency = each.whole("amount") or 0, each.text("currency")
+    price = {"id": thing.id("id"), "product": thing.id("product"), "unit_amount": amount, "currency": currency}
+    subtotal = amount * (each.whole("quantity") or 0)
+    title = thing.text("name", "nickname", "description")
+    return {**each.raw, "description": title, "price": price, "amount_subtotal": subtotal, "id": None}
 
 
 # --- line items: never in the event, so they are read

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from app.connector import Facts, State
+from app.connector import Facts
 from app.events import (
     Event,
     Invoice,
@@ -26,13 +26,13 @@ def _subscription(notice: Notice, facts: Facts[Settings], name: str, part: str |
     return event(notice, facts, f"subscription.{name}", ref, ref, data, part=part)
 
 
-def subscription_created(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def subscription_created(notice: Notice, facts: Facts[Settings]) -> Said:
     """`incomplete`: the first payment is still to come, and with it (an update to active) the start."""
     waits = (notice.object.text("status") or "").startswith("incomplete")
     return [_subscription(notice, facts, "updated" if waits else "started")]
 
 
-def subscription_updated(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def subscription_updated(notice: Notice, facts: Facts[Settings]) -> Said:
     return [_subscription(notice, facts, name) for name in (*_changes(notice), "updated")]
 
 
@@ -60,13 +60,13 @@ def _cancels(o: Obj, otherwise: Obj) -> bool:
 
 
 def _told(name: str) -> Handler:
-    def handle(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+    def handle(notice: Notice, facts: Facts[Settings]) -> Said:
         return [_subscription(notice, facts, name)]
 
     return handle
 
 
-def trial_ending(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def trial_ending(notice: Notice, facts: Facts[Settings]) -> Said:
     end = notice.object.time("trial_end")
     return [_subscription(notice, facts, "trial_ending", iso(end) if end else None)]
 
@@ -96,11 +96,11 @@ def _billed(notice: Notice, facts: Facts[Settings], name: str, bill: Invoice, pa
     return [event(notice, facts, f"subscription.{name}", ref, ref, data, part=part, versioned=False)]
 
 
-def invoice_made(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def invoice_made(notice: Notice, facts: Facts[Settings]) -> Said:
     return [_invoice(notice, facts, "created")]
 
 
-def invoice_paid(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def invoice_paid(notice: Notice, facts: Facts[Settings]) -> Said:
     """`invoice.paid` also tells what was paid elsewhere, `invoice.payment_succeeded` only what Stripe took."""
     bill = billing.invoice(notice.object)
     paid = [_invoice(notice, facts, "paid", bill)]
@@ -110,19 +110,19 @@ def invoice_paid(notice: Notice, facts: Facts[Settings], state: State) -> Said:
     return paid + _billed(notice, facts, "renewed", bill, period)
 
 
-def invoice_failed(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def invoice_failed(notice: Notice, facts: Facts[Settings]) -> Said:
     bill = billing.invoice(notice.object)
     part = notice.occurrence if bill.attempt is None else f"attempt {bill.attempt}"
     failed = [_invoice(notice, facts, "payment_failed", bill, part)]
     return failed + _billed(notice, facts, "payment_failed", bill, f"{notice.object.must('id')} {part}")
 
 
-def invoice_voided(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def invoice_voided(notice: Notice, facts: Facts[Settings]) -> Said:
     return [_invoice(notice, facts, "voided")]
 
 
 def _payout(name: str) -> Handler:
-    def handle(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+    def handle(notice: Notice, facts: Facts[Settings]) -> Said:
         ref = Ref("payout", notice.object.must("id"))
         data = PayoutEvent(payout=billing.payout(notice.object))
         return [event(notice, facts, f"payout.{name}", ref, ref, data)]

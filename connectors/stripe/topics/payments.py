@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from app.connector import Facts, Ignored, State
+from app.connector import Facts, Ignored, Json
 from app.events import (
     DisputeEvent,
     Event,
@@ -15,7 +15,7 @@ from app.events import (
 from connectors.stripe.body import Notice, said
 from connectors.stripe.models import Settings
 from connectors.stripe.nouns import payments, people
-from connectors.stripe.topics.statement import Handler, Said, event, order_id, shop_links
+from connectors.stripe.topics.statement import Handler, Said, event, order_id, remembered, shop_links, shop_order
 
 
 def _payment(
@@ -39,8 +39,15 @@ def _payment(
         at=at,
         part=part,
         versioned=False,
-        links=shop_links(facts, o),
+        remember=_order_kept(notice, facts),
+        links=shop_links(notice, facts),
     )
+
+
+def _order_kept(notice: Notice, facts: Facts[Settings]) -> dict[str, Json] | None:
+    """Keeps the shop's order of a payment for its refunds and disputes, whose own bodies do not name it."""
+    named, known = shop_order(notice, facts), remembered(notice)
+    return {**known, "order": named} if named and known.get("order") != named else None
 
 
 def _capture_part(amount: Money | None) -> str | None:
@@ -48,9 +55,9 @@ def _capture_part(amount: Money | None) -> str | None:
     return f"captured {amount}" if amount else None
 
 
-def intent_succeeded(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def intent_succeeded(notice: Notice, facts: Facts[Settings]) -> Said:
     o = notice.object
-    payment = payments.payment_of_intent(o, "succeeded", order_id(o, facts))
+    payment = payments.payment_of_intent(o, "succeeded", order_id(notice, facts))
     done = [_payment(notice, facts, "succeeded", payment)]
     if o.text("capture_method") != "manual":
         return done
@@ -58,26 +65,26 @@ def intent_succeeded(notice: Notice, facts: Facts[Settings], state: State) -> Sa
     return [_payment(notice, facts, "captured", capture, part=_capture_part(payment.amount)), *done]
 
 
-def intent_capturable(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def intent_capturable(notice: Notice, facts: Facts[Settings]) -> Said:
     o = notice.object
-    return [_payment(notice, facts, "authorized", payments.payment_of_intent(o, "authorized", order_id(o, facts)))]
+    return [_payment(notice, facts, "authorized", payments.payment_of_intent(o, "authorized", order_id(notice, facts)))]
 
 
-def intent_failed(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def intent_failed(notice: Notice, facts: Facts[Settings]) -> Said:
     """The attempt is known by its charge, so that charge.failed tells nothing new."""
     o = notice.object
-    payment = payments.payment_of_intent(o, "failed", order_id(o, facts))
+    payment = payments.payment_of_intent(o, "failed", order_id(notice, facts))
     return [_payment(notice, facts, "failed", payment, part=payments.attempt_of_intent(o))]
 
 
-def intent_canceled(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def intent_canceled(notice: Notice, facts: Facts[Settings]) -> Said:
     o = notice.object
-    payment = payments.payment_of_intent(o, "voided", order_id(o, facts))
+    payment = payments.payment_of_intent(o, "voided", order_id(notice, facts))
     why = said(cancellation_reason=o.text("cancellation_reason"))
     return [_payment(notice, facts, "voided", payment.model_copy(update={"extra": why}))]
 
 
-def charge_succeeded(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def charge_succeeded(notice: Notice, facts: Facts[Settings]) -> Said:
     return [_charged(notice, facts)]
 
 
@@ -85,12 +92,12 @@ def _charged(notice: Notice, facts: Facts[Settings], at: datetime | None = None)
     """A charge that is not captured has only reserved the money."""
     o = notice.object
     name, status = ("authorized", "authorized") if o.flag("captured") is False else ("succeeded", "succeeded")
-    return _payment(notice, facts, name, payments.payment_of_charge(o, status, order_id(o, facts)), at=at)
+    return _payment(notice, facts, name, payments.payment_of_charge(o, status, order_id(notice, facts)), at=at)
 
 
-def charge_captured(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def charge_captured(notice: Notice, facts: Facts[Settings]) -> Said:
     o = notice.object
-    payment = payments.payment_of_charge(o, "succeeded", order_id(o, facts))
+    payment = payments.payment_of_charge(o, "succeeded", order_id(notice, facts))
     capture = payment.model_copy(update={"kind": "capture"})
     return [
         _payment(notice, facts, "captured", capture, part=_capture_part(payment.amount)),
@@ -98,22 +105,22 @@ def charge_captured(notice: Notice, facts: Facts[Settings], state: State) -> Sai
     ]
 
 
-def charge_failed(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def charge_failed(notice: Notice, facts: Facts[Settings]) -> Said:
     return [_failed(notice, facts)]
 
 
 def _failed(notice: Notice, facts: Facts[Settings], at: datetime | None = None) -> Event:
     o = notice.object
-    payment = payments.payment_of_charge(o, "failed", order_id(o, facts))
+    payment = payments.payment_of_charge(o, "failed", order_id(notice, facts))
     return _payment(notice, facts, "failed", payment, at=at, part=o.id("id"))
 
 
-def charge_expired(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def charge_expired(notice: Notice, facts: Facts[Settings]) -> Said:
     o = notice.object
-    return [_payment(notice, facts, "voided", payments.payment_of_charge(o, "expired", order_id(o, facts)))]
+    return [_payment(notice, facts, "voided", payments.payment_of_charge(o, "expired", order_id(notice, facts)))]
 
 
-def charge_updated(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def charge_updated(notice: Notice, facts: Facts[Settings]) -> Said:
     """Mostly a description or a fee that came later. It proves again what the charge's own event said then."""
     made, status = notice.object.time("created"), notice.object.text("status")
     if status == "failed" or (status is None and notice.object.flag("paid") is False):
@@ -128,9 +135,8 @@ def charge_updated(notice: Notice, facts: Facts[Settings], state: State) -> Said
 
 def _dispute(notice: Notice, facts: Facts[Settings], name: str) -> Event:
     o = notice.object
-    charge = o.of("charge")
-    order_id = payments.shop_order(charge.metadata() | o.metadata(), facts.settings.order_metadata)
-    dispute = payments.dispute(o, order_id if facts.role == "payments" else payments.payment_id(o))
+    around = (o.of("charge"), o.of("payment_intent"))
+    dispute = payments.dispute(o, order_id(notice, facts, *around))
     return event(
         notice,
         facts,
@@ -138,15 +144,15 @@ def _dispute(notice: Notice, facts: Facts[Settings], name: str) -> Event:
         Ref("dispute", o.must("id", "charge")),
         payments.sale_ref(o),
         DisputeEvent(dispute=dispute),
-        links=shop_links(facts, o, charge, o.of("payment_intent")),
+        links=shop_links(notice, facts, *around),
     )
 
 
-def dispute_opened(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def dispute_opened(notice: Notice, facts: Facts[Settings]) -> Said:
     return [_dispute(notice, facts, "opened")]
 
 
-def dispute_updated(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def dispute_updated(notice: Notice, facts: Facts[Settings]) -> Said:
     """Also closed: an inquiry that is closed is neither won nor lost."""
     events = [_dispute(notice, facts, "updated")]
     if (ended := notice.object.text("status")) in ("won", "lost"):
@@ -154,7 +160,7 @@ def dispute_updated(notice: Notice, facts: Facts[Settings], state: State) -> Sai
     return events
 
 
-def dispute_closed(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def dispute_closed(notice: Notice, facts: Facts[Settings]) -> Said:
     ended = notice.object.text("status")
     return [_dispute(notice, facts, ended if ended in ("won", "lost") else "updated")]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from app.connector import Facts, State
+from app.connector import Facts
 from app.events import (
     CustomerEvent,
     ProductEvent,
@@ -15,7 +15,7 @@ from connectors.stripe.topics.statement import Handler, Said, event
 
 
 def _customer(name: str) -> Handler:
-    def handle(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+    def handle(notice: Notice, facts: Facts[Settings]) -> Said:
         who = people.customer(notice.object)
         ref = Ref("customer", notice.object.must("id"))
         return [event(notice, facts, f"customer.{name}", ref, ref, CustomerEvent(customer=who))]
@@ -24,7 +24,7 @@ def _customer(name: str) -> Handler:
 
 
 def _product(name: str) -> Handler:
-    def handle(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+    def handle(notice: Notice, facts: Facts[Settings]) -> Said:
         ref = Ref("product", notice.object.must("id"))
         data = ProductEvent(product=catalog.product(notice.object))
         return [event(notice, facts, f"product.{name}", ref, ref, data)]
@@ -32,7 +32,7 @@ def _product(name: str) -> Handler:
     return handle
 
 
-def price_changed(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def price_changed(notice: Notice, facts: Facts[Settings]) -> Said:
     """A price made, changed or deleted changes its product. The object is the price: its versions are its own."""
     o = notice.object
     product = catalog.product_of_price(o)

@@ -1,8 +1,9 @@
 """Checkout sessions: checkouts, and the orders of sales without a shop."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from app.connector import Facts, State
+from app.connector import Facts
 from app.events import (
     CheckoutEvent,
     Event,
@@ -16,9 +17,10 @@ from connectors.stripe.nouns import checkout
 from connectors.stripe.topics.statement import Handler, Said, event, shop_links
 
 
-def session_completed(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def session_completed(notice: Notice, facts: Facts[Settings]) -> Said:
     """Bought. `unpaid`: the money comes later (a bank debit); async_payment_succeeded will say so."""
-    o = notice.object
+    o = checkout.of_any_version(notice.object)
+    notice = replace(notice, object=o)
     names = ("created", "paid") if checkout.is_paid(o) else ("created",)
     lines, note = _lines(notice, facts)
     basket = checkout.basket(o, notice, lines, facts.settings.order_metadata)
@@ -26,11 +28,11 @@ def session_completed(notice: Notice, facts: Facts[Settings], state: State) -> S
     return [done, *(_orders(notice, facts, names, "open", basket, note) if checkout.is_sale(o) else ())]
 
 
-def session_paid_late(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def session_paid_late(notice: Notice, facts: Facts[Settings]) -> Said:
     return _ended(notice, facts, ("created", "paid"), "open")
 
 
-def session_not_paid(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def session_not_paid(notice: Notice, facts: Facts[Settings]) -> Said:
     return _ended(notice, facts, ("created", "cancelled"), "cancelled")
 
 
@@ -40,7 +42,7 @@ def _ended(notice: Notice, facts: Facts[Settings], names: Sequence[str], status:
     return _orders(notice, facts, names, status, basket, note)
 
 
-def session_expired(notice: Notice, facts: Facts[Settings], state: State) -> Said:
+def session_expired(notice: Notice, facts: Facts[Settings]) -> Said:
     basket = checkout.basket(notice.object, notice, None, facts.settings.order_metadata)
     return [_checkout(notice, facts, "expired", basket, None)]
 
@@ -55,7 +57,7 @@ def _checkout(notice: Notice, facts: Facts[Settings], name: str, basket: checkou
         Ref("order", checkout.sale_id(o)),
         CheckoutEvent(checkout=checkout.checkout(o, notice, basket)),
         note=note,
-        links=shop_links(facts, o),
+        links=shop_links(notice, facts),
     )
 
 
@@ -70,7 +72,7 @@ def _orders(
     o = notice.object
     sale = Ref("order", checkout.sale_id(o))
     data = OrderEvent(order=checkout.order(o, notice, basket, status))
-    links = (Ref("checkout", o.must("id")), *shop_links(facts, o))
+    links = (Ref("checkout", o.must("id")), *shop_links(notice, facts))
     return [event(notice, facts, f"order.{name}", sale, sale, data, note=note, links=links) for name in names]
 
 

@@ -1,6 +1,6 @@
 """How a handler states a fact, and what every handler is wrapped in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from pydantic import BaseModel
@@ -13,7 +13,7 @@ from connectors.stripe.models import Settings
 from connectors.stripe.nouns import payments
 
 Said = Sequence[Event] | Ignored
-Handler = Callable[[Notice, Facts[Settings], State], Said]
+Handler = Callable[[Notice, Facts[Settings]], Said]
 
 STATED_BY_SHOP = ("order.", "checkout.", "customer.")
 """What a `payments` connection leaves to the shop whose payments it takes."""
@@ -24,8 +24,8 @@ def normaliser(handler: Handler) -> Normaliser[Settings]:
 
     def normalise(payload: Json, facts: Facts[Settings], state: State) -> Said:
         try:
-            notice = read_notice(payload, facts.received_at)
-            made = handler(notice, facts, state)
+            notice = read_notice(payload, facts.received_at, state)
+            made = handler(notice, facts)
         except (ValueError, ArithmeticError, RecursionError) as e:
             raise MalformedError(f"{type(e).__name__}: {str(e)[:300]}") from e
         return made if isinstance(made, Ignored) else _left_to_shop(made, facts.role)
@@ -73,13 +73,29 @@ def event(
     )
 
 
-def order_id(o: Obj, facts: Facts[Settings]) -> str | None:
+def shop_order(notice: Notice, facts: Facts[Settings], *around: Obj) -> str | None:
+    """The shop's order of a payment, refund or dispute: by what the shop left in its metadata or in what is expanded
+    around it, else by what the payment's own events said before."""
+    for o in (notice.object, *around):
+        if named := payments.shop_order(o.metadata(), facts.settings.order_metadata):
+            return named
+    known = remembered(notice).get("order")
+    return known if isinstance(known, str) else None
+
+
+def remembered(notice: Notice) -> Mapping[str, Json]:
+    """What was kept of the payment that the object is, or is about."""
+    kept = notice.state.get(payments.payment_ref(notice.object))
+    return kept.data if kept else {}
+
+
+def order_id(notice: Notice, facts: Facts[Settings], *around: Obj) -> str | None:
     """The shop's order if this connection takes a shop's payments; else our own of this sale."""
-    named = payments.shop_order(o.metadata(), facts.settings.order_metadata)
-    return named if facts.role == "payments" else payments.payment_id(o)
+    if facts.role == "payments":
+        return shop_order(notice, facts, *around)
+    return payments.payment_id(notice.object)
 
 
-def shop_links(facts: Facts[Settings], *where: Obj) -> tuple[Ref, ...]:
-    """The shop's order, by what it left in the metadata of the payment or around it."""
-    named = (payments.shop_order(o.metadata(), facts.settings.order_metadata) for o in where)
-    return tuple(Ref("order", id) for id in dict.fromkeys(id for id in named if id))
+def shop_links(notice: Notice, facts: Facts[Settings], *around: Obj) -> tuple[Ref, ...]:
+    named = shop_order(notice, facts, *around)
+    return (Ref("order", named),) if named else ()
