@@ -127,19 +127,17 @@ async def archive_order(ctx: Context[Settings], input: OfOrder) -> Changed:
 
 # --- holds ------------------------------------------------------------------------------------------------------
 
-HoldReason = Literal[
-    "awaiting_payment",
-    "awaiting_return_items",
-    "high_risk_of_fraud",
-    "incorrect_address",
-    "inventory_out_of_stock",
-    "unknown_delivery_date",
-    "other",
-]
+REASONS = {
+    *("awaiting_payment", "awaiting_return_items", "high_risk_of_fraud", "incorrect_address"),
+    *("inventory_out_of_stock", "unknown_delivery_date", "other"),
+}
+"""Shopify's own words for why an order is held; any other reason is `other`, and kept as the note."""
 
 
 class HoldOrder(OfOrder):
-    reason: HoldReason = "other"
+    reason: Annotated[str | None, Field(max_length=500, description="high_risk_of_fraud ..., or words of your own")] = (
+        None
+    )
     note: Annotated[str | None, Field(max_length=1000, description="What the staff reads")] = None
     handle: Annotated[str, Field(max_length=64, description="The name under which `release_order` finds it")] = HANDLE
     notify: Annotated[bool, Field(description="Tell the merchant by e-mail")] = False
@@ -173,12 +171,19 @@ async def hold_order(ctx: Context[Settings], input: HoldOrder) -> Held:
     """Hold the sending of an order: every part of it that is not sent yet, under a handle of ours."""
     order, nodes = await _to_send(ctx, input.order_id)
     if nodes:
-        hold = {"reason": input.reason.upper(), "handle": input.handle, "notifyMerchant": input.notify}
         ids = {f"id{n}": each["id"] for n, each in enumerate(nodes)}
-        document = documents.hold(len(nodes))
         again = ("DUPLICATE_FULFILLMENT_HOLD_HANDLE",)
-        await ask(ctx, document, again, hold=hold | ({"reasonNotes": input.note} if input.note else {}), **ids)
+        await ask(ctx, documents.hold(len(nodes)), again, hold=_hold(input), **ids)
     return Held(id=plain_id(order["id"]), fulfillment_orders=[plain_id(each["id"]) for each in nodes])
+
+
+def _hold(input: HoldOrder) -> Json:
+    word = (input.reason or "other").strip().lower().replace(" ", "_")
+    known = word in REASONS
+    note = "; ".join(each for each in (None if known else input.reason, input.note) if each)
+    reason = word.upper() if known else "OTHER"
+    hold = {"reason": reason, "handle": input.handle, "notifyMerchant": input.notify}
+    return hold | ({"reasonNotes": note} if note else {})
 
 
 @action(safe=upsert, example=lambda: ReleaseOrder(order_id=EXAMPLE_ORDER), causes=("order.updated",))

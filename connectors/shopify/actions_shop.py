@@ -30,13 +30,13 @@ class CreateDiscountCode(BaseModel):
     prefix: Annotated[str, Field(max_length=30, description="What a made code begins with")] = ""
     percent: Annotated[Exact | None, Field(gt=0, le=100)] = None
     amount: Money | None = None
-    title: Annotated[str | None, Field(max_length=200, description="What the staff reads")] = None
+    description: Annotated[str | None, Field(max_length=200, description="What the staff reads")] = None
     starts_at: datetime | None = None
-    ends_at: datetime | None = None
-    valid_days: Annotated[int | None, Field(ge=1, le=3650, description="Instead of ends_at")] = None
+    expires_at: datetime | None = None
+    valid_days: Annotated[int | None, Field(ge=1, le=3650, description="Instead of expires_at")] = None
     usage_limit: Annotated[int | None, Field(ge=1, description="How often in all")] = 1
     once_per_customer: bool = True
-    minimum_subtotal: Money | None = None
+    minimum_amount: Money | None = None
     customer_id: Annotated[Id | None, Field(description="Only this customer may use it")] = None
 
     @model_validator(mode="after")
@@ -58,7 +58,7 @@ def _code(ctx: Context[Settings], input: CreateDiscountCode) -> str:
 
 def _title(ctx: Context[Settings], input: CreateDiscountCode) -> str:
     """Carries the effect key, by which a repeat knows its own code from somebody else's of the same name."""
-    return f"{input.title or _code(ctx, input)} [{ctx.key[:12]}]"
+    return f"{input.description or _code(ctx, input)} [{ctx.key[:12]}]"
 
 
 async def _discount(ctx: Context[Settings], input: CreateDiscountCode) -> DiscountCode | None:
@@ -82,7 +82,7 @@ async def create_discount_code(ctx: Context[Settings], input: CreateDiscountCode
 
 def _basic(ctx: Context[Settings], input: CreateDiscountCode) -> Json:
     starts = input.starts_at or ctx.now
-    ends = input.ends_at or (starts + timedelta(days=input.valid_days) if input.valid_days else None)
+    ends = input.expires_at or (starts + timedelta(days=input.valid_days) if input.valid_days else None)
     customers = {"customers": {"add": [gid("Customer", input.customer_id)]}} if input.customer_id else {"all": "ALL"}
     made: Json = {
         "title": _title(ctx, input),
@@ -95,8 +95,8 @@ def _basic(ctx: Context[Settings], input: CreateDiscountCode) -> Json:
     }
     made |= {"endsAt": iso(ends)} if ends else {}
     made |= {"usageLimit": input.usage_limit} if input.usage_limit else {}
-    if input.minimum_subtotal:
-        least = {"greaterThanOrEqualToSubtotal": str(input.minimum_subtotal.amount)}
+    if input.minimum_amount:
+        least = {"greaterThanOrEqualToSubtotal": str(input.minimum_amount.amount)}
         made["minimumRequirement"] = {"subtotal": least}
     return made
 
@@ -114,16 +114,21 @@ def _value(input: CreateDiscountCode) -> Json:
 
 
 class Stocked(BaseModel):
-    inventory_item_id: Annotated[Id | None, Field(description="As events carry it; else give the sku")] = None
+    """The item is named by one of the first four; a product by its id only if it has one variant."""
+
+    inventory_item_id: Annotated[Id | None, Field(description="As inventory events carry it")] = None
+    variant_id: Id | None = None
     sku: Annotated[str | None, Field(min_length=1, max_length=255)] = None
+    product_id: Annotated[Id | None, Field(description="May stand beside variant_id")] = None
     location_id: Annotated[Id | None, Field(description="None: the connection's own location")] = None
     reason: Annotated[str, Field(pattern=r"^[a-z_]+$", description="Shopify's word for why")] = "correction"
     expected: Annotated[int | None, Field(description="Refuse if another number is there now")] = None
 
     @model_validator(mode="after")
     def _one_item(self) -> Self:
-        if (self.inventory_item_id is None) == (self.sku is None):
-            raise ValueError("give either inventory_item_id or sku")
+        named = [each for each in (self.inventory_item_id, self.variant_id, self.sku) if each]
+        if len(named) > 1 or not (named or self.product_id):
+            raise ValueError("name the item by one of inventory_item_id, variant_id, sku or product_id")
         return self
 
 
@@ -146,17 +151,25 @@ async def _place(ctx: Context[Settings], input: Stocked) -> tuple[str, str]:
     location = input.location_id or ctx.settings.location_id
     if location is None:
         raise PermanentError("which location? set `location_id` in the step, or in the connection's settings")
-    item = input.inventory_item_id or await _item_of(ctx, str(input.sku))
+    item = input.inventory_item_id or await _item_of(ctx, input)
     return gid("InventoryItem", item), gid("Location", location)
 
 
-async def _item_of(ctx: Context[Settings], sku: str) -> str:
-    quoted = sku.replace("\\", "\\\\").replace('"', '\\"')
-    found = (await ask(ctx, documents.ITEM_OF_SKU, query=f'sku:"{quoted}"'))["productVariants"]["nodes"]
-    exact = [each for each in found if each["sku"] == sku]
-    if len(exact) != 1:
-        raise PermanentError(f"{len(exact) or 'no'} variants have the sku {sku!r}")
-    return str(exact[0]["inventoryItem"]["id"])
+async def _item_of(ctx: Context[Settings], input: Stocked) -> str:
+    """The inventory item of a variant, a sku, or a product's only variant."""
+    if input.variant_id:
+        variant = await ask(ctx, documents.ITEM_OF_VARIANT, id=gid("ProductVariant", input.variant_id))
+        found = [variant["productVariant"]] if variant["productVariant"] else []
+    elif input.sku:
+        quoted = input.sku.replace("\\", "\\\\").replace('"', '\\"')
+        some = (await ask(ctx, documents.ITEM_OF_SKU, query=f'sku:"{quoted}"'))["productVariants"]["nodes"]
+        found = [each for each in some if each["sku"] == input.sku]
+    else:
+        product = (await ask(ctx, documents.ITEMS_OF_PRODUCT, id=gid("Product", str(input.product_id))))["product"]
+        found = product["variants"]["nodes"] if product else []
+    if len(found) != 1:
+        raise PermanentError(f"{len(found) or 'no'} variants are {input.variant_id or input.sku or input.product_id!r}")
+    return str(found[0]["inventoryItem"]["id"])
 
 
 @action(

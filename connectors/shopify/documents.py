@@ -107,6 +107,12 @@ ITEM_OF_SKU = """query ItemOfSku($query: String!) {
   productVariants(first: 3, query: $query) { nodes { id sku inventoryItem { id } } }
 }"""
 
+ITEM_OF_VARIANT = "query ItemOfVariant($id: ID!) { productVariant(id: $id) { id sku inventoryItem { id } } }"
+
+ITEMS_OF_PRODUCT = """query ItemsOfProduct($id: ID!) {
+  product(id: $id) { id variants(first: 2) { nodes { id sku inventoryItem { id } } } }
+}"""
+
 INVENTORY_ADJUST = """mutation InventoryAdjust($input: InventoryAdjustQuantitiesInput!, $key: String!) {
   inventoryAdjustQuantities(input: $input) @idempotent(key: $key) {
     inventoryAdjustmentGroup { id changes { delta quantityAfterChange } }

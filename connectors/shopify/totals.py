@@ -99,6 +99,8 @@ def _tips(found: Amounts, body: Body, currency: str, side: str, quantity: str) -
 def _fitting(found: Amounts, body: Body, currency: str, side: str) -> Amounts:
     """The amounts, read so that they make the total if any reading does."""
     total, rounding = found.get("total"), found.pop("rounding", None)
+    if rounding is not None and not rounding.amount:
+        found["rounding"] = rounding
     if total is None or found.get("items") is None:
         return found
     missing = EXACT.subtract(total.amount, _made(found, bool(body.get("taxes_included"))))
@@ -106,9 +108,7 @@ def _fitting(found: Amounts, body: Body, currency: str, side: str) -> Amounts:
         for name, change in _readings(found, rounding, body, currency, side):
             if _sign(name) * change == missing:
                 found[name] = exactly(EXACT.add(_amount(found.get(name)), change), currency)
-                return found
-    if rounding is not None and not rounding.amount:
-        found["rounding"] = rounding
+                break
     return found
 
 
