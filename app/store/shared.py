@@ -22,15 +22,17 @@ class Shared(Generic[T, R]):
         self._most = most
         self._at_once = at_once
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
-        self._writing: set[asyncio.Task[None]] = set()
+        self._writing = 0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, item: T) -> R:
         done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, done))
-        if len(self._writing) < self._at_once:
+        if self._writing < self._at_once:
+            self._writing += 1
             task = asyncio.create_task(self._write_all())
-            self._writing.add(task)
-            task.add_done_callback(self._writing.discard)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return await done
 
     @property
@@ -39,13 +41,17 @@ class Shared(Generic[T, R]):
 
     async def settle(self) -> None:
         """Wait until nothing is being written."""
-        while self._writing:
-            await asyncio.gather(*self._writing, return_exceptions=True)
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _write_all(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-            await self._write_batch(batch)
+        """Counts itself out in the same step that finds nothing waiting: whoever asks next starts another."""
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                await self._write_batch(batch)
+        finally:
+            self._writing -= 1
 
     async def _write_batch(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
         try:

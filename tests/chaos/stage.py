@@ -1,0 +1,144 @@
+"""The stage of a fault test: real PostgreSQL, Redis, API, workers and destinations, each a process that can be killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from app.crypto import new_key
+from app.embedded import Service, free_port, start_postgres, start_redis
+from app.processes import start_child
+from tests.support.services import QUICK, temporary_home
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass
+class Stage:
+    """What runs, by name, and how to start, kill and ask it. Call it from the main thread only."""
+
+    home: Path
+    postgres: Service
+    redis: Service
+    environment: dict[str, str]
+    port: int
+    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    def start(self, name: str, *arguments: str, **environment: str) -> None:
+        command = [sys.executable, "-m", *arguments]
+        self.processes[name] = start_child(command, self.environment | environment, self.home / f"{name}.log")
+
+    def hub(self, name: str, role: str, **environment: str) -> None:
+        """Start an API (`serve`) or a `worker`."""
+        self.start(name, "tests.chaos.child", role, **environment)
+
+    def send(self, name: str, number: int) -> None:
+        self.processes[name].send_signal(number)
+
+    def kill(self, name: str) -> None:
+        """`kill -9`, and wait until it is dead."""
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait(10)
+
+    def stop(self, name: str, seconds: float = 30) -> float:
+        """SIGTERM; answers the seconds that it took to end. A process that does not end is killed (TimeoutExpired)."""
+        process = self.processes.pop(name)
+        began = time.monotonic()
+        process.terminate()
+        try:
+            process.wait(seconds)
+        finally:
+            process.kill()
+            process.wait(10)
+        return time.monotonic() - began
+
+    def stop_all(self) -> None:
+        for name, process in list(self.processes.items()):
+            process.send_signal(signal.SIGCONT)
+            with suppress(subprocess.TimeoutExpired):
+                self.stop(name, 5)
+
+    def restart_postgres(self, number: int = signal.SIGQUIT) -> None:
+        """End PostgreSQL (SIGQUIT: immediate mode) and start it again where it was."""
+        port = self.postgres.port
+        self.postgres.kill(number)
+        self.postgres = start_postgres(self.home, port=port, options=QUICK)
+
+    def start_redis(self) -> None:
+        self.redis = start_redis(self.home, port=self.redis.port)
+
+    def log(self, name: str) -> str:
+        path = self.home / f"{name}.log"
+        return path.read_text(errors="replace")[-4000:] if path.exists() else ""
+
+    def wait_ready(self, port: int | None = None, path: str = "/readyz", seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port or self.port}{path}", timeout=2):
+                return
+            time.sleep(0.02)
+        raise RuntimeError(
+            f"nothing answers on port {port or self.port}: {[self.log(name) for name in self.processes]}"
+        )
+
+
+def ask(url: str, body: Any = None) -> Any:
+    """GET, or POST of a body as JSON; answers the JSON."""
+    data = None if body is None else orjson.dumps(body)
+    with urllib.request.urlopen(urllib.request.Request(url, data=data), timeout=20) as answer:
+        return orjson.loads(answer.read())
+
+
+@contextmanager
+def stage(connections: str, recipes: Mapping[str, str], connectors: str) -> Iterator[Stage]:
+    """PostgreSQL and Redis run, the database is prepared; processes are started by the test. All end with the block.
+
+    `connections` is the text of a connections file, `recipes` are sources by name, `connectors` modules, commas between.
+    """
+    with temporary_home() as home:
+        (home / "connections.yaml").write_text(connections)
+        (home / "recipes").mkdir()
+        for name, source in recipes.items():
+            (home / "recipes" / f"{name}.yaml").write_text(source)
+        postgres = start_postgres(home, options=QUICK)
+        redis = start_redis(home)
+        port = free_port()
+        environment = {
+            "TRADEWIND_HOME": str(home),
+            "TRADEWIND_DATABASE_URL": postgres.url,
+            "TRADEWIND_REDIS_URL": redis.url,
+            "TRADEWIND_PORT": str(port),
+            "TRADEWIND_SECRET_KEYS": new_key(),
+            "TRADEWIND_ADMIN_KEY": "admin-key-of-the-fault-tests",
+            "TRADEWIND_CONNECTIONS": str(home / "connections.yaml"),
+            "TRADEWIND_RECIPES": str(home / "recipes"),
+            "TRADEWIND_CONNECTORS": connectors,
+            "TRADEWIND_LOG_LEVEL": "info",
+            "PYTHONPATH": str(ROOT),
+        }
+        made = Stage(home, postgres, redis, environment, port)
+        try:
+            _prepare(made)
+            yield made
+        finally:
+            made.stop_all()
+            made.redis.stop()
+            made.postgres.stop()
+
+
+def _prepare(made: Stage) -> None:
+    command = [sys.executable, "-m", "tests.chaos.child", "prepare"]
+    done = subprocess.run(command, env=os.environ | made.environment, capture_output=True, timeout=60, check=False)
+    said = done.stderr.decode()
+    if done.returncode or "yaml:" in said:
+        raise RuntimeError(f"the stage could not be prepared: {said}")
