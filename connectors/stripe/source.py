@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from app.connector import Json, RawWebhook, Read, Receipt, Source, parse_json
-from app.events import (
-    Ref,
-)
+from app.events import Ref
 from connectors.stripe.body import Notice, Obj, is_placeholder, read_notice
 from connectors.stripe.ignored import IGNORED
 from connectors.stripe.models import Settings
@@ -58,7 +56,7 @@ TOPICS: Mapping[str, Handler] = {
 
 _READABLE = re.compile(r"[A-Za-z0-9_]{1,255}")
 _OF_PAYMENTS = payment_topics.TOPICS.keys() | refunds.TOPICS.keys()
-NEEDS_LINES = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
+NEEDS_LINES = sales.TOPICS.keys() - {"checkout.session.expired"}
 
 
 def needs(topic: str, payload: Json, settings: Settings) -> Sequence[Read]:

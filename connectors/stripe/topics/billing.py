@@ -3,15 +3,7 @@
 from collections.abc import Mapping
 
 from app.connector import Facts
-from app.events import (
-    Event,
-    Invoice,
-    InvoiceEvent,
-    PayoutEvent,
-    Ref,
-    SubscriptionEvent,
-    iso,
-)
+from app.events import Event, Invoice, InvoiceEvent, PayoutEvent, Ref, SubscriptionEvent, iso
 from connectors.stripe.body import Notice, Obj
 from connectors.stripe.models import Settings
 from connectors.stripe.nouns import billing, people

@@ -4,14 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from app.connector import Facts, Ignored, Json
-from app.events import (
-    DisputeEvent,
-    Event,
-    Money,
-    Payment,
-    PaymentEvent,
-    Ref,
-)
+from app.events import DisputeEvent, Event, Money, Payment, PaymentEvent, Ref
 from connectors.stripe.body import Notice, said
 from connectors.stripe.models import Settings
 from connectors.stripe.nouns import payments, people

@@ -3,11 +3,7 @@
 from collections.abc import Mapping
 
 from app.connector import Facts
-from app.events import (
-    CustomerEvent,
-    ProductEvent,
-    Ref,
-)
+from app.events import CustomerEvent, ProductEvent, Ref
 from connectors.stripe.body import Notice
 from connectors.stripe.models import Settings
 from connectors.stripe.nouns import catalog, people

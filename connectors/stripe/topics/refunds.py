@@ -4,12 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from app.connector import Facts, Unread
-from app.events import (
-    Event,
-    Ref,
-    Refund,
-    RefundEvent,
-)
+from app.events import Event, Ref, Refund, RefundEvent
 from connectors.stripe.amounts import from_api
 from connectors.stripe.body import Notice, Obj
 from connectors.stripe.models import Settings

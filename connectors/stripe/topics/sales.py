@@ -4,13 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from app.connector import Facts
-from app.events import (
-    CheckoutEvent,
-    Event,
-    LineItem,
-    OrderEvent,
-    Ref,
-)
+from app.events import CheckoutEvent, Event, LineItem, OrderEvent, Ref
 from connectors.stripe.body import Notice
 from connectors.stripe.models import Settings
 from connectors.stripe.nouns import checkout
