@@ -44,6 +44,7 @@ from app.processes import (
     set_up_logging,
     start_child,
 )
+from app.registry import Registry
 from app.running import Running, announce, find, withdraw
 from app.settings import Settings
 from app.store.database import AWAY
@@ -220,7 +221,7 @@ class Dev:
         gc.collect()
         gc.freeze()
         sandbox = self._child("sandbox", own_command("sandbox", "--port", str(port)))
-        sandbox.start_quickly(lambda: run_sandbox("127.0.0.1", port))
+        sandbox.start_quickly(lambda: run_sandbox("127.0.0.1", port, Registry.of(settings)))
         api = self._child("api", own_command("serve", "--no-prepare"))
         api.start_quickly(lambda: serve(settings))
         worker = self._child("worker", own_command("worker", "--no-prepare"))

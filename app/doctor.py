@@ -21,6 +21,7 @@ from app.errors import ConfigError
 from app.hub import Hub, open_hub
 from app.proof import prove
 from app.recipes import RegistryCatalogue, load_folder
+from app.registry import Registry
 from app.settings import Settings
 from app.store.database import Database
 
@@ -183,12 +184,10 @@ async def _connection(hub: Hub, key: tuple[str, str]) -> Finding:
 
 
 def _recipes(settings: Settings) -> list[Finding]:
-    from app.registry import Registry
-
     folder = settings.recipes_folder
     if not folder.is_dir():
         return [Finding("recipes", "fault", f"{folder} is no folder", "Set TRADEWIND_RECIPES to a folder of recipes.")]
-    loaded = load_folder(folder, RegistryCatalogue(Registry()))
+    loaded = load_folder(folder, RegistryCatalogue(Registry.of(settings)))
     found = [
         Finding("recipes", "fault" if problem.severity == "error" else "warning", str(problem))
         for each in loaded

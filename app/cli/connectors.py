@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli import session
 from app.cli.output import AsJson, print_json, print_rows
 
 app = typer.Typer(help="Connectors: code for outside systems.", no_args_is_help=True)
@@ -24,7 +25,7 @@ def list_connectors(as_json: AsJson = False) -> None:
             "actions": [action.name for action in each.actions],
             "sandbox": each.sandbox is not None,
         }
-        for each in Registry()
+        for each in Registry.of(session.settings())
     ]
     if as_json:
         print_json(rows)

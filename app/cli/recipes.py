@@ -42,7 +42,7 @@ def check(folder: Folder = None, as_json: AsJson = False) -> None:
     from app.registry import Registry
 
     place = _folder(folder)
-    loaded = load_folder(place, RegistryCatalogue(Registry()))
+    loaded = load_folder(place, RegistryCatalogue(Registry.of(session.settings())))
     _report([problem for one in loaded for problem in one.problems], as_json)
     if not as_json:
         typer.echo(f"{sum(one.usable for one in loaded)} of {len(loaded)} recipes in {place} are good.")

@@ -51,8 +51,10 @@ def sandbox(
 ) -> None:
     """Serve fakes of the outside systems, to try recipes without an account anywhere."""
     from app import processes
+    from app.registry import Registry
 
-    processes.run_sandbox(host, port or session.settings().port + 1)
+    settings = session.settings()
+    processes.run_sandbox(host, port or settings.port + 1, Registry.of(settings))
 
 
 def migrate() -> None:

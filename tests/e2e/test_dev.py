@@ -1,0 +1,237 @@
+"""`tradewind dev` as a newcomer meets it: one command, orders flow, Ctrl-C leaves nothing behind, nothing is lost."""
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.support.services import free_port, temporary_home
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 60
+STOP_SECONDS = 20
+ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with temporary_home() as home:
+        yield home
+
+
+@pytest.fixture
+def port() -> int:
+    """A free port with a free one after it."""
+    while True:
+        port = free_port()
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+        return port
+
+
+def cli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command in another terminal of the same folder, without any setting in its environment."""
+    command = [sys.executable, "-m", "app.cli", *arguments]
+    return subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+
+
+def eventually(condition: Callable[[], Any], seconds: float, what: Callable[[], str] = str) -> Any:
+    """The first true answer within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.05)
+    return answer
+
+
+@dataclass
+class Dev:
+    """A running `tradewind dev`."""
+
+    folder: Path
+    port: int
+    process: "subprocess.Popen[bytes]"
+    family: dict[int, psutil.Process] = field(default_factory=dict)
+
+    @property
+    def said(self) -> str:
+        return (self.folder / "screen").read_text()
+
+    @property
+    def sandbox(self) -> str:
+        return f"http://127.0.0.1:{self.port + 1}"
+
+    def state(self, connector: str) -> Any:
+        try:
+            return httpx.get(f"{self.sandbox}/_state/{connector}").json()
+        except httpx.TransportError:
+            return {}
+
+    def until(self, condition: Callable[[], Any], seconds: float = START_SECONDS) -> Any:
+        def met() -> Any:
+            answer = condition()  # the answer first: what ended the process may be what is waited for
+            assert answer or self.process.poll() is None, self.said + self.logs()
+            return answer
+
+        return eventually(met, seconds, lambda: self.said + self.logs())
+
+    def ready(self) -> None:
+        self.until(lambda: "Ctrl-C stops everything" in self.said)
+        parent = psutil.Process(self.process.pid)
+        self.family = {child.pid: child for child in [parent, *parent.children(recursive=True)]}
+
+    def logs(self) -> str:
+        return "\n".join(f"{path}: {path.read_text()[-1500:]}" for path in self.folder.glob(".tradewind/logs/*.log"))
+
+    def orders(self) -> list[str]:
+        return re.findall(r"^\d\d:\d\d:\d\d +#(\d+)", self.said, re.MULTILINE)
+
+    def stop(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(STOP_SECONDS)
+
+    def left_over(self) -> list[psutil.Process]:
+        return [each for each in self.family.values() if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+
+
+@contextmanager
+def dev(folder: Path, port: int, *arguments: str) -> Iterator[Dev]:
+    with (folder / "screen").open("wb") as screen:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app.cli", "dev", *arguments],
+            cwd=folder,
+            env={**ENVIRONMENT, "TRADEWIND_PORT": str(port)},
+            stdout=screen,
+            stderr=screen,
+            start_new_session=True,
+        )
+    running = Dev(folder, port, process)
+    try:
+        yield running
+    finally:
+        process.kill()
+        process.wait()
+        for each in running.left_over():
+            each.kill()
+
+
+def test_one_command_lets_orders_flow_and_a_restart_keeps_them(folder: Path, port: int) -> None:
+    with dev(folder, port, "--every", "0.3") as first:
+        first.ready()
+        first.until(lambda: "1001" in first.orders() and len(first.orders()) > 1)
+        invoices = first.state("quickbooks")["invoices"]
+        numbers = [invoice["DocNumber"] for invoice in invoices]
+        assert any(number.endswith("1001") for number in numbers), numbers
+        assert len(set(numbers)) == len(numbers)
+        assert first.state("slack")["messages"]
+        assert "tradewind trace 1001" in first.said
+
+        traced = cli(folder, "trace", "1001")
+        assert traced.returncode == 0, traced.stdout + traced.stderr
+        for word in ("orders/paid", "order.paid", "invoice-paid-orders", "announce-orders", "create_invoice", "200"):
+            assert word in traced.stdout, traced.stdout
+        assert_secrets_are_for_us_alone(folder / ".tradewind")
+        assert_the_key_opens_the_api(first)
+        assert_everything_is_well(folder)
+
+        assert first.stop(signal.SIGINT) == 0, first.said
+        assert first.said.rstrip().endswith("The next start goes on from here.")
+        eventually(lambda: not first.left_over(), 5, lambda: str(first.left_over()))
+        shown = max(map(int, first.orders()))
+
+    assert cli(folder, "events").returncode == 2
+    with dev(folder, port, "--every", "0.3") as second:
+        second.ready()
+        second.until(second.orders)
+        assert min(map(int, second.orders())) > shown - 1, "order numbers go on"
+        kept = json.loads(cli(folder, "events", "1001", "--json").stdout)
+        assert [event["type"] for event in kept] == ["order.paid"]
+        assert second.stop(signal.SIGTERM) == 0, second.said
+        eventually(lambda: not second.left_over(), 5, lambda: str(second.left_over()))
+
+
+def assert_secrets_are_for_us_alone(home: Path) -> None:
+    for name in ("dev.json", "admin.key", "secret.key", "logs/api.log"):
+        assert stat.S_IMODE((home / name).stat().st_mode) & 0o077 == 0, name
+
+
+def assert_the_key_opens_the_api(running: Dev) -> None:
+    key = (running.folder / ".tradewind" / "admin.key").read_text().strip()
+    address = f"http://127.0.0.1:{running.port}"
+    assert httpx.get(f"{address}/v1/events", headers={"authorization": f"Bearer {key}"}).status_code == 200
+    assert httpx.get(f"{address}/v1/events").status_code == 401
+    assert httpx.get(f"{address}/docs").status_code == 200
+    assert key not in running.said
+
+
+def assert_everything_is_well(folder: Path) -> None:
+    found = cli(folder, "doctor", "--json")
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert {finding["verdict"] for finding in json.loads(found.stdout)} == {"ok"}, found.stdout
+
+
+def test_what_dies_is_started_again_and_what_is_killed_takes_all_with_it(folder: Path, port: int) -> None:
+    with dev(folder, port, "--no-demo") as running:
+        running.ready()
+        assert running.orders() == []
+        worker = next(each for each in running.family.values() if named(each) == "tw-worker")
+        running.until(lambda: time.time() - worker.create_time() > 6)  # what dies at its start is not started again
+        worker.kill()
+        running.until(lambda: "The worker starts again." in running.said)
+        assert "The worker has ended with -9" in running.said
+        parent = psutil.Process(running.process.pid)
+        running.until(lambda: len(parent.children()) >= 5)
+        running.family |= {child.pid: child for child in parent.children(recursive=True)}
+        running.process.kill()
+        running.process.wait()
+        eventually(lambda: not running.left_over(), STOP_SECONDS, lambda: str(running.left_over()))
+    refused = cli(folder, "runs")
+    assert refused.returncode == 2
+    assert "tradewind dev" in refused.stderr
+
+
+def named(process: psutil.Process) -> str:
+    try:
+        return Path(f"/proc/{process.pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def test_a_taken_port_is_said_with_the_mend(folder: Path, port: int) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port + 1))
+        other.listen()
+        with dev(folder, port) as refused:
+            assert refused.process.wait(START_SECONDS) == 2
+            assert f"Port {port + 1} is taken" in refused.said
+            assert "TRADEWIND_PORT=" in refused.said
+            assert "Traceback" not in refused.said
+
+
+def test_a_broken_connections_file_is_said_with_its_place(folder: Path, port: int) -> None:
+    (folder / "connections.yaml").write_text("connections:\n  shop: {connector: nowhere}\n")
+    command = [sys.executable, "-m", "app.cli", "dev", "--no-demo"]
+    environment = {**ENVIRONMENT, "TRADEWIND_PORT": str(port), "TRADEWIND_CONNECTIONS": "connections.yaml"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=START_SECONDS, check=False
+    )
+    assert done.returncode == 2
+    assert "connections.yaml:2:" in done.stderr
+    assert "Traceback" not in done.stderr
