@@ -22,7 +22,7 @@ FreeDict = dict[str, Free]
 class Noun(BaseModel):
     """What all canonical models have in common: frozen, and a newer version's optional fields do not break a reader."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class Address(Noun):

@@ -23,7 +23,7 @@ from app.events.parties import Customer, FreeDict
 class Nouns(BaseModel):
     """The data of an event: one field per noun in a recipe's scope; the type's own noun comes first."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class OrderEvent(Nouns):

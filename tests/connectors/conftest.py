@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import orjson
 import pytest
 from pydantic import BaseModel
 
@@ -21,6 +22,7 @@ from app.pipeline.deliver.outcome import Failed, Ok, Outcome
 from app.registry import Registry
 from app.sandbox import make_app
 from app.store.calls import DueCall, Sending
+from app.store.packing import pack
 from tests.support.testconnector import connector as testbench
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -170,7 +172,7 @@ def due_call(connector: Connector[Any], action: Action, given: Any, key: bytes) 
         action=f"{connector.slug}.{action.name}",
         subject=b"subject",
         effect_key=key,
-        input=given,
+        input=pack(orjson.dumps(given)),
         options={},
         attempts=0,
         failures=0,

@@ -20,7 +20,7 @@ from app.domain.credentials import Credentials
 from app.http import Transport
 from app.hub import Hub, open_hub
 from app.main import make_app
-from app.pipeline.deliver import Delivery
+from app.pipeline.deliver.delivery import Delivery
 from app.pipeline.match import Matcher
 from app.pipeline.normalise import Normaliser
 from app.pipeline.run import Runner
