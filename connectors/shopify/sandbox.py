@@ -153,7 +153,7 @@ def _without_key(document: DocumentNode) -> Json:
     """The error for a mutation that demands `@idempotent` and has it not."""
     operation: Any = document.definitions[0]
     for field in operation.selection_set.selections:
-        if field.name.value in _ONCE and not any(each.name.value == "idempotent" for each in field.directives):
+        if field.name.value in _ONCE and not any(each.name.value == "idempotent" for each in field.directives or ()):
             message = "The @idempotent directive is required for this mutation but was not provided."
             return {"message": message, "extensions": {"code": "BAD_REQUEST"}}
     return None
