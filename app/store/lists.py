@@ -52,12 +52,6 @@ def _matching(text: str) -> str:
     return f"%{escaped}%"
 
 
-def _names(text: str) -> tuple[list[str], str, str]:
-    """(order numbers, e-mail, sender's id) that a search text may be."""
-    bare = text.strip()
-    return [bare, bare.removeprefix("#"), f"#{bare}"], bare.lower(), bare
-
-
 # --- events -----------------------------------------------------------------------------------------------------
 
 
@@ -81,24 +75,24 @@ from event e left join connection c on c.id = e.connection_id
 
 
 async def events(db: Connection, workspace: str, page: Page, wanted: EventFilter) -> list[Row]:
-    """Text finds an order number, an e-mail address, a sender's id, or the error of a run. What is indexed is looked
-    at first; a first page that finds nothing by it is looked for among objects and errors."""
-    rows = await _events(db, workspace, page, wanted, _by_name)
-    if rows or not wanted.text:
-        return rows
-    return await _events(db, workspace, page, wanted, _by_object_or_error)
+    """Text finds an order number, an e-mail address or a sender's id of the subject; where none is found, part of a
+    failed run's error; else a sender's id of the object (which no index helps to find)."""
+    for by_text in (_named, _failed_saying, _stating):
+        rows = await _events(db, workspace, page, wanted, by_text)
+        if rows or not wanted.text:
+            return rows
+    return []
 
 
-async def _events(
-    db: Connection, workspace: str, page: Page, wanted: EventFilter, by_text: Callable[["_Where", str], None]
-) -> list[Row]:
+async def _events(db: Connection, workspace: str, page: Page, wanted: EventFilter, by_text: "_ByText") -> list[Row]:
     where = _workspace("e", workspace)
     where.page(page, "e")
     if wanted.type and wanted.type.endswith("*"):
         where.add("starts_with(e.type, {})", wanted.type[:-1])
     else:
         where.add("e.type = {}", wanted.type)
-    where.add("c.slug = {}", wanted.connection)
+    if wanted.connection and not await _at_connection(db, where, "e", workspace, wanted.connection):
+        return []
     where.add("e.test = {}", wanted.test)
     if wanted.recipe or wanted.state:
         run = _Where(where.args, ["r.event_id = e.id", "r.at >= e.at"])
@@ -106,24 +100,42 @@ async def _events(
         run.add("r.state = {}", wanted.state)
         where.conditions.append(f"exists (select 1 from run r where {run.sql()})")
     if wanted.text:
-        by_text(where, wanted.text)
+        where.conditions.append(f"e.id in ({by_text(where, wanted.text)})")
     return await db.fetch(f"{_EVENTS} where {where.sql()} order by e.id desc limit {page.limit + 1}", *where.args)
 
 
-def _by_name(where: _Where, text: str) -> None:
-    numbers, email, sender_id = _names(text)
-    first = len(where.args) + 1
-    where.args += [numbers, email, sender_id]
-    where.conditions.append(f"(e.number = any(${first}) or e.email = ${first + 1} or e.subject_id = ${first + 2})")
+async def _at_connection(db: Connection, where: _Where, alias: str, workspace: str, slug: str) -> bool:
+    """Ask for the rows of a connection; False if there never was one of that name."""
+    ids = await db.fetchval("select array_agg(id) from connection where workspace = $1 and slug = $2", workspace, slug)
+    where.add(f"{alias}.connection_id = any({{}})", ids)
+    return ids is not None
 
 
-def _by_object_or_error(where: _Where, text: str) -> None:
+_ByText = Callable[[_Where, str], str]
+"""Adds its arguments, and answers a query for the ids of events that a text finds."""
+
+
+def _named(where: _Where, text: str) -> str:
+    bare = text.strip()
     first = len(where.args) + 1
-    where.args += [text.strip(), _matching(text)]
-    where.conditions.append(
-        f"(e.object_id = ${first} or exists (select 1 from run r where r.event_id = e.id and r.at >= e.at "
-        f"and r.reason ilike ${first + 1}))"
+    where.args += [[bare, bare.removeprefix("#"), f"#{bare}"], bare.lower(), bare]
+    return (
+        f"select n.id from event n where n.workspace = $1 and "
+        f"(n.number = any(${first}) or n.email = ${first + 1} or n.subject_id = ${first + 2})"
     )
+
+
+def _failed_saying(where: _Where, text: str) -> str:
+    where.args.append(_matching(text))
+    return (
+        f"select f.event_id from run f where f.workspace = $1 and f.state = 'failed' "
+        f"and f.reason ilike ${len(where.args)}"
+    )
+
+
+def _stating(where: _Where, text: str) -> str:
+    where.args.append(text.strip())
+    return f"select n.id from event n where n.workspace = $1 and n.object_id = ${len(where.args)}"
 
 
 # --- runs -------------------------------------------------------------------------------------------------------
@@ -142,22 +154,28 @@ class RunFilter:
 
 
 async def runs(db: Connection, workspace: str, page: Page, wanted: RunFilter) -> list[Row]:
-    """Text finds the order number, e-mail address or sender's id of the event, or the error of the run."""
+    """Text finds the order number, e-mail address or sender's id of the event; where none is found, part of a failed
+    run's error."""
+    for by_error in (False, True):
+        rows = await _runs(db, workspace, page, wanted, by_error)
+        if rows or not wanted.text:
+            return rows
+    return []
+
+
+async def _runs(db: Connection, workspace: str, page: Page, wanted: RunFilter, by_error: bool) -> list[Row]:
     where = _workspace("r", workspace)
     where.page(page, "r")
     where.add("r.recipe = {}", wanted.recipe)
     where.add("r.state = {}", wanted.state)
     where.add("r.event_id = {}", wanted.event_id)
-    where.add("c.slug = {}", wanted.connection)
+    if wanted.connection and not await _at_connection(db, where, "r", workspace, wanted.connection):
+        return []
     where.add("exists (select 1 from event e where e.id = r.event_id and e.type = {})", wanted.type)
-    if wanted.text:
-        numbers, email, sender_id = _names(wanted.text)
-        first = len(where.args) + 1
-        where.args += [numbers, email, sender_id, _matching(wanted.text)]
-        where.conditions.append(
-            f"(r.reason ilike ${first + 3} or r.event_id in (select e.id from event e where e.workspace = $1 and "
-            f"(e.number = any(${first}) or e.email = ${first + 1} or e.subject_id = ${first + 2})))"
-        )
+    if wanted.text and by_error:
+        where.add("r.state = 'failed' and r.reason ilike {}", _matching(wanted.text))
+    elif wanted.text:
+        where.conditions.append(f"r.event_id in ({_named(where, wanted.text)})")
     return await db.fetch(f"{RUN_FIELDS} where {where.sql()} order by r.id desc limit {page.limit + 1}", *where.args)
 
 
