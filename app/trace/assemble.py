@@ -247,6 +247,7 @@ def _attempt(row: Row) -> Attempt:
 
 def _call(row: Row, attempts: list[Attempt], effect: Row | None) -> Call:
     shown = {name: row[name] for name in Call.model_fields if name not in ("effect", "attempts")}
+    shown["input"] = unpack_json(row["input"])
     return Call(**shown, attempts=attempts, effect=effect_of(effect) if effect else None)
 
 
