@@ -28,7 +28,7 @@ _LINE = table(
     weight="grams",
 )
 _SHIPPING = table("title code source phone", carrier="carrier_identifier", kind="delivery_category")
-_LINE_EXTRA = ("sales_line_item_group_id", "selling_plan_allocation", "fulfillment_service", "duties")
+_LINE_EXTRA = ("sales_line_item_group_id", "selling_plan_allocation", "duties")
 _DISCOUNT_TYPES: dict[Any, str] = {"discount_code": "code"}
 _TARGETS: dict[Any, str] = {"shipping_line": "shipping"}
 STATES = {None: "unfulfilled", "pending": "unfulfilled", "unshipped": "unfulfilled"}

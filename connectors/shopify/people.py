@@ -108,8 +108,8 @@ def buyer(order: Body, currency: str | None) -> Body | None:
     found = customer(given, currency) if given else _guest(order, email, phone)
     if found is None:
         return None
-    found["email"] = found["email"] or email
-    found["phone"] = found["phone"] or phone
+    found["email"] = found.get("email") or email
+    found["phone"] = found.get("phone") or phone
     found["locale"] = order.get("customer_locale")
     return found
 

@@ -39,8 +39,9 @@ def table(same: str = "", **renamed: str) -> Table:
 
 
 def take(fields: Table, body: Body) -> Body:
+    """What the body says of these fields; null is not saying it."""
     get = body.get
-    return {ours: get(theirs) for ours, theirs in fields}
+    return {ours: value for ours, theirs in fields if (value := get(theirs)) is not None}
 
 
 def guarded(function: Callable[[Body, Facts[Settings], State], Sequence[Event] | Ignored]) -> Normaliser[Settings]:

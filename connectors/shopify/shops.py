@@ -83,7 +83,7 @@ def uninstalled(body: Body, facts: Facts[Settings], state: State) -> list[Event]
     found: dict[str, Any] = take(_SHOP, body)
     found |= {"id": id_of(body), "plan": body.get("plan_name"), "address": address(body)}
     found["address"] = {**(found["address"] or {}), "id": None, "first_name": None, "last_name": None}
-    found["domain"] = found["domain"] or body.get("domain")
+    found["domain"] = found.get("domain") or body.get("domain")
     said, note = build(Shop, found)
     ref = Ref("shop", id_of(body))
     when = triggered_at(facts)
