@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     database_pool: int = Field(8, description="PostgreSQL connections of the pipeline, for each process.")
     statement_cache: int = Field(200, description="Prepared statements kept per connection; 0 behind PgBouncer.")
     poll_seconds: float = Field(1.0, description="Slow poll that finds what a lost wake-up left.")
-    drain_batch: int = Field(200, description="Rows that one drain claims at a time.")
+    drain_batch: int = Field(64, description="Rows that one drain claims at a time.")
     log_level: str = Field("info", description="debug, info, warning or error.")
     log_json: bool = Field(False, description="Logs as JSON lines.")
     retention_raw_days: int = Field(30, description="Days that webhooks are kept as they came.")
