@@ -45,10 +45,10 @@ def run(folder: Path, *command: str | Path) -> str:
 
 
 def test_a_new_connector_passes_the_conformance_tests(copy: Path) -> None:
-    tests = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/connectors/test_conformance.py")
+    tests = ("-m", "pytest", "-p", "no:cacheprovider", "tests/connectors/test_conformance.py")
     said = run(copy, sys.executable, *tests, "-k", " or ".join(NAMES))
-    assert "passed" in said
-    assert "failed" not in said
+    assert said.count(".") > 50, said
+    assert "FAILED" not in said
 
 
 def test_a_new_connector_passes_linter_and_types(copy: Path) -> None:
