@@ -172,16 +172,22 @@ def _beside(body: Body, shop: str, id_: str) -> Body:
     }
     if status := body.get("order_status_url"):
         found["links"]["status"] = status
-    if rounding := _rounding(body):
-        found["extra"]["cash_rounding"] = rounding
+    found["extra"] |= {name: said for name, pair in _APART if (said := _stated(body, pair))}
     schedules = listed((body.get("payment_terms") or {}).get("payment_schedules"))
     found["payment_terms_due_at"] = time_of(schedules[-1].get("due_at")) if schedules else None
     return found
 
 
-def _rounding(body: Body) -> str | None:
-    """What cash payments were rounded by, with the currency; the order's total may or may not contain it."""
-    pair = body.get("total_cash_rounding_payment_adjustment_set")
+_APART = (
+    ("cash_rounding", "total_cash_rounding_payment_adjustment_set"),
+    ("duties", "original_total_duties_set"),
+)
+"""Amounts that the order's total may or may not contain, in `extra` as they are stated."""
+
+
+def _stated(body: Body, name: str) -> str | None:
+    """The amount with its currency, if it is not nothing."""
+    pair = body.get(name)
     amount = of_pair(pair, body.get("currency")) if pair else None
     return str(amount) if amount is not None and amount.amount else None
 

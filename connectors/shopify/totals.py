@@ -1,7 +1,8 @@
 """An order's amounts: as ordered and as they stand now, in the shop's and the buyer's currency, adding up.
 
-Where Shopify leaves open what an amount contains (shipping discounts, cash rounding, tips among the items), the reading
-that makes the stated total is taken; no amount is ever changed to fit. If none does, the order says by how much.
+Where Shopify leaves open what an amount contains (shipping discounts, cash rounding, tips among the items, duties in
+the prices), the reading that makes the stated total is taken; no amount is ever made up to fit. If none does, the order
+says by how much.
 """
 
 from __future__ import annotations
@@ -107,7 +108,8 @@ def _fitting(found: Amounts, body: Body, currency: str, side: str) -> Amounts:
     if missing:
         for name, change in _readings(found, rounding, body, currency, side):
             if _sign(name) * change == missing:
-                found[name] = exactly(EXACT.add(_amount(found.get(name)), change), currency)
+                now = EXACT.add(_amount(found.get(name)), change)
+                found[name] = exactly(now, currency) if now else None
                 break
     return found
 
@@ -125,6 +127,7 @@ def _readings(
     if rounding is not None:
         yield "rounding", rounding.amount
     yield "items", -_amount(found.get("tip"))
+    yield "duty", -_amount(found.get("duty"))
     off = _off_shipping(body, currency, side)
     yield "discount", off
     yield "shipping", off

@@ -379,6 +379,16 @@ def test_what_is_paid_follows_from_the_status_and_what_is_left(
     assert (None if found is None else found.amount) == (None if paid is None else Decimal(paid))
 
 
+def test_duties_count_only_where_the_total_contains_them() -> None:
+    body = order(1001, lines=[("MUG-BLUE", 1)], country="US", tip=False, discount=False)
+    duties = {"shop_money": {"amount": "6.00", "currency_code": "USD"}, "presentment_money": None}
+    in_prices = order_of({**body, "original_total_duties_set": duties, "duties_included": True})
+    assert (in_prices.totals.duty, in_prices.extra["duties"], in_prices.discrepancy) == (None, "6.00 USD", None)
+    body["total_price_set"]["shop_money"]["amount"] = str(Decimal(body["total_price"]) + 6)
+    on_top = order_of({**body, "original_total_duties_set": duties})
+    assert (str(on_top.totals.duty), on_top.discrepancy) == ("6.00 USD", None)
+
+
 def test_currencies_without_decimals_stay_without() -> None:
     body = {"id": 1, "currency": "VND", "total_price": "1100000", "total_line_items_price": "1100000"}
     body |= {"line_items": [{"id": 2, "price": "550000", "quantity": 2}]}
