@@ -1,7 +1,7 @@
 """`/v1/effects`: what was done outside, and what nobody is sure of."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from app.api.auth import Reader, Replayer
 from app.api.context import Cursor, HubDep, Limit, Listed, from_cursor, secrets_of, to_cursor
 from app.byhand import Answer, Answered, answer
+from app.byhand.texts import PlainObject
 from app.store import lists
 from app.store.database import Row
 from app.trace import blotted
@@ -45,7 +46,7 @@ class Said(BaseModel):
         description="happened: it is done. did_not: it may be done, its call is due again. look_again: the hub looks "
         "by itself, where the action can."
     )
-    output: dict[str, Any] | None = Field(
+    output: PlainObject | None = Field(
         None, description="With `happened`: what the action answered, for the steps after it.", examples=[{"id": "131"}]
     )
 

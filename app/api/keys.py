@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from app.api.auth import Admin
 from app.api.context import HubDep, Listed, RowId
+from app.byhand.texts import PlainText
 from app.domain import keys
 from app.domain.keys import Scope
 from app.errors import NotFoundError
@@ -36,7 +37,7 @@ class KeyShown(BaseModel):
 class KeyWanted(BaseModel):
     """A key to be made, for the caller's workspace."""
 
-    name: str = Field(max_length=100, min_length=1, examples=["reporting"])
+    name: PlainText = Field(max_length=100, min_length=1, examples=["reporting"])
     scopes: Annotated[list[Scope], Field(min_length=1, examples=[["read"]])]
     expires_at: AwareDatetime | None = None
 

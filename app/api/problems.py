@@ -6,14 +6,18 @@ from typing import Any
 
 import asyncpg
 import orjson
+import structlog
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.errors import RejectedError, UnavailableError
 from app.store.database import AWAY
+
+log = structlog.get_logger()
 
 NAMES = {
     400: "malformed",
@@ -100,6 +104,18 @@ async def on_unstorable(request: Request, error: Exception) -> Response:
     return problem(400, "malformed", "The request holds something that cannot be looked for.")
 
 
+async def on_database(request: Request, error: Exception) -> Response:
+    """What SQLAlchemy wrapped: by the driver's own error inside it."""
+    orig = getattr(error, "orig", None)
+    cause = getattr(orig, "__cause__", None) or orig
+    if isinstance(cause, AWAY) or getattr(error, "connection_invalidated", False):
+        return await on_away(request, error)
+    if isinstance(cause, asyncpg.DataError | UnicodeError | OverflowError):
+        return await on_unstorable(request, error)
+    log.error("a statement failed", path=request.url.path, exc_info=error)
+    return await on_bug(request, error)
+
+
 async def on_bug(request: Request, error: Exception) -> Response:
     return problem(500, "internal", "Something went wrong here; the log has the details.")
 
@@ -107,6 +123,7 @@ async def on_bug(request: Request, error: Exception) -> Response:
 HANDLERS: dict[Any, Any] = {
     **dict.fromkeys(AWAY, on_away),
     asyncpg.DataError: on_unstorable,
+    DBAPIError: on_database,
     UnicodeError: on_unstorable,
     OverflowError: on_unstorable,
     RejectedError: on_rejected,

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 
 from app import events as canonical
 from app.byhand.foresee import Foreseen, foresee
+from app.byhand.texts import PlainText
 from app.domain.connections import Connection
 from app.domain.recipes import ActiveRecipe
 from app.errors import ConflictError, MalformedError, NotFoundError
@@ -37,13 +38,13 @@ from app.trace.shapes import Decision
 class ReplayWanted(BaseModel):
     """What to replay of an event."""
 
-    recipes: list[str] | None = Field(
+    recipes: list[PlainText] | None = Field(
         None, description="Only these; else all that the event ran (original), or would run now (current)."
     )
     version: Literal["original", "current"] = Field(
         "current", description="The recipe versions that ran then, or today's, with today's inputs either way."
     )
-    redo: list[str] = Field(
+    redo: list[PlainText] = Field(
         [],
         description="Effects to do anew although they exist: step paths, effect keys or call ids. Everything else that "
         "was done stays done.",

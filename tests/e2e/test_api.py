@@ -2,9 +2,11 @@
 
 import base64
 import io
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -130,6 +132,57 @@ async def test_an_invalid_request_is_told_where_and_never_repeated(bench: Bench)
     said = await bench.post("/v1/keys", {"name": "x", "scopes": ["hush-hush"]}, 422)
     assert said["errors"][0]["field"] == "body.scopes.0"
     assert "hush-hush" not in str(said)
+
+
+LATE, EARLY = "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"
+NASTY = [
+    *(
+        "",
+        " ",
+        "\x00",
+        "%",
+        "'; drop table event; --",
+        "\U0001f600",
+        "a" * 5000,
+        "-1",
+        "1e400",
+        "null",
+        "../../etc",
+        "*",
+    ),
+    *("\\", LATE, EARLY, "A" * 22, "\u202e"),
+]
+BODIES: list[Any] = [
+    None,
+    [],
+    {},
+    {"answer": "happened", "output": {"id": "\x00"}},
+    {"recipes": ["\x00"], "redo": ["\ud800"]},
+    {"redo": ["x" * 100_000]},
+    {"name": "\ud800", "scopes": ["read"]},
+    {"name": "\x00", "scopes": ["read"]},
+    {"name": "x", "scopes": ["read"], "expires_at": LATE},
+    {"name": "x", "scopes": ["read"], "expires_at": EARLY},
+]
+
+
+async def test_nothing_that_is_asked_makes_the_hub_stumble(bench: Bench) -> None:
+    await bench.order()
+    asked = 0
+    for method, path, operation in OPERATIONS:
+        for nasty in NASTY:
+            address = path.format_map(dict.fromkeys(("id", "name", "slug", "key", "text"), quote(nasty, safe="")))
+            named = [each["name"] for each in operation.get("parameters", []) if each["in"] == "query"]
+            for params in [{}, *({name: nasty} for name in named)]:
+                answer = await bench.api.request(method, address if not params else _filled(path), params=params)
+                assert answer.status_code < 500, (method, path, params, nasty, answer.text)
+                asked += 1
+        for body in BODIES if method == "post" and "{name}" not in path and "{slug}" not in path else []:
+            sent = json.dumps(body).encode()
+            answer = await bench.api.post(_filled(path), content=sent, headers={"content-type": "application/json"})
+            assert answer.status_code < 500, (path, body, answer.text)
+            asked += 1
+    assert asked > 1000
 
 
 # --- lists ------------------------------------------------------------------------------------------------------
