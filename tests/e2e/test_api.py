@@ -16,8 +16,10 @@ from app.export import export
 from app.ids import new_id
 from app.main import described_app
 from app.settings import Settings
+from app.store.database import migrate
 from app.trace import render, trace
 from tests.support.bench import TWO_STEPS, Bench, benched
+from tests.support.services import apart, running_postgres
 from tests.support.testconnector import SECRET, TOKEN, payload
 
 OPERATIONS = [
@@ -492,3 +494,20 @@ async def test_health_needs_no_key(bench: Bench) -> None:
     metrics = (await bench.api.get("/metrics")).text
     assert 'tradewind_due{stage="call"} 0.0' in metrics
     assert 'tradewind_lane_open{connection="shop"} 1.0' in metrics
+
+
+async def test_while_the_database_is_away_the_api_says_so_and_when_to_ask_again(redis_url: str, tmp_path: Path) -> None:
+    with running_postgres() as server:
+        apart(lambda: migrate(server.url))
+        async with benched(server.url, redis_url, tmp_path) as bench:
+            made = await bench.post("/v1/keys", {"name": "x", "scopes": ["read"]}, 201)
+            server.stop()
+            for key in (None, made["key"]):
+                headers = {"authorization": f"Bearer {key}"} if key else {}
+                for path in ("/v1/events", "/v1/keys" if key is None else "/v1/runs"):
+                    away = await bench.api.get(path, headers=headers)
+                    assert (away.status_code, away.headers["retry-after"]) == (503, "5"), away.text
+                    assert away.json()["type"] == "/problems/unavailable"
+            assert (await bench.api.get("/readyz")).status_code == 503
+            assert (await bench.api.get("/healthz")).status_code == 200
+            assert (await bench.api.get("/metrics")).status_code == 200
