@@ -38,6 +38,8 @@ class Sink(asyncio.Protocol):
             body = orjson.dumps({"count": COUNT, "distinct": len(ARRIVED)})
         elif path == "/arrived":
             body = orjson.dumps(ARRIVED, option=orjson.OPT_NON_STR_KEYS)
+        elif path.startswith("/floor/"):
+            body = b"{}"
         else:
             COUNT += 1
             ARRIVED.setdefault(int(path.rsplit("/", 1)[1]), time.monotonic())

@@ -1,0 +1,177 @@
+"""`make bench`: what the shipped configuration does, beside a bare endpoint and a physical floor, in one run.
+
+Ratios are medians of interleaved rounds; absolutes drift with the machine. Everything runs on this machine: load,
+API, worker, PostgreSQL with fsync, Redis, and the destination share its cores.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from app.embedded import free_port
+from bench.load import FIRST_ID
+from bench.stage import ROOT, Stage, stage
+
+console = Console(width=118)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and orders")
+    parser.add_argument("--workers", type=int, default=1)
+    given = parser.parse_args()
+    rounds, orders = (2, 4000) if given.quick else (5, 8000)
+    rows: list[tuple[str, str, str]] = []
+    with stage() as made:
+        rows += cold_start(made)
+        rows += acknowledgements(made, rounds, orders)
+        rows += throughput(made, rounds, orders, given.workers)
+        for rate, seconds in ((20, 10), (100, 10), (500, 6)):
+            rows += latency(made, rate, seconds)
+        rows += burst(made, 4000 if given.quick else 20_000)
+        rows += at_rest(made)
+    show(rows)
+
+
+def show(rows: list[tuple[str, str, str]]) -> None:
+    table = Table("measure", "value", "beside it", title=f"{os.cpu_count()} cores, shared by everything")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def cold_start(made: Stage) -> list[tuple[str, str, str]]:
+    """From starting API and worker (services up) to the first outbound call."""
+    began = time.monotonic()
+    made.start("api", "-m", "bench.child", "serve")
+    made.start("worker", "-m", "bench.child", "worker")
+    made.wait_ready(made.port)
+    ready = time.monotonic() - began
+    made.load(1, "--rate", "10")
+    made.wait_arrived(1)
+    first = time.monotonic() - began
+    made.stop("worker")
+    return [("cold start to ready / first call out", f"{ready:.2f} s / {first:.2f} s", "services were up")]
+
+
+def acknowledgements(made: Stage, rounds: int, orders: int) -> list[tuple[str, str, str]]:
+    """Durable acknowledgements per second with the worker stopped, beside the bare endpoint."""
+    port = free_port()
+    made.start("bare", "-m", "bench.bare", str(port))
+    time.sleep(1.5)
+    ours, bare = [], []
+    for _ in range(rounds):
+        bare.append(made.load(orders, port=port)["rate"])
+        made.sent -= orders
+        ours.append(_all_taken(made.load(orders))["rate"])
+    made.stop("bare")
+    ratio = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
+    half = made.load(orders, "--rate", str(statistics.median(ours) / 2))
+    return [
+        (
+            "durable acks/s, worker stopped",
+            f"{statistics.median(ours):.0f}/s",
+            f"{ratio:.0%} of bare {statistics.median(bare):.0f}/s",
+        ),
+        ("ack at half of that, p50 / p99", f"{half['p50']:.1f} / {half['p99']:.1f} ms", ""),
+    ]
+
+
+def throughput(made: Stage, rounds: int, orders: int, workers: int) -> list[tuple[str, str, str]]:
+    """Orders per second from webhook to drained, none lost, beside the floor."""
+    for number in range(workers):
+        made.start("worker" if number == 0 else f"worker{number}", "-m", "bench.child", "worker")
+    made.wait_arrived(made.sent, 300)
+    rates, floors = [], []
+    before = made.cpu()
+    for _ in range(rounds):
+        began = time.monotonic()
+        _all_taken(made.load(orders))
+        made.wait_arrived(made.sent)
+        rates.append(orders / (time.monotonic() - began))
+        floors.append(_floor(made, orders // 2))
+    used = {name: (value - before.get(name, 0)) / (rounds * orders) * 1000 for name, value in made.cpu().items()}
+    spent = ", ".join(f"{name} {used[name]:.2f}" for name in sorted(used) if not name.startswith("sink"))
+    memory = {name: made.memory(name) for name in made.processes if name.startswith(("api", "worker"))}
+    listed = " + ".join(f"{name} {mb:.0f}" for name, mb in memory.items())
+    return [
+        (
+            "end to end, drained, none lost",
+            f"{statistics.median(rates):.0f} orders/s",
+            f"{statistics.median(r / f for r, f in zip(rates, floors, strict=True)):.0%} of the floor {statistics.median(floors):.0f}/s",
+        ),
+        (
+            "CPU ms per order",
+            f"{sum(v for n, v in used.items() if n != 'sink'):.2f}",
+            spent + " (floor's inserts included)",
+        ),
+        ("memory, resident", f"{sum(memory.values()):.0f} MB", listed),
+    ]
+
+
+def latency(made: Stage, rate: int, seconds: int) -> list[tuple[str, str, str]]:
+    """From sending a webhook to its call's arrival, at a steady rate."""
+    result = made.load(rate * seconds, "--rate", str(rate))
+    made.wait_arrived(made.sent)
+    arrived = made.sink("arrived")
+    times = sorted((arrived[str(FIRST_ID + int(number))] - at) * 1000 for number, at in result["sent"].items())
+    p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
+    return [
+        (
+            f"end to end at {rate}/s, p50 / p99",
+            f"{p50:.1f} / {p99:.1f} ms",
+            f"ack {result['p50']:.1f} / {result['p99']:.1f} ms",
+        )
+    ]
+
+
+def burst(made: Stage, orders: int) -> list[tuple[str, str, str]]:
+    """Many webhooks in five seconds: none refused, all drained."""
+    began = time.monotonic()
+    result = made.load(orders, "--rate", str(orders / 5))
+    took = time.monotonic() - began
+    refused = sum(count for status, count in result["statuses"].items() if status != "200")
+    made.wait_arrived(made.sent, 300)
+    drained = time.monotonic() - began
+    return [
+        (f"burst of {orders} in 5 s", f"{refused} refused", f"taken in {took:.1f} s, drained after {drained:.1f} s")
+    ]
+
+
+def at_rest(made: Stage) -> list[tuple[str, str, str]]:
+    """CPU of a worker that has nothing to do."""
+    time.sleep(3)
+    before, began = made.cpu(), time.monotonic()
+    time.sleep(5)
+    after, took = made.cpu(), time.monotonic() - began
+    idle = {name: (after[name] - before[name]) / took for name in ("worker", "api", "postgres")}
+    return [
+        (
+            "idle CPU of one core",
+            f"worker {idle['worker']:.1%}",
+            f"api {idle['api']:.1%}, postgres {idle['postgres']:.1%}",
+        )
+    ]
+
+
+def _all_taken(result: dict[str, Any]) -> dict[str, Any]:
+    if set(result["statuses"]) != {"200"}:
+        raise RuntimeError(f"not every webhook was taken: {result['statuses']}")
+    return result
+
+
+def _floor(made: Stage, orders: int) -> float:
+    command = [sys.executable, "-m", "bench.floor", made.embedded.database_url, str(made.sink_port), str(orders)]
+    done = subprocess.run(command, cwd=ROOT, env=made.environment, capture_output=True, check=True, timeout=120)
+    return float(done.stdout)
+
+
+if __name__ == "__main__":
+    main()
