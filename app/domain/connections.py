@@ -36,6 +36,8 @@ class Connection:
     paused: bool
     origin: str
     created_at: datetime
+    history: str = "unknown"
+    """"complete": everything that happened there before is known, so first orders and lifetime values can be said."""
 
     @property
     def source(self) -> Source[Any]:
@@ -117,6 +119,7 @@ def open_row(row: Any, registry: Registry, ring: KeyRing) -> Connection:
         paused=row.paused,
         origin=row.origin,
         created_at=row.created_at,
+        history=row.history,
     )
 
 

@@ -20,7 +20,7 @@ from app.registry import Registry
 from app.store import connections as store
 from app.store.database import Database
 
-_KEYS = {"connector", "role", "settings", "base_url", "as"}
+_KEYS = {"connector", "role", "settings", "base_url", "as", "history"}
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -35,6 +35,7 @@ class Declared:
     role: str | None
     base_url: str | None
     alias: str
+    history: str = "unknown"
 
     @property
     def account(self) -> str:
@@ -85,13 +86,16 @@ def _declared(
         return None
     if entry.get("role") not in (None, "shop", "payments"):
         problems.append(document.problem((*at, "role"), "role is `shop` or `payments`"))
+    history = entry.get("history", "unknown")
+    if history not in ("unknown", "complete"):
+        problems.append(document.problem((*at, "history"), "history is `unknown` or `complete`"))
     base_url = _base_url(
         document, at, _filled(document, (*at, "base_url"), entry.get("base_url"), environment, problems), problems
     )
     settings = _settings(document, (*at, "settings"), connector, entry.get("settings") or {}, environment, problems)
     if settings is None:
         return None
-    return Declared(slug, connector, settings, entry.get("role"), base_url, str(entry.get("as") or ""))
+    return Declared(slug, connector, settings, entry.get("role"), base_url, str(entry.get("as") or ""), history)
 
 
 def _base_url(document: Document, at: Any, value: Any, problems: list[Problem]) -> str | None:
@@ -196,6 +200,7 @@ async def apply(
                         ring.seal_json(secret, row_id.bytes),
                         one.base_url,
                         origin,
+                        one.history,
                     ),  # fmt: skip
                 )
             )

@@ -29,6 +29,7 @@ class NewConnection:
     secrets: bytes
     base_url: str | None
     origin: str
+    history: str = "unknown"
 
 
 async def load_all(db: AsyncConnection) -> Sequence[Any]:
@@ -61,6 +62,8 @@ async def save(db: AsyncConnection, new: NewConnection) -> UUID:
     changing = {
         name: value for name, value in values.items() if name not in ("id", "workspace", "connector", "account")
     }
+    if new.history == "unknown":
+        changing.pop("history")  # what was imported since stays known
     changing |= {"removed": False, "updated_at": func.clock_timestamp()}
     statement = insert(table).values(**values)
     kept: UUID = (

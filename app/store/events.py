@@ -39,7 +39,8 @@ class NewEvent:
 
 
 _IDENTITIES = """
-insert into event_identity (key, event_id) select * from unnest($1::bytea[], $2::uuid[]) as t(key, event_id) order by key
+insert into event_identity (key, event_id)
+select * from unnest($1::bytea[], $2::uuid[]) as t(key, event_id) order by key
 on conflict (key) do nothing returning key
 """
 
@@ -124,3 +125,9 @@ async def load(connection: Connection, event_ids: Sequence[UUID]) -> dict[UUID, 
         "select * from event where id = any($1) and at >= $2", list(event_ids), min(map(time_of, event_ids))
     )
     return {row["id"]: row for row in rows}
+
+
+async def met(connection: Connection, identities: Sequence[bytes]) -> set[bytes]:
+    """Those of the identities that an event has."""
+    rows = await connection.fetch("select key from event_identity where key = any($1::bytea[])", list(identities))
+    return {row["key"] for row in rows}

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -109,7 +110,9 @@ connection = Table(
     _time("probed_at"),
     _time("created_at", default=True),
     _time("updated_at", default=True),
+    Column("history", Text, nullable=False, server_default="unknown"),
     CheckConstraint("role in ('shop', 'payments')", name="role_known"),
+    _one_of("history", ("unknown", "complete")),
     UniqueConstraint("workspace", "connector", "account", "alias", name="connection_account"),
     Index("connection_slug", "workspace", "slug", unique=True, postgresql_where=text("not removed")),
 )
@@ -287,6 +290,7 @@ timer = Table(
     Column("data", JSONB, nullable=False, server_default="{}"),
     _time("due_at", nullable=False),
     Index("timer_due", "due_at"),
+    Index("timer_reads", "connection_id", "due_at", postgresql_where=text("kind = 'read'")),
 )
 
 customer = Table(
@@ -315,6 +319,31 @@ customer_key = Table(
     Column("key", LargeBinary, primary_key=True),
     Column("customer_id", Uuid, nullable=False, index=True),
     Column("kind", Text, nullable=False),
+)
+
+customer_order = Table(
+    "customer_order",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    _workspace(),
+    Column("customer_id", Uuid, nullable=False),
+    Column("connection_id", Uuid, nullable=False),
+    Column("order_id", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("currency", Text),
+    Column("paid", Numeric),
+    Column("refunded", Numeric, nullable=False, server_default="0"),
+    _time("ordered_at", nullable=False),
+    Index("customer_order_by_customer", "customer_id", "number"),
+)
+
+order_link = Table(
+    "order_link",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    _workspace(),
+    Column("connection_id", Uuid, nullable=False),
+    Column("order_id", Text, nullable=False),
 )
 
 # --- runs -------------------------------------------------------------------------------------------------------
@@ -391,6 +420,36 @@ waiter = Table(
     Column("step", Text),
     Index("waiter_by_value", "workspace", "event_type", "path", "value"),
     Index("waiter_by_run", "run_id"),
+)
+
+heard = Table(
+    "heard",
+    metadata,
+    Column("run_id", Uuid, nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    PrimaryKeyConstraint("run_id", "event_id"),
+)
+
+place = Table(
+    "place",
+    metadata,
+    Column("key", LargeBinary, nullable=False),
+    Column("run_id", Uuid, nullable=False),
+    _time("at", nullable=False),
+    _time("expires_at", nullable=False),
+    PrimaryKeyConstraint("key", "run_id"),
+    Index("place_expiring", "expires_at"),
+)
+
+remembered = Table(
+    "remembered",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    _workspace(),
+    Column("attributes", JSONB, nullable=False, server_default="{}"),
+    Column("add_tags", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("remove_tags", ARRAY(Text), nullable=False, server_default="{}"),
+    _time("updated_at", default=True),
 )
 
 # --- delivery ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,177 @@
+"""Stage 2: turn webhooks into canonical events, one fact once, and hand each to `match` in the same transaction.
+
+reading.py   one webhook: parse it, run its connector's pure function, say how it ended
+states.py    what is remembered of objects: locked, compared, brought up to date
+publish.py   new facts: whose they are, where they belong, what follows; matched and stored
+
+Rows are claimed and worked inside one transaction: a worker that dies lets go of them by that. Remembered states,
+customers and orders are locked in sorted order, so webhooks of one object are normalised one after another. What comes
+of time (`drain_timers`) ends as events in the same way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from app import events as canonical
+from app.clock import Clock
+from app.crypto import Hasher
+from app.domain import derived
+from app.domain.connections import Connections
+from app.domain.facts import Fact, fact_of
+from app.events import Ref
+from app.pipeline import match
+from app.pipeline.match import Matched
+from app.pipeline.normalise.publish import Publisher, search_terms
+from app.pipeline.normalise.reading import Work, normalise, read, reads_wanted
+from app.pipeline.normalise.states import States
+from app.store import deadlines, webhooks
+from app.store import events as store
+from app.store.database import Connection as Db
+from app.store.database import Database, Row
+from app.store.packing import unpack
+
+log = structlog.get_logger()
+
+_TWICE_LOCKED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+"""Two workers met in opposite order (a merge, a state that only its events name): one begins again."""
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """The stage with what it needs."""
+
+    database: Database
+    connections: Connections
+    clock: Clock
+    hasher: Hasher
+    matcher: match.Matcher
+    batch: int = 200
+
+    async def drain(self) -> bool:
+        """Work one batch of due webhooks; True when there may be more."""
+        try:
+            async with self.database.transaction() as db:
+                rows = await webhooks.claim(db, self.batch)
+                outcome = await self._work(db, rows)
+        except asyncpg.DataError:
+            return await self._one_by_one()
+        except _TWICE_LOCKED:
+            return True
+        await self.matcher.after_commit(outcome)
+        return len(rows) == self.batch
+
+    async def _one_by_one(self) -> bool:
+        """A batch failed for one webhook's bytes: nobody pays for another's."""
+        worked = 0
+        for _ in range(self.batch):
+            async with self.database.transaction() as db:
+                rows = await webhooks.claim(db, 1)
+                try:
+                    async with db.transaction():
+                        outcome = await self._work(db, rows)
+                except asyncpg.DataError as e:
+                    log.warning("a webhook cannot be stored as events", webhook=str(rows[0]["id"]), error=str(e)[:200])
+                    reason = f"its events cannot be stored: {type(e).__name__}"
+                    await webhooks.finish(db, [(rows[0]["id"], rows[0]["at"], "malformed", reason, 0)])
+                    outcome = Matched()
+            await self.matcher.after_commit(outcome)
+            worked += len(rows)
+            if not rows:
+                return False
+        return worked == self.batch
+
+    async def _work(self, db: Db, rows: Sequence[Row]) -> Matched:
+        if not rows:
+            return Matched()
+        works = [Work(row, self.connections.get(row["connection_id"])) for row in rows]
+        for work in works:
+            read(work)
+        await deadlines.put(db, reads_wanted(works, self.hasher, self.clock.now()))
+        states = States(self.hasher)
+        await states.lock(db, works)
+        for work in works:
+            if work.state == "normalised":
+                normalise(work, states)
+        stale = await states.remember(db, works)
+        facts = [fact for work in works for fact in self._facts(work, stale)]
+        matched = await self._publisher().publish(db, facts)
+        _count(works, matched.decisions)
+        await webhooks.finish(db, [(w.row["id"], w.row["at"], w.state, w.reason, w.kept) for w in works])
+        return matched
+
+    def _facts(self, work: Work, stale: set[int]) -> list[Fact]:
+        """The events of a webhook as facts; an older update than what is known of the object is none."""
+        if work.connection is None:
+            return []
+        for event in work.events:
+            if id(event) in stale:
+                work.reason = "stale: a newer version of the object was seen before"
+                continue
+            webhook = work.row
+            work.facts.append(
+                fact_of(self.hasher, work.connection, event, webhook["test"], webhook["at"], webhook["id"])
+            )
+        return work.facts
+
+    def _publisher(self) -> Publisher:
+        return Publisher(self.connections, self.clock, self.hasher, self.matcher)
+
+    async def drain_timers(self) -> bool:
+        """Turn timers that fell due into events; True when there may be more."""
+        try:
+            async with self.database.transaction() as db:
+                due = await deadlines.claim(db, derived.KINDS, self.clock.now(), self.batch)
+                outcome = await self._fall_due(db, due) if due else Matched()
+        except _TWICE_LOCKED:
+            return True
+        await self.matcher.after_commit(outcome)
+        return len(due) == self.batch
+
+    async def _fall_due(self, db: Db, due: Sequence[Row]) -> Matched:
+        stored = await store.load(db, [UUID(timer["data"]["event_id"]) for timer in due])
+        over = await store.met(db, [key for timer in due for key in self._ends(timer)])
+        facts = []
+        for timer in due:
+            event = stored.get(UUID(timer["data"]["event_id"]))
+            fact = self._late(timer, event) if event is not None else None
+            if fact is not None and not over.intersection(self._ends(timer)):
+                facts.append(fact)
+        outcome = await self._publisher().publish(db, facts)
+        await deadlines.remove(db, [timer["id"] for timer in due])
+        return outcome
+
+    def _ends(self, timer: Row) -> list[bytes]:
+        connection = self.connections.get(timer["connection_id"])
+        if connection is None:
+            return []
+        return derived.ends(self.hasher, connection, timer["kind"], Ref(*timer["data"]["object"]))
+
+    def _late(self, timer: Row, event: Any) -> Fact | None:
+        """The fact of a timer, made of the event that set it; None if its connection is gone."""
+        connection = self.connections.get(timer["connection_id"])
+        if connection is None:
+            return None
+        data = canonical.load(event["type"], event["schema_version"], unpack(event["data"]))
+        subject = Ref(event["subject_kind"], event["subject_id"])
+        said = derived.fell_due(
+            timer["kind"], Ref(*timer["data"]["object"]), subject, data, timer["due_at"], event["test"]
+        )
+        fact = fact_of(self.hasher, connection, said, event["test"], self.clock.now(), event["webhook_id"])
+        if event["subject_connection_id"] not in (None, connection.id):
+            fact.shop, fact.order = event["subject_connection_id"], subject.id
+        return fact
+
+
+def _count(works: Sequence[Work], kept: dict[UUID, Any]) -> None:
+    for work in works:
+        work.kept = sum(fact.id in kept for fact in work.facts)
+        if work.events and not work.kept and work.reason is None:
+            work.reason = "nothing new: its events exist already"
+
+
+__all__ = ["Normaliser", "search_terms"]

@@ -1,0 +1,103 @@
+"""New facts become events: whose they are, where they belong, what follows; then matched and stored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from app import events as canonical
+from app.clock import Clock
+from app.crypto import Hasher
+from app.domain import customers, derived, links
+from app.domain.connections import Connections
+from app.domain.facts import Fact, fact_of
+from app.pipeline import match
+from app.pipeline.match import Matched
+from app.store import deadlines
+from app.store import events as store
+from app.store.database import Connection as Db
+from app.store.database import to_json
+from app.store.events import NewEvent
+from app.store.packing import pack
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """What publishing needs."""
+
+    connections: Connections
+    clock: Clock
+    hasher: Hasher
+    matcher: match.Matcher
+
+    async def publish(self, db: Db, facts: Sequence[Fact]) -> Matched:
+        """Store what is new among these facts as events, with all that follows from it, in this transaction. A fact
+        that was met before is dropped; the answer's decisions name those that were not."""
+        fresh = await self._fresh(db, facts)
+        if not fresh:
+            return Matched()
+        await links.link(db, self.hasher, self.connections, fresh)
+        found = await customers.recognise(db, self.hasher, fresh, self._known)
+        fresh += await self._fresh(db, [fact for first in found.first_guest_orders for fact in self._customer(first)])
+        matched = await self.matcher.match(db, fresh)
+        await store.insert(db, [_row(fact, matched) for fact in fresh])
+        now = self.clock.now()
+        set_ = {timer.key: timer for fact in fresh if (timer := derived.timer(self.hasher, fact)) is not None}
+        await deadlines.put(db, [timer for timer in set_.values() if timer.due_at > now])
+        return matched
+
+    def _known(self, workspace: str) -> bool:
+        return customers.history_known(self.connections, workspace)
+
+    async def _fresh(self, db: Db, facts: Sequence[Fact]) -> list[Fact]:
+        """Those that no event states yet, each once."""
+        first: dict[bytes, Fact] = {}
+        for fact in facts:
+            first.setdefault(fact.identity, fact)
+        new = await store.claim_identities(db, [(fact.identity, fact.id) for fact in first.values()])
+        return [fact for fact in first.values() if fact.identity in new]
+
+    def _customer(self, first: Fact) -> list[Fact]:
+        event = derived.first_order(first, self._known(first.connection.workspace))
+        if event is None:
+            return []
+        fact = fact_of(self.hasher, first.connection, event, first.test, first.received_at, first.webhook_id)
+        fact.customer_id = first.customer_id
+        return [fact]
+
+
+def search_terms(data: BaseModel) -> tuple[str | None, str | None]:
+    """(order number, e-mail in lower case) that people search an event by."""
+    order = getattr(data, "order", None)
+    customer = canonical.customer_of(data)
+    email = getattr(order, "email", None) or getattr(customer, "email", None)
+    return getattr(order, "number", None), email.strip().lower() if email else None
+
+
+def _row(fact: Fact, matched: Matched) -> NewEvent:
+    event, subject = fact.event, fact.subject
+    number, email = search_terms(event.data)
+    return NewEvent(
+        id=fact.id,
+        workspace=fact.connection.workspace,
+        type=event.type,
+        connection_id=fact.connection.id,
+        webhook_id=fact.webhook_id,
+        object_kind=event.object.kind,
+        object_id=event.object.id,
+        subject_connection_id=fact.subject_connection_id,
+        subject_kind=subject.kind,
+        subject_id=subject.id,
+        version=event.version,
+        occurred_at=fact.occurred_at,
+        data=pack(canonical.dump(event.data)),
+        schema_version=canonical.SCHEMA_VERSION,
+        test=fact.test,
+        historical=event.historical,
+        note=event.note,
+        number=number,
+        email=email,
+        customer_id=fact.customer_id,
+        decisions=to_json(matched.decisions.get(fact.id, {})),
+        waiters_due=False,
+    )

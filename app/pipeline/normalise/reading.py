@@ -1,0 +1,150 @@
+"""One webhook: parse it, run its connector's pure function, and say how it ended: never as an error."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+import structlog
+
+from app import events as canonical
+from app.connector import ConnectionProblemError, Facts, Ignored, RawWebhook, Read, Remembered, Unread
+from app.crypto import Hasher
+from app.domain import derived
+from app.domain.connections import Connection
+from app.domain.facts import Fact
+from app.errors import MalformedError
+from app.events import Event, Ref
+from app.ids import new_id
+from app.store import webhooks
+from app.store.database import Row
+from app.store.deadlines import Deadline
+from app.store.packing import unpack
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Work:
+    """One webhook while it is normalised."""
+
+    row: Row
+    connection: Connection | None
+    payload: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    state: str = "normalised"
+    reason: str | None = None
+    reads: Sequence[Read] = ()
+    events: list[Event] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    kept: int = 0
+
+    def end(self, state: str, reason: str | None) -> None:
+        self.state, self.reason = state, reason
+
+
+class Memory(Protocol):
+    """What is remembered of objects."""
+
+    def seen(self, connection: Connection, ref: Ref) -> Remembered | None: ...
+
+    def update(self, connection: Connection, events: Sequence[Event]) -> None: ...
+
+
+def read(work: Work) -> None:
+    """Parse the body; sort out what is ignored or unknown, and what wants an API read first."""
+    connection, topic = work.connection, work.row["topic"]
+    if connection is None or connection.connector.source is None:
+        return work.end("ignored", "its connection was removed")
+    source = connection.source
+    if topic in source.ignored:
+        return work.end("ignored", source.ignored[topic])
+    if topic not in source.topics:
+        return work.end("unknown", f"no rule for the topic {topic!r}")
+    work.headers = webhooks.unpack_headers(work.row["headers"])
+    try:
+        raw = RawWebhook(unpack(work.row["body"]), work.headers, {}, work.row["at"])
+        work.payload = canonical.clean(source.parse(raw))
+        if work.row["reads"] is None:
+            work.reads = source.needs(topic, work.payload, connection.settings)
+    except MalformedError as e:
+        return work.end("malformed", str(e)[:500])
+    except Exception as e:
+        return _bug(work, e)
+    if work.reads:
+        work.end("reading", "waits for " + ", ".join(each.name for each in work.reads))
+    return None
+
+
+def reads_wanted(works: Sequence[Work], hasher: Hasher, now: datetime) -> Iterator[Deadline]:
+    """The reads that webhooks wait for, as rows that the connection's lane takes up."""
+    for work in works:
+        if work.state == "reading" and work.connection is not None:
+            wanted = [
+                {"name": each.name, "path": each.path, "params": dict(each.params), "required": each.required}
+                for each in work.reads
+            ]
+            key = hasher("timer", "read", work.row["id"].bytes)
+            data = {"webhook_id": str(work.row["id"]), "wanted": wanted, "tries": 0}
+            yield Deadline(new_id(), work.connection.workspace, "read", work.connection.id, key, data, now)
+
+
+def normalise(work: Work, memory: Memory) -> None:
+    """Run the connector's pure function."""
+    connection, topic = work.connection, work.row["topic"]
+    if connection is None:
+        return None
+    source = connection.source
+    try:
+        seen = {ref: known for ref in source.remembers(topic, work.payload) if (known := memory.seen(connection, ref))}
+        said = source.topics[topic](work.payload, _facts(work, connection), seen)
+        if isinstance(said, Ignored):
+            return work.end("ignored", said.reason)
+        for event in said:
+            event.check()
+        work.events = [*_noted(said, work), *derived.following(said)]
+        memory.update(connection, work.events)
+    except MalformedError as e:
+        work.end("malformed", str(e)[:500])
+    except ConnectionProblemError as e:
+        work.end("malformed", f"the sender reports a problem: {e}"[:500])
+    except Exception as e:
+        _bug(work, e)
+    return None
+
+
+def _bug(work: Work, error: Exception) -> None:
+    work.events = []
+    webhook, topic = str(work.row["id"]), work.row["topic"]
+    log.error("a connector failed to normalise a webhook", webhook=webhook, topic=topic, exc_info=error)
+    work.end("malformed", f"{type(error).__name__}: {error}"[:500])
+
+
+def _facts(work: Work, connection: Connection) -> Facts[Any]:
+    return Facts(
+        topic=work.row["topic"],
+        settings=connection.settings,
+        headers=work.headers,
+        received_at=work.row["at"],
+        since=connection.created_at,
+        role=connection.role,
+        test=work.row["test"],
+        reads=_reads(work.row["reads"]),
+    )
+
+
+def _reads(stored: Any) -> dict[str, Any]:
+    """What was read, and an Unread for what could not be."""
+    if not stored:
+        return {}
+    unread = {name: Unread(reason) for name, reason in stored.get("unread", {}).items()}
+    return {**stored.get("read", {}), **unread}
+
+
+def _noted(said: Sequence[Event], work: Work) -> list[Event]:
+    """The events, with a note of what could not be read unless their source noted something itself."""
+    unread = (work.row["reads"] or {}).get("unread")
+    if not unread:
+        return list(said)
+    note = "; ".join(f"{name} could not be read: {reason}" for name, reason in unread.items())[:500]
+    return [event if event.note else replace(event, note=note) for event in said]

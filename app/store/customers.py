@@ -1,0 +1,173 @@
+"""Customers of a workspace, the keys that they are recognised by, and their orders."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from app.store.database import Connection, to_json
+
+
+@dataclass(slots=True, kw_only=True)
+class CustomerRow:
+    """A customer as locked, or about to be made. `lifetime`: {currency: what was paid less what was refunded}."""
+
+    id: UUID
+    workspace: str
+    email: str | None = None
+    phone: str | None = None
+    name: str | None = None
+    profile: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    orders: int = 0
+    lifetime: dict[str, Decimal] = field(default_factory=dict)
+    first_order_at: datetime | None = None
+    last_order_at: datetime | None = None
+    merged_into: UUID | None = None
+    new: bool = False
+    changed: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class OrderRow:
+    """One order in a customer's account: its number, what was paid for it and what was given back."""
+
+    key: bytes
+    workspace: str
+    customer_id: UUID
+    connection_id: UUID
+    order_id: str
+    number: int
+    currency: str | None
+    paid: Decimal | None
+    refunded: Decimal
+    ordered_at: datetime
+    changed: bool = False
+
+
+async def find_keys(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, UUID]:
+    """{key: the customer that it belongs to, after merges}; unknown keys are absent."""
+    rows = await connection.fetch(
+        """select k.key, coalesce(c.merged_into, k.customer_id) as id from customer_key k
+           left join customer c on c.id = k.customer_id where k.key = any($1::bytea[])""",
+        list(keys),
+    )
+    return {row["key"]: row["id"] for row in rows}
+
+
+async def take_keys(connection: Connection, keys: Iterable[tuple[bytes, UUID, str]]) -> set[bytes]:
+    """Give new keys to customers, (key, customer, kind) each; answers those that nobody had taken first. Waits for
+    another transaction that is taking the same."""
+    rows = await connection.fetch(
+        """insert into customer_key (key, customer_id, kind)
+           select * from unnest($1::bytea[], $2::uuid[], $3::text[]) as t(key, customer_id, kind)
+           on conflict (key) do nothing returning key""",
+        *map(list, zip(*sorted(keys), strict=True)),
+    )
+    return {row["key"] for row in rows}
+
+
+async def lock(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, CustomerRow]:
+    """Lock customers in the order of their ids."""
+    rows = await connection.fetch(
+        """select id, workspace, email, phone, name, profile, attributes, orders, lifetime, first_order_at,
+           last_order_at, merged_into from customer where id = any($1::uuid[]) order by id for update""",
+        list(ids),
+    )
+    return {row["id"]: _customer(row) for row in rows}
+
+
+def _customer(row: Mapping[str, Any]) -> CustomerRow:
+    lifetime = {currency: Decimal(amount) for currency, amount in row["lifetime"].items()}
+    return CustomerRow(**{**row, "lifetime": lifetime})
+
+
+async def lock_orders(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, OrderRow]:
+    """Lock the accounts of orders, in the order of their keys."""
+    rows = await connection.fetch(
+        """select key, workspace, customer_id, connection_id, order_id, number, currency, paid, refunded, ordered_at
+           from customer_order where key = any($1::bytea[]) order by key for update""",
+        list(keys),
+    )
+    return {row["key"]: OrderRow(**row) for row in rows}
+
+
+_INSERT = """
+insert into customer (id, workspace, email, phone, name, profile, attributes, orders, lifetime, first_order_at,
+    last_order_at, merged_into)
+select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::int[],
+    $9::jsonb[], $10::timestamptz[], $11::timestamptz[], $12::uuid[])
+"""
+_UPDATE = """
+update customer c set email = t.email, phone = t.phone, name = t.name, profile = t.profile, attributes = t.attributes,
+    orders = t.orders, lifetime = t.lifetime, first_order_at = t.first_order_at, last_order_at = t.last_order_at,
+    merged_into = t.merged_into, updated_at = clock_timestamp()
+from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::int[],
+    $9::jsonb[], $10::timestamptz[], $11::timestamptz[], $12::uuid[])
+    as t(id, workspace, email, phone, name, profile, attributes, orders, lifetime, first_order_at, last_order_at,
+    merged_into)
+where c.id = t.id
+"""
+
+
+async def save(connection: Connection, customers: Iterable[CustomerRow]) -> None:
+    """Write new and changed customers; the rows of the others are left alone."""
+    new = [customer for customer in customers if customer.new]
+    changed = [customer for customer in customers if customer.changed and not customer.new]
+    for statement, rows in ((_INSERT, new), (_UPDATE, changed)):
+        if rows:
+            await connection.execute(statement, *map(list, zip(*map(_columns, rows), strict=True)))
+
+
+def _columns(c: CustomerRow) -> tuple[Any, ...]:
+    lifetime = {currency: format(amount, "f") for currency, amount in c.lifetime.items()}
+    return (c.id, c.workspace, c.email, c.phone, c.name, to_json(c.profile), to_json(c.attributes), c.orders,
+            orjson.dumps(lifetime).decode(), c.first_order_at, c.last_order_at, c.merged_into)  # fmt: skip
+
+
+async def save_orders(connection: Connection, orders: Iterable[OrderRow]) -> None:
+    """Write new and changed accounts of orders. One that another transaction made meanwhile stays as it is."""
+    rows = [(o.key, o.workspace, o.customer_id, o.connection_id, o.order_id, o.number, o.currency, o.paid, o.refunded,
+             o.ordered_at) for o in sorted(orders, key=lambda o: o.key) if o.changed]  # fmt: skip
+    if rows:
+        await connection.execute(
+            """insert into customer_order (key, workspace, customer_id, connection_id, order_id, number, currency, paid,
+                   refunded, ordered_at)
+               select * from unnest($1::bytea[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::int[], $7::text[],
+                   $8::numeric[], $9::numeric[], $10::timestamptz[])
+               on conflict (key) do update set currency = excluded.currency, paid = excluded.paid,
+                   refunded = excluded.refunded""",
+            *map(list, zip(*rows, strict=True)),
+        )
+
+
+async def merged_away(connection: Connection, loser: UUID, survivor: UUID) -> None:
+    """Let all that was merged into `loser` before, and its orders, belong to `survivor`."""
+    await connection.execute("update customer set merged_into = $2 where merged_into = $1", loser, survivor)
+    await connection.execute("update customer_order set customer_id = $2 where customer_id = $1", loser, survivor)
+
+
+_PROFILE = """
+select r.* from customer c join customer r on r.id = coalesce(c.merged_into, c.id)
+where c.id = $1 and c.workspace = $2
+"""
+_ORDERS = """
+select connection_id, order_id, number, currency, paid, refunded, ordered_at from customer_order
+where customer_id = $1 order by ordered_at desc, number desc limit $2
+"""
+
+
+async def profile(
+    connection: Connection, workspace: str, customer_id: UUID, limit: int
+) -> tuple[Any, list[Any], list[UUID]] | None:
+    """(the customer's row, the latest orders, ids of customers that were merged into it), or None."""
+    row = await connection.fetchrow(_PROFILE, customer_id, workspace)
+    if row is None:
+        return None
+    orders = await connection.fetch(_ORDERS, row["id"], limit)
+    merged = await connection.fetch("select id from customer where merged_into = $1 order by id", row["id"])
+    return row, orders, [each["id"] for each in merged]
