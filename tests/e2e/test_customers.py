@@ -1,0 +1,232 @@
+"""Customers: one person across ids, addresses and connections; orders and money counted once; nothing invented."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.domain import customers
+from app.events import money
+from app.registry import Registry
+from app.store.packing import unpack_json
+from tests.support.harness import Harness, running
+from tests.support.orders import shopify_order
+
+
+@pytest.fixture
+async def hub(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Harness]:
+    async with running(database_url, redis_url, tmp_path) as hub:
+        await connect(hub, "store")
+        yield hub
+
+
+async def connect(hub: Harness, slug: str) -> None:
+    settings = {"shop": f"{slug}.myshopify.com", "webhook_secrets": ["hush-hush"]}
+    await hub.connect(slug, Registry()["shopify"], settings, role="shop")
+
+
+async def know_the_past(hub: Harness) -> None:
+    async with hub.hub.database.acquire() as db:
+        await db.execute("update connection set history = 'complete', updated_at = clock_timestamp()")
+    await hub.hub.connections.refresh(always=True)
+
+
+async def order(hub: Harness, number: int, topic: str = "orders/create", slug: str = "store", **more: Any) -> None:
+    answer = await hub.send(slug, topic, shopify_order(number, **more))
+    assert answer.status_code == 200, answer.text
+
+
+def guest(number: int, email: str) -> dict[str, Any]:
+    return {"customer": None, "email": email, "contact_email": email}
+
+
+def account(id_: int, email: str | None) -> dict[str, Any]:
+    return {"customer": {"id": id_, "email": email, "first_name": "Ada", "last_name": "Example"}}
+
+
+async def people(hub: Harness) -> list[Any]:
+    return await hub.rows("select * from customer where merged_into is null order by id")
+
+
+async def told(hub: Harness, type_: str, number: int) -> dict[str, Any]:
+    """What an event says of its customer."""
+    data = await hub.one("select data from event where type = $1 and number = $2", type_, f"#{number}")
+    found: dict[str, Any] = unpack_json(data)["order"]["customer"]
+    return found
+
+
+async def test_an_order_is_counted_once_whatever_topics_state_it(hub: Harness) -> None:
+    await know_the_past(hub)
+    for topic in ("orders/paid", "orders/create", "orders/updated", "orders/paid"):
+        await order(hub, 1, topic, **account(7, "Ada@Example.com "))
+        await hub.settle()
+    (ada,) = await people(hub)
+    assert (ada["orders"], ada["email"], ada["lifetime"]) == (1, "ada@example.com", {"EUR": "34.51"})
+    assert await hub.one("select count(*) from customer_order") == 1
+
+
+async def test_orders_know_their_number_and_what_was_paid_till_then(hub: Harness) -> None:
+    await know_the_past(hub)
+    for number in (1, 2, 3):
+        await order(hub, number, **account(7, "ada@example.com"), financial_status="pending")
+        await hub.settle()
+        await order(hub, number, "orders/paid", **account(7, "ada@example.com"))
+        await hub.settle()
+    second = await told(hub, "order.created", 2)
+    assert second["order_number"] == 2
+    assert second["lifetime_value"] == [{"amount": "34.51", "currency": "EUR"}]
+    assert (await told(hub, "order.paid", 2))["lifetime_value"] == [{"amount": "69.02", "currency": "EUR"}]
+    assert (await told(hub, "order.paid", 3))["order_number"] == 3
+    first = await told(hub, "order.created", 1)
+    assert (first["order_number"], first["lifetime_value"]) == (1, [])
+
+
+async def test_until_the_past_is_imported_order_numbers_are_not_known(hub: Harness) -> None:
+    await order(hub, 1, **account(7, "ada@example.com"))
+    await hub.settle()
+    said = await told(hub, "order.created", 1)
+    assert not said.keys() & {"order_number", "lifetime_value", "first_order_at"}
+    reason = customers.why_unknown(["order.customer.order_number"], said)
+    assert reason is not None
+    assert "customer.order_number is not known" in reason
+    assert customers.why_unknown(["order.total.amount"], said) is None
+
+
+async def test_one_shop_with_an_unknown_past_leaves_the_workspace_unknown(hub: Harness) -> None:
+    await know_the_past(hub)
+    assert customers.history_known(hub.hub.connections, "main")
+    await connect(hub, "outlet")
+    assert not customers.history_known(hub.hub.connections, "main")
+
+
+async def test_a_person_is_one_across_connections_and_guest_orders(hub: Harness) -> None:
+    await connect(hub, "outlet")
+    await order(hub, 1, **account(7, "ada@example.com"))
+    await order(hub, 2, slug="outlet", **account(99, " ADA@example.com"))
+    await order(hub, 3, **guest(3, "ada@EXAMPLE.com"))
+    await order(hub, 4, **guest(4, "a.da@example.com"))
+    await hub.settle()
+    assert [(row["email"], row["orders"]) for row in await people(hub)] == [
+        ("ada@example.com", 3),
+        ("a.da@example.com", 1),
+    ]
+
+
+async def test_merging_loses_neither_orders_nor_money_nor_ids(hub: Harness) -> None:
+    await know_the_past(hub)
+    await order(hub, 1, "orders/paid", **account(7, None), email=None, contact_email=None)
+    await hub.settle()
+    await order(hub, 2, "orders/paid", **guest(2, "ada@example.com"))
+    await hub.settle()
+    older, younger = [row["id"] for row in await people(hub)]
+    await order(hub, 3, "orders/paid", **account(7, "ada@example.com"))
+    await hub.settle()
+    (ada,) = await people(hub)
+    assert (ada["id"], ada["orders"], ada["lifetime"]) == (older, 3, {"EUR": "103.53"})
+    async with hub.hub.database.acquire() as db:
+        profile = await customers.profile(db, "main", younger)
+    assert profile is not None
+    assert (profile.id, profile.merged, profile.email) == (older, [younger], "ada@example.com")
+    assert [each.order_id[-1] for each in profile.orders] == ["3", "2", "1"]
+    assert profile.lifetime_value == [money("103.53", "EUR")]
+    assert (
+        await hub.one("select count(*) from event where customer_id = $1", younger) == 2
+    )  # order and customer.created
+
+
+async def test_a_refund_lessens_the_lifetime_value_once(hub: Harness) -> None:
+    await know_the_past(hub)
+    await order(hub, 1, "orders/paid", **account(7, "ada@example.com"))
+    refund = {
+        "id": 44,
+        "order_id": 5_000_000_000_001,
+        "created_at": "2026-01-02T10:00:00Z",
+        "transactions": [{"id": 4, "kind": "refund", "status": "success", "amount": "10.00", "currency": "EUR"}],
+        "refund_line_items": [],
+        "order_adjustments": [],
+    }
+    for _ in range(2):
+        await hub.send("store", "refunds/create", refund)
+        await hub.settle()
+    (ada,) = await people(hub)
+    assert ada["lifetime"] == {"EUR": "24.51"}
+    assert await hub.one("select refunded from customer_order") == Decimal("10.00")
+    assert await hub.one("select customer_id from event where type = 'refund.created'") == ada["id"]
+
+
+async def test_a_test_order_counts_for_nothing(hub: Harness) -> None:
+    await order(hub, 1, "orders/paid", **account(7, "ada@example.com"), test=True)
+    await hub.settle()
+    (ada,) = await people(hub)
+    assert (ada["orders"], ada["lifetime"]) == (0, {})
+
+
+async def test_a_guest_becomes_a_customer_with_the_first_order_only(hub: Harness) -> None:
+    for number in (1, 2):
+        await order(hub, number, **guest(number, "guest@example.com"))
+        await hub.settle()
+    rows = await hub.rows("select data, customer_id, note from event where type = 'customer.created'")
+    assert len(rows) == 1
+    assert unpack_json(rows[0]["data"])["customer"]["email"] == "guest@example.com"
+    assert "may have ordered before" in rows[0]["note"]
+
+
+async def test_keys_are_kept_as_hashes(hub: Harness) -> None:
+    await order(hub, 1, **account(7, "ada@example.com"))
+    await hub.settle()
+    keys = await hub.rows("select key, kind from customer_key")
+    assert sorted(row["kind"] for row in keys) == ["email", "id"]
+    assert all(len(row["key"]) == 16 for row in keys)
+
+
+async def test_workers_at_once_never_make_two_first_orders(hub: Harness) -> None:
+    """Three workers with batches of two, orders of three people whose ids and addresses overlap in odd ways."""
+    await know_the_past(hub)
+    for number in range(1, 61):
+        who = number % 3
+        more = account(who + 1, f"p{who}@example.com") if number % 2 else guest(number, f"P{who}@example.com")
+        await order(hub, number, "orders/create" if number % 4 else "orders/paid", **more)
+    workers = [replace(hub.normaliser, batch=size) for size in (2, 3, 5)]
+
+    async def work(worker: Any) -> None:
+        while await worker.drain():
+            pass
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*map(work, workers))
+    await hub.settle()
+    assert await hub.one("select count(*) from webhook where state <> 'normalised'") == 0
+    rows = await people(hub)
+    assert [row["orders"] for row in rows] == [20, 20, 20]
+    numbers = await hub.rows(
+        "select customer_id, array_agg(number order by number) as n from customer_order group by 1"
+    )
+    assert [row["n"] for row in numbers] == [list(range(1, 21))] * 3
+    firsts = 0
+    for row in await hub.rows("select data from event where type in ('order.created', 'order.paid')"):
+        customer = unpack_json(row["data"])["order"].get("customer") or {}
+        firsts += customer.get("order_number") == 1
+    assert firsts <= 3
+    assert await hub.one("select count(*) from customer_order where number = 1") == 3
+
+
+def test_addresses_are_never_rewritten_by_a_mail_provider_s_rules() -> None:
+    assert customers.normal_email("  A.da+shop@GMail.com ") == "a.da+shop@gmail.com"
+    assert customers.normal_email("   ") is None
+
+
+@pytest.mark.parametrize(
+    ("said", "country", "number"),
+    [
+        ("+49 151 123-45678", None, "+4915112345678"),
+        ("0151 12345678", "DE", "+4915112345678"),
+        ("0151 12345678", None, None),
+        ("call me", "DE", None),
+    ],
+)
+def test_phone_numbers_are_read_as_e164(said: str, country: str | None, number: str | None) -> None:
+    assert customers.e164(said, country) == number
