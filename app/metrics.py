@@ -5,7 +5,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 REGISTRY = CollectorRegistry()
 WEBHOOKS = Counter("tradewind_webhooks", "Webhooks by what became of them", ["result"], registry=REGISTRY)
 DUE = Gauge("tradewind_due", "Rows that are due, by stage", ["stage"], registry=REGISTRY)
-LANES = Gauge("tradewind_lane_open", "1 while a connection's lane is open, 0 while it is parked", ["connection"], registry=REGISTRY)
+LANES = Gauge(
+    "tradewind_lane_open",
+    "1 while a connection's lane is open, 0 while it is parked",
+    ["connection"],
+    registry=REGISTRY,
+)
 ACK = Histogram(
     "tradewind_ack_seconds",
     "From the request to its durable answer",

@@ -1,4 +1,4 @@
-"""The bare endpoint to measure beside: reads the body, checks the HMAC, answers. Same uvicorn flags as the hub's API."""
+"""The bare endpoint to measure beside: reads the body, checks the HMAC, answers; the same uvicorn flags as the API."""
 
 import base64
 import hashlib

@@ -63,7 +63,7 @@ class Connection:
 
 
 def split_secrets(settings: BaseModel) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(open settings, secret settings) as plain JSON values; a field whose type holds SecretStr is secret as a whole."""
+    """(open settings, secret ones) as plain JSON values; a field whose type holds SecretStr is secret as a whole."""
     plain: dict[str, Any] = {}
     secret: dict[str, Any] = {}
     for name, field_info in type(settings).model_fields.items():

@@ -25,7 +25,7 @@ Row = asyncpg.Record
 
 
 class Connection(Protocol):
-    """An asyncpg connection, as much of it as the stores use. Arguments and cells are what PostgreSQL's types map to."""
+    """An asyncpg connection, as much of it as the stores use; values are what PostgreSQL's types map to."""
 
     async def fetch(self, query: str, *args: Any) -> list[Any]: ...
 

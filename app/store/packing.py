@@ -1,4 +1,4 @@
-"""How large values are kept: zstandard, compressed here, because a PostgreSQL may know only pglz (five times the CPU)."""
+"""How large values are kept: by zstandard, compressed here; a PostgreSQL may know only pglz (five times the CPU)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A whole hub inside one test: the real API over ASGI, the real stages, real PostgreSQL and Redis, drained by a call."""
+"""A whole hub inside a test: the real API over ASGI, the real stages, PostgreSQL and Redis, drained by a call."""
 
 import asyncio
 import base64

@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 
-def shopify_order(number: int = 1001, *, email: str = "ada@example.com", price: str = "12.00", **more: Any) -> dict[str, Any]:
+def shopify_order(
+    number: int = 1001, *, email: str = "ada@example.com", price: str = "12.00", **more: Any
+) -> dict[str, Any]:
     """A paid order of two mugs with shipping and 19 % tax on top, as `orders/paid` carries it."""
     total_items = f"{float(price) * 2:.2f}"
     tax = f"{round((float(total_items) + 5) * 0.19, 2):.2f}"
