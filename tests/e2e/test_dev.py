@@ -135,7 +135,7 @@ def dev(folder: Path, port: int, *arguments: str) -> Iterator[Dev]:
 
 
 def test_one_command_lets_orders_flow_and_a_restart_keeps_them(folder: Path, port: int) -> None:
-    with dev(folder, port, "--every", "0.3") as first:
+    with dev(folder, port, "--every", "1.5") as first:
         first.ready()
         first.until(lambda: "1001" in first.orders() and len(first.orders()) > 1)
         invoices = first.state("quickbooks")["invoices"]
@@ -143,7 +143,7 @@ def test_one_command_lets_orders_flow_and_a_restart_keeps_them(folder: Path, por
         assert any(number.endswith("1001") for number in numbers), numbers
         assert len(set(numbers)) == len(numbers)
         assert first.state("slack")["messages"]
-        assert "tradewind trace 1001" in first.said
+        first.until(lambda: "tradewind trace 1001" in first.said)
 
         traced = cli(folder, "trace", "1001")
         assert traced.returncode == 0, traced.stdout + traced.stderr
@@ -160,7 +160,7 @@ def test_one_command_lets_orders_flow_and_a_restart_keeps_them(folder: Path, por
         shown = max(number for number in map(int, first.orders()) if number < BY_HAND)
 
     assert cli(folder, "events").returncode == 2
-    with dev(folder, port, "--every", "0.3") as second:
+    with dev(folder, port, "--every", "1.5") as second:
         second.ready()
         second.until(second.orders)
         assert min(map(int, second.orders())) > shown - 1, "order numbers go on"
