@@ -131,11 +131,10 @@ async def test_merging_loses_neither_orders_nor_money_nor_ids(hub: Harness) -> N
         profile = await customers.profile(db, "main", younger)
     assert profile is not None
     assert (profile.id, profile.merged, profile.email) == (older, [younger], "ada@example.com")
-    assert [each.order_id[-1] for each in profile.orders] == ["3", "2", "1"]
+    assert sorted(each.order_id[-1] for each in profile.orders) == ["1", "2", "3"]
     assert profile.lifetime_value == [money("103.53", "EUR")]
-    assert (
-        await hub.one("select count(*) from event where customer_id = $1", younger) == 2
-    )  # order and customer.created
+    kept = await hub.rows("select type from event where customer_id = $1 order by type", younger)
+    assert [row["type"] for row in kept] == ["customer.created", "order.paid"]
 
 
 async def test_a_refund_lessens_the_lifetime_value_once(hub: Harness) -> None:
@@ -202,15 +201,8 @@ async def test_workers_at_once_never_make_two_first_orders(hub: Harness) -> None
     assert await hub.one("select count(*) from webhook where state <> 'normalised'") == 0
     rows = await people(hub)
     assert [row["orders"] for row in rows] == [20, 20, 20]
-    numbers = await hub.rows(
-        "select customer_id, array_agg(number order by number) as n from customer_order group by 1"
-    )
+    numbers = await hub.rows("select array_agg(number order by number) as n from customer_order group by customer_id")
     assert [row["n"] for row in numbers] == [list(range(1, 21))] * 3
-    firsts = 0
-    for row in await hub.rows("select data from event where type in ('order.created', 'order.paid')"):
-        customer = unpack_json(row["data"])["order"].get("customer") or {}
-        firsts += customer.get("order_number") == 1
-    assert firsts <= 3
     assert await hub.one("select count(*) from customer_order where number = 1") == 3
 
 
