@@ -37,6 +37,8 @@ class Bells:
         self._here: dict[str, Callable[[], None]] = {}
         self.lane: Callable[[str], bool] | None = None
         """Rings a lane of this process by its name; False when this process should not drain it."""
+        self.holder: Callable[[str], None] | None = None
+        """Rings a lane that this process holds already."""
 
     def answer(self, name: str, ring: Callable[[], None]) -> None:
         """Let this process answer to a name."""
@@ -50,7 +52,7 @@ class Bells:
         return self.lane is not None and name.startswith("lane:") and self.lane(name)
 
     def ring(self, name: str, *, elsewhere: bool = False) -> None:
-        """Ring, here if possible, and `elsewhere` too when other processes should join or know. Never blocks or fails."""
+        """Ring, here if possible, and `elsewhere` too when other processes should join or know. Never blocks."""
         if self.here(name) and not elsewhere:
             return
         if name in self._ringing:
@@ -60,6 +62,11 @@ class Bells:
         task = asyncio.create_task(self._ring_until_quiet(name))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def knocked(self, name: str) -> None:
+        """Another process rang or knocked: what this one holds under the name listens, nothing else."""
+        if self.holder is not None:
+            self.holder(name)
 
     async def knock(self, name: str) -> None:
         """Tell every process at once that there is work under a name; the one that holds it knows what to do."""

@@ -58,7 +58,7 @@ class PushedWorker(ArqWorker):
                 self._woken.set()
                 name = message.get("data")
                 if isinstance(name, bytes) and name.startswith(b"lane:"):
-                    self._bells.here(name.decode())
+                    self._bells.knocked(name.decode())
 
 
 async def supervise_arq(bells: Bells) -> None:
@@ -113,6 +113,7 @@ async def work(hub: Hub, stop: asyncio.Event, started: Callable[[], None] = lamb
         for drain in drains:
             hub.bells.answer(drain.name, drain.ring)
         hub.bells.lane = delivery.ring
+        hub.bells.holder = delivery.knocked
 
         async def ring_all() -> None:
             for drain in drains:

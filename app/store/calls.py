@@ -142,7 +142,7 @@ insert into attempt as a (id, at, workspace, call_id, connection_id, number, sta
 select t.id, t.at, w.workspace, t.call_id, t.connection_id, t.number, 'sending', t.fence, t.requests,
     clock_timestamp() + make_interval(secs => t.seconds)
 from incoming t join allowed w on w.id = t.call_id
-on conflict (id, at) do update set requests = excluded.requests
+on conflict (id, at) do update set requests = excluded.requests, deadline = excluded.deadline
 returning call_id
 """
 
@@ -185,6 +185,8 @@ class Ended:
     question: str | None
     effect_key: bytes
     effect_state: str | None
+    doubled: bool = False
+    """It was sent again although an earlier attempt may have acted, and nothing tells the two apart."""
 
 
 _RECORD_CALLS = """
@@ -205,7 +207,13 @@ insert into attempt as a (id, at, workspace, call_id, connection_id, number, sta
 select t.*, clock_timestamp() from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::uuid[], $5::uuid[], $6::int[],
     $7::text[], $8::bigint[], $9::bytea[], $10::smallint[], $11::text[], $12::int[]) as t
 on conflict (id, at) do update set state = excluded.state, response = excluded.response, status = excluded.status,
-    error = excluded.error, duration_ms = excluded.duration_ms, ended_at = excluded.ended_at
+    error = excluded.error, duration_ms = excluded.duration_ms, ended_at = excluded.ended_at, fence = excluded.fence
+"""
+
+_RECORDED = """
+select a.call_id from attempt a
+join unnest($1::uuid[], $2::timestamptz[], $3::bigint[]) as t(id, at, fence) on a.id = t.id and a.at = t.at
+where a.state <> 'sending' and a.fence = t.fence
 """
 
 _WAKE_RUNS = """
@@ -215,7 +223,7 @@ where r.id = t.id and r.at >= t.at and r.at >= $4 and r.state in ('running', 'wa
 
 
 async def record_calls(connection: Connection, ended: Sequence[Ended]) -> set[UUID]:
-    """Write what becomes of the calls; answers those that were still ours (the rest had been taken over or cancelled)."""
+    """Write what becomes of the calls; answers those that were still ours (not taken over, not cancelled)."""
     rows = [
         (e.call_id, time_of(e.call_id), e.fence, e.call_state, e.due_at, e.failures, e.unsure, e.output, e.error,
          e.error_kind, e.question, e.number)
@@ -224,6 +232,15 @@ async def record_calls(connection: Connection, ended: Sequence[Ended]) -> set[UU
     earliest = min(row[1] for row in rows)
     written = await connection.fetch(_RECORD_CALLS, *map(list, zip(*rows, strict=True)), earliest)
     return {row["id"] for row in written}
+
+
+async def recorded_before(connection: Connection, ended: Sequence[Ended]) -> set[UUID]:
+    """The calls of those attempts whose end this same owner has written already: the answer to its commit was lost."""
+    rows = [(e.attempt_id, time_of(e.attempt_id), e.fence) for e in ended if e.attempt_id is not None]
+    if not rows:
+        return set()
+    known = await connection.fetch(_RECORDED, *map(list, zip(*rows, strict=True)))
+    return {row["call_id"] for row in known}
 
 
 async def record_attempts(connection: Connection, ended: Sequence[Ended]) -> None:
@@ -247,14 +264,18 @@ async def wake_runs(connection: Connection, run_ids: Sequence[UUID], now: dateti
 _ORPHANS = f"""
 select a.id as attempt_id, a.number, a.state as attempt_state, a.deadline, {_DUE_FIELDS}
 from attempt a join call on call.id = a.call_id
-where a.connection_id = $1 and a.state = 'sending' and a.fence < $2 and call.state = 'due'
-  and a.deadline + $3::interval < clock_timestamp()
+where a.connection_id = $1 and a.state = 'sending' and a.fence <= $2 and call.state = 'due'
+  and not a.call_id = any($4) and a.deadline + $3::interval < clock_timestamp()
+order by call.event_id, call.id
 """
 
 
-async def orphans(connection: Connection, held: Held, settle: Any) -> list[tuple[UUID, int, DueCall]]:
-    """Attempts that an earlier owner left `sending`, whose answer can no longer come: (attempt id, number, call)."""
-    rows = await connection.fetch(_ORPHANS, held.connection_id, held.fence, settle)
+async def orphans(
+    connection: Connection, held: Held, settle: Any, flying: Sequence[UUID]
+) -> list[tuple[UUID, int, DueCall]]:
+    """Attempts left `sending`, whose answer can no longer come, by an earlier owner or by this one (calls that are
+    not `flying`): (attempt id, number, call)."""
+    rows = await connection.fetch(_ORPHANS, held.connection_id, held.fence, settle, list(flying))
     return [(row["attempt_id"], row["number"], DueCall(*row[4:])) for row in rows]
 
 
@@ -266,6 +287,31 @@ async def adopt(connection: Connection, held: Held, call_ids: Sequence[UUID]) ->
         held.fence,
         held.owner,
     )
+
+
+_LEAKED = """
+update call c set owner = null, lease_until = null
+where c.connection_id = $1 and c.state = 'due' and c.owner = $2 and c.fence <= $3 and c.lease_until is not null
+  and not c.id = any($4)
+  and not exists (select 1 from attempt a where a.call_id = c.id and a.at >= c.at and a.state = 'sending')
+"""
+
+
+async def free_leaked(connection: Connection, held: Held, flying: Sequence[UUID]) -> None:
+    """Free calls that this owner claimed and does not fly: a commit's answer was lost, or a mark was refused."""
+    await connection.execute(_LEAKED, held.connection_id, held.owner, held.fence, list(flying))
+
+
+_LOOSE = """
+update attempt a set state = 'unsure', ended_at = clock_timestamp(), error = 'its answer never came'
+from call c where a.connection_id = $1 and a.state = 'sending' and a.deadline + interval '1 minute' < clock_timestamp()
+  and c.id = a.call_id and c.state <> 'due'
+"""
+
+
+async def end_loose(connection: Connection, held: Held) -> None:
+    """End attempts left `sending` whose call has ended by other means."""
+    await connection.execute(_LOOSE, held.connection_id)
 
 
 async def give_back(

@@ -25,13 +25,13 @@ class Held:
 
 _ACQUIRE = """
 update lane set owner = $2, fence = fence + 1, lease_until = clock_timestamp() + $3::interval, bell = false
-where connection_id = $1 and (owner is null or lease_until < clock_timestamp())
+where connection_id = $1 and (owner is null or owner = $2 or lease_until < clock_timestamp())
 returning fence, state = 'parked' as parked, paused, probe_at, probes
 """
 
 
 async def acquire(connection: Connection, connection_id: UUID, owner: str) -> Held | None:
-    """Take the lane if nobody holds it; None while another does."""
+    """Take the lane if nobody else holds it, under a new fence; None while another does."""
     row = await connection.fetchrow(_ACQUIRE, connection_id, owner, LEASE)
     return Held(connection_id, owner, *row) if row else None
 
@@ -49,10 +49,23 @@ async def renew(connection: Connection, held: Held) -> Held | None:
     return Held(held.connection_id, held.owner, *row) if row else None
 
 
+async def keep(connection: Connection, held: Held) -> None:
+    """Keep the lane, and leave its bell alone: for while the drain itself is slow."""
+    await connection.execute(
+        """update lane set lease_until = clock_timestamp() + $4::interval
+           where connection_id = $1 and owner = $2 and fence = $3 and lease_until > clock_timestamp()""",
+        held.connection_id,
+        held.owner,
+        held.fence,
+        LEASE,
+    )
+
+
 async def release(connection: Connection, held: Held) -> bool:
     """Let go, unless somebody rang meanwhile (False)."""
     status = await connection.execute(
-        "update lane set owner = null, lease_until = null where connection_id = $1 and owner = $2 and fence = $3 and not bell",
+        """update lane set owner = null, lease_until = null
+           where connection_id = $1 and owner = $2 and fence = $3 and not bell""",
         held.connection_id,
         held.owner,
         held.fence,
@@ -60,9 +73,14 @@ async def release(connection: Connection, held: Held) -> bool:
     return bool(status.endswith("1"))
 
 
-async def ring(connection: Connection, connection_id: UUID) -> None:
-    """Leave word for the owner of a held lane."""
-    await connection.execute("update lane set bell = true where connection_id = $1 and not bell", connection_id)
+async def ring(connection: Connection, connection_id: UUID) -> bool:
+    """Leave word for the owner of a held lane; False when nobody holds it any more."""
+    held: bool | None = await connection.fetchval(
+        """update lane set bell = true
+           where connection_id = $1 and owner is not null and lease_until > clock_timestamp() returning true""",
+        connection_id,
+    )
+    return bool(held)
 
 
 async def park(connection: Connection, held: Held, reason: str, probe_in: timedelta) -> bool:
@@ -86,6 +104,23 @@ async def unpark(connection: Connection, connection_id: UUID) -> None:
            where connection_id = $1 and state = 'parked'""",
         connection_id,
     )
+
+
+async def credentials_changed(connection: Connection, connection_id: UUID, now: datetime) -> bool:
+    """A connection was changed: open its lane if credentials had parked it, and let what they refused be tried now.
+    True when it was so."""
+    opened: bool | None = await connection.fetchval(
+        """update lane set state = 'open', reason = null, parked_at = null, probe_at = null, probes = 0
+           where connection_id = $1 and state = 'parked' and reason like 'credentials:%' returning true""",
+        connection_id,
+    )
+    if opened:
+        await connection.execute(
+            "update call set due_at = $2 where connection_id = $1 and state = 'due' and error_kind = 'credential'",
+            connection_id,
+            now,
+        )
+    return bool(opened)
 
 
 async def set_paused(connection: Connection, connection_id: UUID, paused: bool) -> None:

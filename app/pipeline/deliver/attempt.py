@@ -30,7 +30,12 @@ SEND_WITHIN = 3.0
 
 
 class LaneLostError(TradewindError):
-    """The call is no longer ours to send: its lane was lost, or it was cancelled."""
+    """The call is not sent now: its lane was lost, it was cancelled, or this process ends. `marked`: it may have been
+    written down as `sending`."""
+
+    def __init__(self, message: str, *, marked: bool = False) -> None:
+        super().__init__(message)
+        self.marked = marked
 
 
 @dataclass
@@ -48,6 +53,7 @@ class Attempt:
     sent: bool = False
     cleared: bool = False
     last: Reply | None = None
+    patience: asyncio.Timeout | None = None
 
     @property
     def number(self) -> int:
@@ -116,11 +122,24 @@ class LaneHttp:
         request = Request(method, url, tuple(named.items()), body, reads)
         if not reads:
             request = self._as_before(request)
-        await self._line.limiter.turn(limit_key)
+        await self._turn(limit_key)
         reply = await self._send(request, reads, fresh=False)
         if reply.status == 401:
             reply = await self._send(request, reads, fresh=True)
         return self._judged(reply, method, reads, limit_key)
+
+    async def _turn(self, limit_key: str | None) -> None:
+        """Wait until the limits let us go; the time of the call stands still meanwhile."""
+        limiter, patience = self._line.limiter, self._attempt.patience
+        if limiter.wait(limit_key) <= 0 or patience is None:
+            await limiter.turn(limit_key)
+            return
+        now, ends = asyncio.get_running_loop().time(), patience.when()
+        patience.reschedule(None)
+        if not await limiter.turn(limit_key, patient=self._attempt.sent):
+            raise LaneLostError("this process ends before its turn has come")
+        if ends is not None:
+            patience.reschedule(asyncio.get_running_loop().time() + max(0.0, ends - now))
 
     def _as_before(self, request: Request) -> Request:
         """A request that an earlier attempt stored goes out again byte for byte."""
@@ -180,8 +199,8 @@ class LaneHttp:
             if reads:
                 raise RetryableError(str(problem), problem.retry_after, problem.status)
             self._attempt.sent = True
-        if isinstance(problem, RetryableError) and reply.status == 429 and limit_key is None:
-            self._line.limiter.pause(retry_after(reply.headers, self._line.now()) or 1.0)
+        if isinstance(problem, RetryableError) and reply.status == 429:
+            self._line.limiter.pause(retry_after(reply.headers, self._line.now()) or 1.0, limit_key)
         raise problem
 
 
@@ -224,7 +243,7 @@ async def run(
         LaneHttp(line, attempt, stored), line.connection.settings, EffectKey(call.effect_key.hex()), line.now()
     )
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds) as attempt.patience:
             return await _act(context, action, attempt, if_found, line.now())
     except LaneLostError:
         raise

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.bells import Bells
 from app.clock import Clock
-from app.domain.connections import Connections
+from app.domain.connections import Connection, Connections
 from app.domain.credentials import Credentials
 from app.http import Transport
 from app.pipeline.deliver.lane import Lane, lane_of
@@ -32,6 +32,8 @@ class Delivery:
 
     def __post_init__(self) -> None:
         self._ledger = Ledger(self.database, self.clock, lambda: self.bells.ring("run"))
+        self._known = {each.id: each for each in self.connections}
+        self.connections.on_change.append(self._changed)
 
     def ring(self, name: str) -> bool:
         """Ring a lane by its name; made on first use. False when this is no connection of ours."""
@@ -45,6 +47,12 @@ class Delivery:
             task.add_done_callback(self._tasks.discard)
         self._lanes[connection_id].ring()
         return True
+
+    def knocked(self, name: str) -> None:
+        """Another process rang: only a lane that this process holds listens."""
+        lane = self._lanes.get(UUID(name.removeprefix("lane:")))
+        if lane is not None and lane.held is not None:
+            lane.ring()
 
     async def poll(self) -> None:
         """Ring every lane that has work and that this process could drain: finds what a lost bell left."""
@@ -60,6 +68,22 @@ class Delivery:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._ledger.settle()
 
+    def _changed(self) -> None:
+        """Connections were read anew: what waits for credentials is tried with the new ones."""
+        before, self._known = self._known, {each.id: each for each in self.connections}
+        changed = [each.id for each in self.connections if _secrets(before.get(each.id)) != _secrets(each)]
+        if changed and not self._stopping:
+            task = asyncio.create_task(self._try_again(changed))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _try_again(self, connection_ids: list[UUID]) -> None:
+        for connection_id in connection_ids:
+            async with self.database.acquire() as db:
+                opened = await lanes.credentials_changed(db, connection_id, self.clock.now())
+            if opened:
+                self.ring(lane_of(connection_id))
+
     def _lane(self, connection_id: UUID) -> Lane:
         return Lane(
             lambda: self.connections.get(connection_id),
@@ -69,11 +93,10 @@ class Delivery:
             self.transport,
             self._ledger,
             self.credentials.headers,
-            lambda: self._held_elsewhere(connection_id),
+            lambda: self.bells.knock(lane_of(connection_id)),
         )
 
-    async def _held_elsewhere(self, connection_id: UUID) -> None:
-        """Another process drains this lane: leave word in the database, and knock."""
-        async with self.database.acquire() as db:
-            await lanes.ring(db, connection_id)
-        await self.bells.knock(lane_of(connection_id))
+
+def _secrets(connection: Connection | None) -> object:
+    """What decides whether an outside system knows us."""
+    return None if connection is None else (connection.settings, connection.base_url)

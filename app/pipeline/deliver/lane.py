@@ -3,16 +3,19 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import orjson
 import structlog
 
+from app import events as canonical
 from app.clock import Clock
-from app.connector import Action, Lookup, NativeKey
+from app.connector import Action, NativeKey, Unsafe
 from app.domain.connections import Connection
 from app.http import Transport
 from app.pipeline.deliver import attempt as attempts
@@ -30,8 +33,9 @@ log = structlog.get_logger()
 
 IDLE = 1.0
 RENEW = 1.0
-ORPHAN_CHECK = 2.0
+SWEEP = 2.0
 MARGIN = timedelta(seconds=1)
+WAIT_FOR_EFFECT = timedelta(seconds=2)
 
 
 class Lane:
@@ -58,15 +62,20 @@ class Lane:
         self._held_elsewhere = held_elsewhere
         self._bell = asyncio.Event()
         self._stopping = False
-        self._flying: set[asyncio.Task[None]] = set()
+        self._flying: dict[asyncio.Task[None], UUID] = {}
         self._breaker = Breaker()
+        self._limiter: Limiter | None = None
+        self._last_fence = 0
         self.held: Held | None = None
 
     def ring(self) -> None:
         self._bell.set()
 
     async def stop(self) -> None:
+        """Claim no more, give back what only waits for its turn."""
         self._stopping = True
+        if self._limiter is not None:
+            self._limiter.close()
         self._bell.set()
 
     async def run(self) -> None:
@@ -90,64 +99,106 @@ class Lane:
         connection = self._find()
         if connection is None or connection.connector.http is None or self._stopping:
             return
-        async with self._database.acquire() as db:
-            self.held = await lanes.acquire(db, connection.id, self._owner)
+        self.held = await self._acquire(connection)
         if self.held is None:
-            await self._held_elsewhere()
             return
-        line = await self._line(connection)
-        while not await self._drained(line):
-            pass
+        keeper = asyncio.create_task(self._keep())
+        try:
+            line = await self._line(connection)
+            while not await self._drained(line):
+                pass
+        finally:
+            keeper.cancel()
+
+    async def _acquire(self, connection: Connection) -> Held | None:
+        """The lane, or word left for the process that holds it."""
+        while True:
+            async with self._database.acquire() as db:
+                held = await lanes.acquire(db, connection.id, self._owner)
+                if held is not None or await lanes.ring(db, connection.id):
+                    break
+        if held is None:
+            await self._held_elsewhere()
+        return held
+
+    async def _keep(self) -> None:
+        """Keep the lease while the drain itself is held up."""
+        while True:
+            await asyncio.sleep(lanes.LEASE.total_seconds() / 4)
+            held = self.held
+            if held is not None:
+                with suppress(*AWAY):
+                    async with self._database.acquire() as db:
+                        await lanes.keep(db, held)
 
     async def _line(self, connection: Connection) -> Line:
-        options = connection.connector.http
+        self._limiter = await self._limits(connection)
+        return self._of(connection, self._limiter)
+
+    def _of(self, connection: Connection, limiter: Limiter) -> Line:
+        def credentials(fresh: bool) -> Awaitable[Mapping[str, str]]:
+            return self._credentials(connection, fresh)
+
+        return Line(connection, self._owner, self._transport, limiter, credentials, self._mark, self._clock.now)
+
+    def _as_now(self, line: Line) -> Line:
+        """The line with the connection as it is now: its settings may have been changed while we drain."""
+        connection = self._find()
+        if connection is None or connection is line.connection:
+            return line
+        return self._of(connection, line.limiter)
+
+    async def _limits(self, connection: Connection) -> Limiter:
+        """The limiter of the last time if nobody else drained the lane meanwhile, else one that knows what the windows
+        hold by the attempts on record."""
+        options, fence = connection.connector.http, self.held.fence if self.held else 0
+        last, self._last_fence = self._last_fence, fence
+        if self._limiter is not None and last == fence - 1:
+            return self._limiter
         limits = options.limits if options else ()
         window = max((limit.per for limit in limits if not limit.keyed), default=0.0)
         used = 0
         if window:
             async with self._database.acquire() as db:
                 used = await calls.sent_since(db, connection.id, window)
-        return Line(
-            connection,
-            self._owner,
-            self._transport,
-            Limiter(limits, used),
-            lambda fresh: self._credentials(connection, fresh),
-            self._mark,
-            self._clock.now,
-        )
+        return Limiter(limits, used)
 
     async def _mark(self, sending: calls.Sending) -> bool:
         try:
             return await self._ledger.mark(sending)
         except AWAY as e:
-            raise LaneLostError("PostgreSQL went away before the request was sent") from e
+            raise LaneLostError("PostgreSQL went away before the request was sent", marked=True) from e
 
     async def _drained(self, line: Line) -> bool:
         """Drain until idle; True when the lane was let go or lost, False when the bell rang while letting go."""
         slots = asyncio.Semaphore(line.options.at_once)
         idle_since = renewed = time.monotonic()
-        looked_for_orphans = 0.0
+        swept = 0.0
         while self.held is not None:
             self._bell.clear()
             now = time.monotonic()
             if now - renewed >= RENEW:
                 await self._renew()
                 renewed = now
-                if self.held is None:
-                    break
-            if now - looked_for_orphans >= ORPHAN_CHECK:
-                looked_for_orphans = now
-                await self._settle_orphans(line)
+                line = self._as_now(line)
+            if self.held is not None and now - swept >= SWEEP:
+                swept = now
+                await self._sweep(line)
             busy = await self._claim_and_start(line, slots)
-            if busy or self._flying:
+            if busy or self._flying or (line.limiter.paused_for > 0 and not self._stopping):
                 idle_since = time.monotonic()
             elif self._stopping or time.monotonic() - idle_since >= IDLE:
-                async with self._database.acquire() as db:
-                    return await lanes.release(db, self.held)
+                return await self._let_go()
             if not busy:
                 await self._wait(line)
         return True
+
+    async def _let_go(self) -> bool:
+        """False when somebody rang meanwhile."""
+        if self.held is None:
+            return True
+        async with self._database.acquire() as db:
+            return await lanes.release(db, self.held)
 
     async def _renew(self) -> None:
         if self.held is not None:
@@ -179,22 +230,24 @@ class Lane:
             return False
         async with self._database.transaction() as db:
             claimed = await calls.claim(db, held, now, room, probe)
-            fresh = await self._reserve(db, claimed, now)
+            fresh, skipped = await self._reserve(db, claimed, now)
+        if skipped:
+            self._ledger.wake_runs()
         for call in fresh:
-            task = asyncio.create_task(self._make(line, call, slots))
-            self._flying.add(task)
+            task = asyncio.create_task(self._make(line, call, slots, probe))
+            self._flying[task] = call.id
             task.add_done_callback(self._landed)
         return len(claimed) == room
 
     def _landed(self, task: asyncio.Task[None]) -> None:
-        self._flying.discard(task)
+        self._flying.pop(task, None)
         self._bell.set()
 
-    async def _reserve(self, db: Any, claimed: list[DueCall], now: datetime) -> list[DueCall]:
-        """Reserve the effects of the claimed calls. What was done already is skipped with its output; what another
-        call has reserved waits for that one's end."""
+    async def _reserve(self, db: Any, claimed: list[DueCall], now: datetime) -> tuple[list[DueCall], int]:
+        """Reserve the effects of the claimed calls: (those that may be made, how many were skipped). What was done
+        already is skipped with its output; what another call has reserved waits for that one's end."""
         if not claimed or self.held is None:
-            return []
+            return [], 0
         first: dict[bytes, DueCall] = {}
         for call in claimed:
             first.setdefault(call.effect_key, call)
@@ -202,38 +255,66 @@ class Lane:
             db, [(c.effect_key, c.workspace, c.id, f"{c.recipe}/{c.path} {c.action}") for c in first.values()]
         )
         mine = [call for call in first.values() if standing.get(call.effect_key) is None]
-        others = [call for call in claimed if call not in mine]
-        there = [c for c in others if (s := standing.get(c.effect_key)) is not None and s.state == "done"]
-        waiting = [call for call in others if call not in there]
+        got = {call.id for call in mine}
+        there, waiting = [], []
+        for call in claimed:
+            stands = standing.get(call.effect_key)
+            if stands is not None and stands.state == "done":
+                there.append(_exists(call, stands.output, now))
+            elif call.id not in got:
+                waiting.append(call)
         if there:
-            done = [_exists(call, standing[call.effect_key].output, now) for call in there]  # type: ignore[union-attr]
-            await calls.record_calls(db, done)
-            await calls.wake_runs(db, [call.run_id for call in there], now)
+            await calls.record_calls(db, there)
+            await calls.wake_runs(db, [ended.run_id for ended in there], now)
         if waiting:
-            await calls.give_back(db, self.held, waiting, now + timedelta(seconds=2))
-        return mine
+            await calls.give_back(db, self.held, waiting, now + WAIT_FOR_EFFECT)
+        return mine, len(there)
 
-    async def _make(self, line: Line, call: DueCall, slots: asyncio.Semaphore) -> None:
+    async def _make(self, line: Line, call: DueCall, slots: asyncio.Semaphore, probe: bool) -> None:
+        attempt = Attempt(call)
         try:
             async with slots:
-                await self._try(line, call)
-        except LaneLostError:
-            log.info("a call was not sent: its lane was lost or it was cancelled", call=str(call.id))
+                if self._stopping or (not probe and self.held is not None and self.held.parked):
+                    await self._return(call)
+                else:
+                    await self._try(line, call, attempt)
+        except LaneLostError as e:
+            log.info("a call was not sent", call=str(call.id), reason=str(e))
+            if not attempt.sent:
+                await self._not_sent(call, attempt, e)
         except AWAY as e:
-            log.warning("an outcome could not be recorded yet", call=str(call.id), error=type(e).__name__)
+            log.warning("PostgreSQL is away; a call is taken up again later", call=str(call.id), error=type(e).__name__)
+        except Exception:
+            log.exception("a call stumbled; it is taken up again later", call=str(call.id))
 
-    async def _try(self, line: Line, call: DueCall) -> None:
+    async def _return(self, call: DueCall) -> None:
+        """Give a claimed call back, so that anybody can claim it; the sweep finds it if that fails."""
+        held = self.held
+        if held is not None and held.fence == call.fence:
+            with suppress(*AWAY):
+                async with self._database.acquire() as db:
+                    await calls.give_back(db, held, [call])
+
+    async def _not_sent(self, call: DueCall, attempt: Attempt, why: LaneLostError) -> None:
+        """Its bytes surely stayed here; if it may have been marked as `sending`, that is taken back."""
+        if not why.marked:
+            await self._return(call)
+            return
+        now = self._clock.now()
+        verdict = Verdict("due", "retryable", None, now, call.failures, call.unsure)
+        await self._record(_ended(call, attempt, Failed("retryable", f"not sent: {why}"), verdict))
+
+    async def _try(self, line: Line, call: DueCall, attempt: Attempt) -> None:
         action = _action(line.connection, call)
-        attempt = Attempt(call)
         if action is None:
             outcome: Outcome = Failed("permanent", f"{line.connection.connector.slug} has no action {call.action}")
             action = next(iter(line.connection.connector.actions))
         else:
             stored = await self._stored(call, action)
             seconds = float(call.options.get("timeout") or line.options.timeout * 2)
-            look_first = call.unsure
-            outcome = await attempts.run(line, action, attempt, stored, look_first, seconds)
+            outcome = await attempts.run(line, action, attempt, stored, call.unsure, seconds)
         await self._conclude(line, call, action, attempt, outcome)
+        await self._learn(line, outcome)
 
     async def _stored(self, call: DueCall, action: Action) -> list[bytes]:
         """The requests of an earlier attempt that may have acted, for a system that drops repeats of one key."""
@@ -248,14 +329,24 @@ class Lane:
         standing = Standing(call.failures, call.unsure and not attempt.cleared, call.sent_at, call.at)
         if_unsure = call.options.get("if_unsure") or action.if_unsure
         verdict = decide(outcome, standing, action, if_unsure, _budget(call), now, attempt.sent)
-        ended = _ended(call, attempt, outcome, verdict)
+        again = call.unsure and attempt.sent and not attempt.cleared
+        doubled = again and isinstance(outcome, Ok) and not outcome.found and isinstance(action.safe, Unsafe)
+        await self._record(replace(_ended(call, attempt, outcome, verdict), doubled=doubled))
+
+    async def _record(self, ended: Ended) -> None:
+        """Write an end down, however long PostgreSQL is away. What it refuses to hold is written without its texts."""
         while True:
             try:
                 await self._ledger.record(ended)
-                break
-            except AWAY:
+                return
+            except (*AWAY, asyncpg.DeadlockDetectedError):
                 await asyncio.sleep(0.5)
-        await self._learn(line, outcome)
+            except asyncpg.PostgresError as e:
+                if ended.response is None and ended.output is None:
+                    raise
+                log.exception("an outcome cannot be stored as it is", call=str(ended.call_id))
+                error = f"its answer could not be stored: {type(e).__name__}"
+                ended = replace(ended, response=None, output=None, error=error)
 
     async def _learn(self, line: Line, outcome: Outcome) -> None:
         """Open or close the breaker by this outcome."""
@@ -286,22 +377,26 @@ class Lane:
         self.held = replace(held, parked=True, probe_at=self._clock.now() + wait, probes=held.probes + 1)
         self._breaker.reset()
 
-    async def _settle_orphans(self, line: Line) -> None:
-        """Decide about attempts that an earlier owner left `sending`, once their answers can no longer come."""
-        held = self.held
+    async def _sweep(self, line: Line) -> None:
+        """Take up what was left: claims that do not fly, and attempts of a dead owner (or of ours, when a commit's
+        answer was lost) whose answers can no longer come."""
+        held, flying = self.held, list(self._flying.values())
         if held is None:
             return
         async with self._database.acquire() as db:
-            left = await calls.orphans(db, held, MARGIN)
-            if not left:
-                return
-            await calls.adopt(db, held, [call.id for _, _, call in left])
+            await calls.free_leaked(db, held, flying)
+            left = await calls.orphans(db, held, MARGIN, flying)
+            if left:
+                await calls.adopt(db, held, [call.id for _, _, call in left])
+            await calls.end_loose(db, held)
         for attempt_id, number, call in left:
-            action = _action(line.connection, call)
-            if action is not None:
-                attempt = Attempt(replace(call, fence=held.fence, attempts=number - 1), attempt_id, sent=True)
-                lost = Failed("unsure", "the process that sent it died before the answer was recorded")
-                await self._conclude(line, attempt.call, action, attempt, lost)
+            await self._settle_orphan(line, replace(call, fence=held.fence, attempts=number - 1), attempt_id)
+
+    async def _settle_orphan(self, line: Line, call: DueCall, attempt_id: UUID) -> None:
+        action = _action(line.connection, call)
+        if action is not None:
+            lost = Failed("unsure", "the process that sent it ended before the answer was recorded")
+            await self._conclude(line, call, action, Attempt(call, attempt_id, sent=True), lost)
 
 
 def _action(connection: Connection, call: DueCall) -> Action | None:
@@ -330,23 +425,31 @@ def _ended(call: DueCall, attempt: Attempt, outcome: Outcome, verdict: Verdict) 
         number=attempt.number,
         attempt_state=verdict.attempt_state,
         status=outcome.status,
-        error=failed.error
-        if failed
-        else "an earlier attempt had done it"
-        if isinstance(outcome, Ok) and outcome.found
-        else None,
+        error=_said(outcome),
         response=outcome.response,
         duration_ms=attempt.duration_ms,
         call_state=verdict.call_state,
         due_at=verdict.due_at,
         failures=verdict.failures,
         unsure=verdict.unsure,
-        output=outcome.output if isinstance(outcome, Ok) else None,
+        output=_storable(outcome.output) if isinstance(outcome, Ok) else None,
         error_kind=failed.kind if failed else None,
         question=verdict.question,
         effect_key=call.effect_key,
         effect_state=verdict.effect_state,
     )
+
+
+def _said(outcome: Outcome) -> str | None:
+    """What the attempt is remembered by, as PostgreSQL can hold it."""
+    if isinstance(outcome, Failed):
+        return str(canonical.clean(outcome.error))
+    return "an earlier attempt had done it" if outcome.found else None
+
+
+def _storable(output: str) -> str:
+    """An output without U+0000, which no jsonb can hold."""
+    return orjson.dumps(canonical.clean(orjson.loads(output))).decode() if "\\u0000" in output else output
 
 
 def _exists(call: DueCall, output: Any, now: datetime) -> Ended:
@@ -364,4 +467,4 @@ def lane_of(connection_id: UUID) -> str:
     return f"lane:{connection_id}"
 
 
-__all__ = ["Lane", "Lookup", "lane_of"]
+__all__ = ["Lane", "lane_of"]

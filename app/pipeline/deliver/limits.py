@@ -14,29 +14,48 @@ class Limiter:
     def __init__(self, limits: Sequence[Limit], used: int = 0) -> None:
         self._limits = limits
         self._sent: dict[tuple[int, str], deque[float]] = defaultdict(deque)
-        self._not_before = 0.0
-        self._turn = asyncio.Lock()
+        self._not_before: dict[str, float] = {"": 0.0}
+        self._closed = asyncio.Event()
         for index, limit in enumerate(limits):
             if not limit.keyed:
                 self._sent[index, ""].extend([time.monotonic()] * min(used, limit.count))
 
-    def pause(self, seconds: float) -> None:
-        """Send nothing more for so long (a Retry-After, or what an answer taught)."""
-        self._not_before = max(self._not_before, time.monotonic() + seconds)
+    def pause(self, seconds: float, key: str | None = None) -> None:
+        """Send nothing for so long (a Retry-After, or what an answer taught); with a key, nothing under that key."""
+        until = time.monotonic() + seconds
+        self._not_before[key or ""] = max(self._not_before.get(key or "", 0.0), until)
 
     @property
     def paused_for(self) -> float:
-        return max(0.0, self._not_before - time.monotonic())
+        """Seconds for which nothing at all may go."""
+        return max(0.0, self._not_before[""] - time.monotonic())
 
-    async def turn(self, key: str | None) -> None:
-        """Wait until a request may go, and count it."""
-        while True:
-            async with self._turn:
-                wait = self._wait(key)
-                if wait <= 0:
-                    self._count(key)
-                    return
-            await asyncio.sleep(wait)
+    def wait(self, key: str | None) -> float:
+        """Seconds until a request may go; 0 when it may now."""
+        return max(0.0, self._wait(key))
+
+    async def turn(self, key: str | None, *, patient: bool = False) -> bool:
+        """Wait until a request may go, and count it. False when the limiter was closed first, but for the `patient`."""
+        while (wait := self._wait(key)) > 0:
+            if self._closed.is_set() and not patient:
+                return False
+            await self._sleep(wait, patient)
+        self._count(key)
+        return True
+
+    def close(self) -> None:
+        """Nobody new gets a turn that does not come at once."""
+        self._closed.set()
+
+    async def _sleep(self, seconds: float, patient: bool) -> None:
+        if patient:
+            await asyncio.sleep(seconds)
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._closed.wait()
+        except TimeoutError:
+            pass
 
     def _windows(self, key: str | None) -> list[tuple[Limit, deque[float]]]:
         return [
@@ -47,7 +66,7 @@ class Limiter:
 
     def _wait(self, key: str | None) -> float:
         now = time.monotonic()
-        waits = [self._not_before - now]
+        waits = [self._not_before[""] - now, self._not_before.get(key or "", 0.0) - now]
         for limit, sent in self._windows(key):
             while sent and sent[0] <= now - limit.per:
                 sent.popleft()

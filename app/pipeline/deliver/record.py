@@ -1,11 +1,13 @@
 """Writing down: marks before bytes go, ends as answers come. Both share commits."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from uuid import UUID
 
 from app.clock import Clock
 from app.store import calls, effects
 from app.store.calls import Ended, Sending
-from app.store.database import Database
+from app.store.database import Connection, Database
 from app.store.shared import Shared
 
 ENDED = ("done", "skipped", "dead", "cancelled")
@@ -17,7 +19,7 @@ class Ledger:
     def __init__(self, database: Database, clock: Clock, wake_runs: Callable[[], None]) -> None:
         self._database = database
         self._clock = clock
-        self._wake_runs = wake_runs
+        self.wake_runs = wake_runs
         self.mark: Shared[Sending, bool] = Shared(self._mark)
         self.record: Shared[Ended, bool] = Shared(self._record)
 
@@ -31,32 +33,35 @@ class Ledger:
         return [attempt.call_id in allowed for attempt in attempts]
 
     async def _record(self, ended: list[Ended]) -> list[bool]:
-        """One transaction: calls, attempts, effects, and the runs that wait for them. An answer for a call that is no
-        longer ours is kept as a late attempt, and its effect says that it may exist twice."""
+        """One transaction: calls, attempts, effects, and the runs that wait for them. What was recorded before is left
+        as it is. An answer for a call that is no longer ours is kept as a late attempt, and its effect says that it
+        may exist twice."""
+        over: list[UUID] = []
         async with self._database.transaction() as connection:
             ours = await calls.record_calls(connection, ended)
-            tried = [e if e.call_id in ours else _late(e) for e in ended if e.attempt_id is not None]
-            if tried:
-                await calls.record_attempts(connection, tried)
-            await effects.finish(
-                connection,
-                [
-                    (e.effect_key, e.call_id, e.effect_state, e.output)
-                    for e in ended
-                    if e.call_id in ours and e.effect_state
-                ],
-            )
-            doubled = [e.effect_key for e in ended if e.call_id not in ours and e.attempt_state in ("ok", "unsure")]
-            if doubled:
-                await effects.mark_doubled(connection, sorted(doubled))
-            over = [e.run_id for e in ended if e.call_id in ours and e.call_state in ENDED]
+            others = [e for e in ended if e.call_id not in ours]
+            before = await calls.recorded_before(connection, others) if others else set()
+            late = [e for e in others if e.call_id not in before]
+            mine = [e for e in ended if e.call_id in ours]
+            await self._write(connection, mine, late)
+            over = [e.run_id for e in mine if e.call_state in ENDED]
             await calls.wake_runs(connection, over, self._clock.now())
         if over:
-            self._wake_runs()
-        return [e.call_id in ours for e in ended]
+            self.wake_runs()
+        return [e.call_id in ours or e.call_id in before for e in ended]
+
+    async def _write(self, connection: Connection, mine: list[Ended], late: list[Ended]) -> None:
+        tried = [e for e in (*mine, *map(_late, late)) if e.attempt_id is not None]
+        if tried:
+            await calls.record_attempts(connection, tried)
+        await effects.finish(
+            connection, [(e.effect_key, e.call_id, e.effect_state, e.output) for e in mine if e.effect_state]
+        )
+        doubled = {e.effect_key for e in late if e.attempt_state in ("ok", "unsure")}
+        doubled |= {e.effect_key for e in mine if e.doubled}
+        if doubled:
+            await effects.mark_doubled(connection, sorted(doubled))
 
 
 def _late(ended: Ended) -> Ended:
-    from dataclasses import replace
-
     return replace(ended, attempt_state="late")
