@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
     rounds, orders = (2, 4000) if given.quick else (5, 8000)
-    rows: list[tuple[str, str, str]] = []
+    rows = Rows()
     with stage() as made:
         rows += cold_start(made)
         rows += acknowledgements(made, rounds, orders)
@@ -38,6 +39,16 @@ def main() -> None:
         rows += burst(made, 4000 if given.quick else 20_000)
         rows += at_rest(made)
     show(rows)
+
+
+class Rows(list[tuple[str, str, str]]):
+    """What was measured; each row is said as it comes, the whole table at the end."""
+
+    def __iadd__(self, more: Iterable[tuple[str, str, str]]) -> "Rows":  # type: ignore[override,misc]
+        for row in more:
+            console.print("  ".join(row), style="dim")
+            self.append(row)
+        return self
 
 
 def show(rows: list[tuple[str, str, str]]) -> None:

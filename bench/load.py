@@ -5,6 +5,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -159,6 +160,7 @@ def main() -> None:
         result = uvloop.run(paced(given.port, given.count, given.first, given.rate))
     else:
         result = uvloop.run(flood(given.port, given.count, given.first, given.clients))
+    os.set_blocking(1, True)
     sys.stdout.write(orjson.dumps(result, option=orjson.OPT_NON_STR_KEYS).decode())
 
 
