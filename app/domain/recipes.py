@@ -1,4 +1,4 @@
-"""The recipes that a running hub knows: current versions to match events against, and older ones that runs began with."""
+"""The recipes that a running hub knows: current versions to match events against, older ones of running runs."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,15 +7,31 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import structlog
 
 from app.connector import Action
 from app.documents import DocumentError, Problem
 from app.domain.connections import Connection, Connections
-from app.recipes import Call, Recipe, RegistryCatalogue, load_folder, parse_recipe, recipe_files
+from app.domain.zones import customer_zone, zone_of
+from app.events import event_type
+from app.recipes import (
+    Call,
+    Recipe,
+    RegistryCatalogue,
+    WaitFor,
+    connection_of,
+    load_folder,
+    nouns_of,
+    parse_recipe,
+    recipe_files,
+    settled,
+    used,
+)
 from app.registry import Registry
 from app.store import recipes as store
+from app.store import waiters, workspaces
 from app.store.database import Database
 
 log = structlog.get_logger()
@@ -32,10 +48,58 @@ class ActiveRecipe:
     inputs: Mapping[str, Any]
     enabled: bool
     paused: bool
+    problem: str | None = None
+    """Why it cannot run: an input that must be set, or has a wrong value."""
 
     @property
     def name(self) -> str:
         return self.recipe.name
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What the engine asks of a recipe version again and again.
+
+    absent: its events' nouns, all None (an event brings only some). awaits: event types that its runs may wait for.
+    ordered: runs of one subject can stand in each other's way. recalls: nouns whose remembered attributes it reads.
+    """
+
+    absent: Mapping[str, None]
+    awaits: frozenset[str]
+    ordered: bool
+    recalls: frozenset[str]
+
+
+def outline_of(recipe: Recipe) -> Outline:
+    """Made once for each version."""
+    key = (recipe.name, recipe.digest)
+    if key not in _OUTLINES:
+        _OUTLINES[key] = _outline(recipe)
+    return _OUTLINES[key]
+
+
+_OUTLINES: dict[tuple[str, str], Outline] = {}
+
+
+def _outline(recipe: Recipe) -> Outline:
+    waiting = [each.does.awaited for each in recipe.all_steps() if isinstance(each.does, WaitFor)]
+    awaits = frozenset(event for each in (*waiting, *recipe.cancel_on) for event in each.events)
+    reads = used(recipe)
+    recalls = {
+        noun
+        for noun in ("customer", "order")
+        if any(field.partition(".")[0] in ("attributes", "tags") for field in reads.get(noun, ()))
+    }
+    if any(field.startswith(("customer.attributes", "customer.tags")) for field in reads.get("order", ())):
+        recalls.add("customer")
+    kinds = [event_type(each) for each in recipe.events]
+    alone = len(kinds) == 1 and kinds[0].milestone and kinds[0].noun in ("order", "checkout") and not recipe.once_per
+    return Outline(
+        absent=dict.fromkeys(nouns_of(recipe.events)),
+        awaits=awaits,
+        ordered=len(tuple(recipe.all_steps())) > 1 and not alone,
+        recalls=frozenset(recalls),
+    )
 
 
 class Recipes:
@@ -49,6 +113,10 @@ class Recipes:
         self._active: list[ActiveRecipe] = []
         self._by_event: dict[tuple[str, str], list[ActiveRecipe]] = {}
         self._versions: dict[UUID, Recipe] = {}
+        self._awaited: set[tuple[str, str]] = set()
+        self._zones: dict[str, ZoneInfo] = {}
+        self.refreshed = 0
+        """How often the recipes were read anew."""
 
     def __iter__(self) -> Iterator[ActiveRecipe]:
         return iter(self._active)
@@ -59,6 +127,17 @@ class Recipes:
 
     def find(self, workspace: str, name: str) -> ActiveRecipe | None:
         return next((r for r in self._active if r.workspace == workspace and r.name == name), None)
+
+    def awaited(self, workspace: str, event_type: str) -> bool:
+        """Whether a run may wait for events of this type."""
+        return (workspace, event_type) in self._awaited
+
+    def zone(self, workspace: str, name: str | None, scope: Mapping[str, Any]) -> ZoneInfo:
+        """The zone that `customer`, `shop`, None (the workspace's) or a name stands for."""
+        own = self._zones.get(workspace) or ZoneInfo("UTC")
+        if name == "customer":
+            return customer_zone(scope) or own
+        return own if name in (None, "shop") else zone_of(name) or own
 
     async def version(self, version_id: UUID) -> Recipe | None:
         """Any version, current or not; None if it cannot be loaded any more."""
@@ -78,12 +157,18 @@ class Recipes:
             if changed_at == self._changed_at and not always:
                 return
             rows = await store.load_all(db)
+            zones = await workspaces.zones(db)
+        async with self._database.acquire() as connection:
+            waited = await waiters.types(connection)
+        self._zones = {name: zone for name, said in zones if (zone := zone_of(said)) is not None}
         self._active = [active for row in rows if (active := self._activate(row)) is not None]
         by_event: dict[tuple[str, str], list[ActiveRecipe]] = defaultdict(list)
         for active in self._active:
-            for event_type in active.recipe.events:
-                by_event[active.workspace, event_type].append(active)
+            for event in active.recipe.events:
+                by_event[active.workspace, event].append(active)
         self._by_event = dict(by_event)
+        self._awaited = waited | {(a.workspace, e) for a in self._active for e in outline_of(a.recipe).awaits}
+        self.refreshed += 1
         self._changed_at = changed_at
 
     def _activate(self, row: store.Stored) -> ActiveRecipe | None:
@@ -92,12 +177,14 @@ class Recipes:
             log.error("a stored recipe cannot be loaded any more", recipe=row.name)
             return None
         self._versions[row.version_id] = recipe
-        given = {name: declared.default for name, declared in recipe.inputs.items()} | row.inputs
+        given, problem = inputs_of(recipe, row.inputs)
         enabled = row.enabled and recipe.enabled
-        return ActiveRecipe(row.workspace, row.version_id, row.number, recipe, given, enabled, row.paused)
+        return ActiveRecipe(row.workspace, row.version_id, row.number, recipe, given, enabled, row.paused, problem)
 
     def missing(self, active: ActiveRecipe, event_connection: Connection | None) -> str | None:
         """Why the recipe cannot run in its workspace: a connection that it needs and that is not there."""
+        if active.problem:
+            return active.problem
         for step in active.recipe.all_steps():
             if not isinstance(step.does, Call) or step.does.connector == "store":
                 continue
@@ -112,12 +199,10 @@ class Recipes:
         """The connection that a call goes to, or why there is none."""
         if call.connector == "store":
             return event_connection or "the event came from no store"
-        slug = call.connection or recipe.connections.get(call.connector)
-        there = self._connections.of_connector(workspace, call.connector)
+        there = {each.slug: each for each in self._connections.of_connector(workspace, call.connector)}
+        slug = connection_of(recipe, call, {call.connector: list(there)})
         if slug is not None:
-            return next((c for c in there if c.slug == slug), f"there is no {call.connector} connection {slug!r}")
-        if len(there) == 1:
-            return there[0]
+            return there.get(slug) or f"there is no {call.connector} connection {slug!r}"
         if not there:
             return f"{call.connector} is not connected"
         return f"several {call.connector} connections, and the recipe names none"
@@ -126,6 +211,16 @@ class Recipes:
         """The action that a call means at a connection; `store.<action>` by the connector's own mapping."""
         name = connection.connector.store.get(call.action) if call.connector == "store" else call.action
         return next((action for action in connection.connector.actions if action.name == name), None)
+
+
+def inputs_of(recipe: Recipe, given: Mapping[str, Any]) -> tuple[Mapping[str, Any], str | None]:
+    """The inputs of a version as expressions see them, from what the shop set for any version of it; beside them what
+    is wrong with them."""
+    known = {name: value for name, value in given.items() if name in recipe.inputs}
+    try:
+        return settled(recipe, known), None
+    except ValueError as error:
+        return {name: declared.default for name, declared in recipe.inputs.items()} | known, str(error)
 
 
 def _parsed(name: str, source: str) -> Recipe | None:

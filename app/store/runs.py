@@ -92,8 +92,8 @@ class DueRun:
 
 
 _CLAIM = """
-select id, at, workspace, recipe, version_id, event_id, connection_id, subject, once_value, generation, mode, state, data
-from run where due_at <= $1 and state in ('running', 'waiting') order by due_at, id limit $2
+select id, at, workspace, recipe, version_id, event_id, connection_id, subject, once_value, generation, mode, state,
+    data from run where due_at <= $1 and state in ('running', 'waiting') order by due_at, id limit $2
 for update skip locked
 """
 
@@ -220,3 +220,150 @@ async def save(
             ends,
             min(map(time_of, ids)),
         )
+
+
+# --- order, cancelling, waking ----------------------------------------------------------------------------------
+
+_EARLIER = """
+exists (select 1 from run e where e.workspace = t.workspace and e.recipe = t.recipe and e.subject = t.subject
+    and e.state = 'running' and e.event_id < t.event_id
+    and not exists (select 1 from step s where s.run_id = e.id and s.kind in ('wait', 'wait_for', 'approve')))
+"""
+
+
+async def blocked(connection: Connection, runs: Sequence[tuple[UUID, str, str, bytes, UUID]]) -> set[UUID]:
+    """Which of these runs (id, workspace, recipe, subject, event id) an earlier one of their recipe and subject holds
+    back: one that runs and has not waited yet."""
+    if not runs:
+        return set()
+    rows = await connection.fetch(
+        f"""select t.id from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::uuid[])
+                as t(id, workspace, recipe, subject, event_id) where {_EARLIER}""",
+        *map(list, zip(*runs, strict=True)),
+    )
+    return {row["id"] for row in rows}
+
+
+async def wake_next(connection: Connection, ended: Sequence[tuple[str, str, bytes, UUID]], now: datetime) -> None:
+    """Make due what stood next behind runs (workspace, recipe, subject, event id) that ended or began to wait."""
+    if not ended:
+        return
+    await connection.execute(
+        """with next as (
+             select n.id, n.at from unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[])
+               as t(workspace, recipe, subject, event_id), lateral (
+                 select id, at from run r where r.workspace = t.workspace and r.recipe = t.recipe
+                   and r.subject = t.subject and r.state = 'running' and r.event_id > t.event_id
+                 order by r.event_id limit 1) n),
+           locked as (
+             select run.id, run.at from run join next on run.id = next.id and run.at = next.at
+             order by run.id for update of run skip locked)
+           update run r set due_at = $5 from locked where r.id = locked.id and r.at = locked.at""",
+        *map(list, zip(*ended, strict=True)),
+        now,
+    )
+
+
+async def make_due(connection: Connection, run_ids: Sequence[UUID], now: datetime) -> None:
+    """Make open runs due; locked in the order of their ids."""
+    ids = sorted(set(run_ids))
+    if ids:
+        await connection.execute(
+            """with open as (select id, at from run where id = any($1) and at >= $2
+                   and state in ('running', 'waiting') order by id for update)
+               update run r set due_at = $3 from open where r.id = open.id and r.at = open.at and r.at >= $2""",
+            ids,
+            min(map(time_of, ids)),
+            now,
+        )
+
+
+async def states(connection: Connection, run_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """How runs stand; those that retention dropped are absent."""
+    if not run_ids:
+        return {}
+    rows = await connection.fetch(
+        "select id, state from run where id = any($1) and at >= $2", list(run_ids), min(map(time_of, run_ids))
+    )
+    return {row["id"]: row["state"] for row in rows}
+
+
+async def replace_untouched(connection: Connection, run_ids: Sequence[UUID], reason: str, now: datetime) -> set[UUID]:
+    """Cancel those of these runs that are open and made no call yet; answers them."""
+    if not run_ids:
+        return set()
+    rows = await connection.fetch(
+        """with open as (select id, at from run where id = any($1) and at >= $2
+               and state in ('running', 'waiting', 'held') order by id for update)
+           update run r set state = 'cancelled', reason = $3, due_at = null, ended_at = $4 from open
+           where r.id = open.id and r.at = open.at and not exists (select 1 from call where call.run_id = r.id)
+           returning r.id""",
+        sorted(run_ids),
+        min(map(time_of, run_ids)),
+        reason,
+        now,
+    )
+    gone = {row["id"] for row in rows}
+    await connection.execute("delete from waiter where run_id = any($1)", list(gone))
+    await connection.execute(
+        """update step set state = 'cancelled', ended_at = $2, due_at = null
+           where run_id = any($1) and state = 'running'""",
+        list(gone),
+        now,
+    )
+    return gone
+
+
+async def take_over(connection: Connection, once: Sequence[tuple[bytes, UUID, datetime | None]]) -> None:
+    """Give `once_per` values to further runs: (key, run id, when it is free again)."""
+    if once:
+        await connection.execute(
+            """update once o set run_id = t.run_id, expires_at = t.expires_at
+               from unnest($1::bytea[], $2::uuid[], $3::timestamptz[]) as t(key, run_id, expires_at)
+               where o.key = t.key""",
+            *map(list, zip(*once, strict=True)),
+        )
+
+
+async def change_steps(connection: Connection, changed: Sequence[tuple[UUID, str, datetime | None]]) -> None:
+    """Write the output of running steps anew: (id, JSON text, when they are due; None leaves that as it is)."""
+    if changed:
+        ids, outputs, dues = map(list, zip(*changed, strict=True))
+        await connection.execute(
+            """update step s set output = t.output, due_at = coalesce(t.due_at, s.due_at)
+               from unnest($1::uuid[], $2::jsonb[], $3::timestamptz[]) as t(id, output, due_at)
+               where s.id = t.id and s.at >= $4""",
+            ids,
+            outputs,
+            dues,
+            min(map(time_of, ids)),
+        )
+
+
+_CANCEL_CALLS = """
+with gone as (
+    select c.id, c.at from call c where c.run_id = any($1) and c.state = 'due' and not exists (
+        select 1 from attempt a where a.call_id = c.id and a.state = 'sending')
+    order by c.id for update skip locked
+), ended as (
+    update call c set state = 'cancelled', error = coalesce(c.error, 'the run was cancelled'), owner = null,
+        lease_until = null, ended_at = clock_timestamp()
+    from gone where c.id = gone.id and c.at = gone.at returning c.id, c.effect_key, c.unsure
+), let_go as (
+    update effect e set state = case when ended.unsure then 'uncertain' else 'released' end,
+        ended_at = clock_timestamp()
+    from ended where e.key = ended.effect_key and e.call_id = ended.id and e.state = 'reserved'
+)
+select id from ended
+"""
+
+
+async def cancel_calls(connection: Connection, run_ids: Sequence[UUID]) -> set[UUID]:
+    """End the unsent calls of runs and let go of their effects; answers the runs of which a call is still under way."""
+    if not run_ids:
+        return set()
+    await connection.fetch(_CANCEL_CALLS, list(run_ids))
+    rows = await connection.fetch(
+        "select distinct run_id from call where run_id = any($1) and state = 'due'", list(run_ids)
+    )
+    return {row["run_id"] for row in rows}

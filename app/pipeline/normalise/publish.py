@@ -99,5 +99,5 @@ def _row(fact: Fact, matched: Matched) -> NewEvent:
         email=email,
         customer_id=fact.customer_id,
         decisions=to_json(matched.decisions.get(fact.id, {})),
-        waiters_due=False,
+        waiters_due=fact.id in matched.awaited,
     )

@@ -1,12 +1,12 @@
 """Stage 4: move runs to their next step.
 
 A run begins in the transaction that stores its event (`begin`), and goes on whenever it is due (`drain`): a call of
-its ended, or a wait is over. Due runs are locked for the transaction; nothing outside is done here.
+its ended, a wait is over, an event came. Due runs are locked for the transaction; nothing outside is done here.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -18,18 +18,32 @@ from app.bells import Bells
 from app.clock import Clock
 from app.crypto import Hasher
 from app.domain.connections import Connection, Connections
-from app.domain.recipes import ActiveRecipe, Recipes
-from app.domain.scope import scope_of
-from app.pipeline.run.advance import Facts, Surroundings, Walk
+from app.domain.memory import recall
+from app.domain.recipes import ActiveRecipe, Recipes, inputs_of, outline_of
+from app.domain.scope import scope_of_stored
+from app.ids import new_id, time_of
+from app.pipeline.run import leave, listening
+from app.pipeline.run.advance import LIMITS, Walk
+from app.pipeline.run.facts import Facts, RunEnd, Surroundings
+from app.pipeline.run.listening import Listening
+from app.pipeline.run.written import write
 from app.recipes import Call, Recipe, Step
-from app.store import calls, events, runs
+from app.store import events, runs, waiters
 from app.store.database import Connection as Db
-from app.store.database import Database
+from app.store.database import Database, to_json
 from app.store.packing import unpack, unpack_json
-from app.store.runs import DueRun, NewRun
+from app.store.runs import DueRun, NewRun, NewStep, StepRow
+from app.store.waiters import NewWaiter
+
+__all__ = ["Beginning", "Facts", "RunEnd", "Runner", "Surroundings", "Walk", "effect_key"]
 
 log = structlog.get_logger()
 
+BEHIND = timedelta(seconds=2)
+"""After which a run that stands behind another looks again, should nobody have woken it."""
+QUEUE = "queue"
+"""Path of the row that stands for a run's place behind the run before it (`again: queue`)."""
+IN_FLIGHT = timedelta(milliseconds=300)
 
 Standing = tuple[UUID, str, str | None, datetime | None, datetime | None]
 """How a run stands: id, state, reason, due_at, ended_at."""
@@ -37,7 +51,7 @@ Standing = tuple[UUID, str, str | None, datetime | None, datetime | None]
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """A run that should begin now."""
+    """A run that should begin now. about: kind and id of its subject; after: the run that it is queued behind."""
 
     run_id: UUID
     active: ActiveRecipe
@@ -50,6 +64,8 @@ class Beginning:
     mode: str = "live"
     replay_of: UUID | None = None
     replay_id: UUID | None = None
+    about: tuple[str, str] | None = None
+    after: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -64,84 +80,243 @@ class Runner:
     bells: Bells
     batch: int = 200
 
+    # --- beginning -----------------------------------------------------------------------------------------------
+
     async def begin(self, db: Db, beginnings: Sequence[Beginning]) -> set[UUID]:
         """Store new runs with their first steps and calls; answers the connections whose lanes now have work."""
         now = self.clock.now()
-        walks = []
-        rows = []
+        behind = await self._behind(db, beginnings)
+        walks, rows, queued = [], [], []
         for beginning in beginnings:
-            held = beginning.active.paused and beginning.mode == "live"
-            walk = self._walk(_facts(beginning), dict(beginning.scope), [], [], now)
-            if not held:
+            walk = self._walk(facts_of(beginning), dict(beginning.scope), [], [], now)
+            stays = "the recipe is paused" if _held(beginning) else None
+            if stays is None and beginning.run_id in behind:
+                stays = "it waits for an earlier run"
+                walk.due_at = now + BEHIND
+                queued.append(beginning)
+            if stays is None:
                 walks.append(walk.go())
-            rows.append(_new_run(beginning, walk, held, now))
+            rows.append(_new_run(beginning, walk, stays, now))
+        walks = await self._with_leave(db, walks, now)
+        if any(walk.facts.recipe.limits for walk in walks):
+            rows = _standing_anew(rows, walks, now)
         await runs.insert(db, rows)
-        return await self._write(db, walks, now)
+        if queued:
+            await self._queue(db, [each for each in queued if each.after is not None], now)
+        return await write(db, self.hasher, self.recipes, walks, now)
+
+    async def _behind(self, db: Db, beginnings: Sequence[Beginning]) -> set[UUID]:
+        """Which new runs stand behind another of their recipe and subject, or in a queue."""
+        ordered = [b for b in beginnings if b.mode == "live" and outline_of(b.active.recipe).ordered]
+        behind = await runs.blocked(
+            db, [(b.run_id, b.active.workspace, b.active.name, b.subject, b.event_id) for b in ordered]
+        )
+        seen: set[tuple[str, str, bytes]] = set()
+        for b in ordered:
+            line = (b.active.workspace, b.active.name, b.subject)
+            behind |= {b.run_id} if line in seen else set()
+            seen.add(line)
+        queued = {b.run_id: b.after for b in beginnings if b.after is not None}
+        if queued:
+            new = {b.run_id for b in beginnings}
+            states = await runs.states(db, [after for after in queued.values() if after not in new])
+            behind |= {i for i, after in queued.items() if after in new or states.get(after) in _OPEN}
+        return behind
+
+    async def _queue(self, db: Db, queued: Sequence[Beginning], now: datetime) -> None:
+        """Note behind which runs these stand: a row that people see, and a waiter for the other's end."""
+        steps, ears = [], []
+        for b in queued:
+            output = to_json({"after": str(b.after)})
+            steps.append(
+                NewStep(new_id(), b.active.workspace, b.run_id, QUEUE, QUEUE, "running", output, None, None, None)
+            )
+            assert b.after is not None  # noqa: S101 (asked by the caller)
+            value = b.after.bytes
+            ears.append(NewWaiter(new_id(), b.active.workspace, listening.ENDED, "run", value, b.run_id, QUEUE))
+        await runs.insert_steps(db, steps)
+        await waiters.insert(db, ears)
+
+    # --- going on ------------------------------------------------------------------------------------------------
 
     async def drain(self) -> bool:
         """Move one batch of due runs; True when there may be more."""
         now = self.clock.now()
         async with self.database.transaction() as db:
             due = await runs.claim(db, now, self.batch)
-            lanes = await self._advance(db, due, now) if due else set()
+            lanes, emitted = await self._advance(db, due, now) if due else (set(), False)
         for connection_id in lanes:
             self.bells.ring(f"lane:{connection_id}")
+        if emitted:
+            self.bells.ring("timed")
         return len(due) == self.batch
 
-    async def _advance(self, db: Db, due: Sequence[DueRun], now: datetime) -> set[UUID]:
+    async def match_waiters(self) -> bool:
+        """Hold a batch of committed events against the runs that wait; True when there may be more."""
+        now = self.clock.now()
+        async with self.database.transaction() as db:
+            taken, heard = await listening.match_waiters(db, self.hasher, self.connections, now, self.batch)
+        if heard:
+            self.bells.ring("run")
+        return taken == self.batch
+
+    async def _advance(self, db: Db, due: Sequence[DueRun], now: datetime) -> tuple[set[UUID], bool]:
         steps, made = await runs.progress(db, [run.id for run in due])
         stored = await events.load(db, list({run.event_id for run in due}))
-        walks: list[Walk] = []
         saved: list[Standing] = []
+        known: list[tuple[DueRun, Recipe]] = []
         for run in due:
             recipe = await self.recipes.version(run.version_id)
-            event = stored.get(run.event_id)
-            if recipe is None or (event is None and run.data is None):
+            if recipe is None or (run.event_id not in stored and run.data is None):
                 reason = "its recipe version cannot be loaded" if recipe is None else "its event expired"
                 saved.append((run.id, "failed", reason, None, now))
+            else:
+                known.append((run, recipe))
+        stay = await self._staying(db, known, steps, now)
+        heard = await listening.listen(db, self.hasher, self.connections, known, steps, now)
+        resumed = {run.id: self._resumed(run, recipe, stored.get(run.event_id)) for run, recipe in known}
+        await self._recall(db, [resumed[run.id] for run, _ in known])
+        walks = []
+        for run, _ in known:
+            if (until := stay.get(run.id) or heard.held.get(run.id)) is not None:
+                saved.append(
+                    (run.id, run.state, "it waits for an earlier run" if run.id in stay else None, until, None)
+                )
                 continue
-            walk = self._walk(*self._resumed(run, recipe, event), steps[run.id], made[run.id], now)
+            walk = self._walk(*resumed[run.id], steps[run.id], made[run.id], now)
+            self._hear(walk, run, heard, now)
             walks.append(walk.go())
-            saved.append(_standing(walk, now))
-        lanes = await self._write(db, walks, now)
+        walks = await self._with_leave(db, walks, now)
+        await self._cancel(db, walks, heard, now)
+        lanes = await write(db, self.hasher, self.recipes, walks, now)
+        saved += [_standing(walk, now) for walk in walks]
         await runs.save(db, saved)
-        return lanes
+        await waiters.forget_heard(db, heard.weighed)
+        await self._after(db, walks, now)
+        return lanes, any(walk.emitted for walk in walks)
+
+    async def _staying(
+        self, db: Db, known: Sequence[tuple[DueRun, Recipe]], steps: Mapping[UUID, list[StepRow]], now: datetime
+    ) -> dict[UUID, datetime]:
+        """Runs that have not begun and may not yet, with when they look again."""
+        unbegun = [
+            run
+            for run, recipe in known
+            if run.mode == "live" and outline_of(recipe).ordered and not any(row.path != QUEUE for row in steps[run.id])
+        ]
+        blocked = await runs.blocked(db, [(r.id, r.workspace, r.recipe, r.subject, r.event_id) for r in unbegun])
+        queued = {
+            run.id: (row, UUID(row.output["after"]))
+            for run, _ in known
+            for row in steps[run.id]
+            if row.path == QUEUE and row.state == "running"
+        }
+        if queued:
+            states = await runs.states(db, [after for _, after in queued.values()])
+            over = [run_id for run_id, (_, after) in queued.items() if states.get(after) not in _OPEN]
+            await runs.end_steps(db, [(queued[i][0].id, "done", to_json(queued[i][0].output), None) for i in over], now)
+            for run_id in over:
+                row = queued[run_id][0]
+                steps[run_id].remove(row)
+                steps[run_id].append(replace(row, state="done"))
+            blocked |= queued.keys() - set(over)
+        waited = {run.id: now - time_of(run.id) for run, _ in known if run.id in blocked}
+        return {i: now + max(BEHIND, min(timedelta(minutes=1), span / 4)) for i, span in waited.items()}
+
+    async def _recall(self, db: Db, resumed: Sequence[tuple[Facts, dict[str, Any]]]) -> None:
+        wanted = [
+            (facts.workspace, facts.connection, scope, nouns)
+            for facts, scope in resumed
+            if (nouns := outline_of(facts.recipe).recalls)
+        ]
+        if wanted:
+            await recall(db, self.hasher, wanted)
+
+    def _hear(self, walk: Walk, run: DueRun, heard: Listening, now: datetime) -> None:
+        """Tell a walk what its run heard. A version that other processes may not know yet looks back again later."""
+        walk.heard = heard.heard.get(run.id, ())
+        if run.id in heard.looked:
+            awaits = outline_of(walk.facts.recipe).awaits
+            everywhere = all(self.recipes.awaited(run.workspace, each) for each in awaits)
+            walk.looked = everywhere and not listening.young(run, now)
+            walk.looks_at = now + listening.YOUNG / 2
+
+    async def _with_leave(self, db: Db, walks: list[Walk], now: datetime) -> list[Walk]:
+        """Ask the limits for the runs that stand before their first call; those that may go on are walked again."""
+        asking = [walk for walk in walks if walk.asks_leave and walk.state not in _OVER]
+        if not asking:
+            return walks
+        answers = await leave.ask(db, self.hasher, [(walk.facts, walk.scope) for walk in asking], now)
+        answered = {id(w): after_leave(w, a, now) for w, a in zip(asking, answers, strict=True)}
+        return [answered.get(id(walk), walk) for walk in walks]
+
+    async def _cancel(self, db: Db, walks: Sequence[Walk], heard: Listening, now: datetime) -> None:
+        """End the unsent calls of cancelled runs. One whose call is under way ends when that is over."""
+        cancelled = {walk.facts.run_id: walk for walk in walks if walk.state == "cancelled"}
+        going = await runs.cancel_calls(db, list(cancelled))
+        for run_id in going:
+            walk = cancelled[run_id]
+            walk.state, walk.reason, walk.due_at = "running", f"cancelling: {walk.reason}", now + IN_FLIGHT
+            walk.fresh.clear()
+            walk.ended_steps.clear()
+            walk.emitted.clear()
+        heard.weighed = [pair for pair in heard.weighed if pair[0] not in going]
+        again = [(run_id, h.id) for run_id in going for h in heard.heard.get(run_id, ())]
+        await waiters.note(db, again)
+
+    async def _after(self, db: Db, walks: Sequence[Walk], now: datetime) -> None:
+        """What others do when runs ended or began to wait: waiters go, and who stood behind goes on."""
+        over = [walk for walk in walks if walk.state in _OVER]
+        listened = [walk.facts.run_id for walk in over if outline_of(walk.facts.recipe).awaits]
+        await waiters.remove(db, listened, [pair for walk in walks for pair in walk.deaf])
+        freed = [walk for walk in walks if walk.state != "running" and outline_of(walk.facts.recipe).ordered]
+        lines = [(w.facts.workspace, w.facts.recipe.name, w.facts.subject, w.facts.event_id) for w in freed]
+        await runs.wake_next(db, lines, now)
+        ended = [walk.facts for walk in over if walk.facts.recipe.again == "queue"]
+        probes = [(f.event_id, f.workspace, listening.ENDED, "run", f.run_id.bytes) for f in ended]
+        next_ones = await waiters.find(db, probes)
+        if next_ones:
+            await runs.make_due(db, [run_id for run_id, _ in next_ones], now)
+            await waiters.remove(db, [], [(run_id, QUEUE) for run_id, _ in next_ones])
+
+    # --- one run -------------------------------------------------------------------------------------------------
 
     def _resumed(self, run: DueRun, recipe: Recipe, event: Any) -> tuple[Facts, dict[str, Any]]:
         connection = self.connections.get(run.connection_id)
+        kept = unpack_json(run.data) if run.data else _kept(event)
+        about = (kept["subject_kind"], kept["subject_id"]) if "subject_id" in kept else None
         facts = Facts(
             run.id, run.workspace, recipe, run.event_id, connection, run.subject, run.once_value, run.generation,
-            run.mode == "dry",
+            run.mode == "dry", about,
         )  # fmt: skip
-        kept = unpack_json(run.data) if run.data else {
-            "type": event["type"], "data": unpack(event["data"]), "schema": event["schema_version"], "test": event["test"],
-            "occurred_at": event["occurred_at"], "historical": event["historical"],
-        }  # fmt: skip
+        slug, platform = (connection.slug, connection.connector.slug) if connection else (None, None)
         data = canonical.load(kept["type"], kept["schema"], kept["data"])
-        scope = scope_of(
-            data, run.event_id, kept["type"], _moment(kept["occurred_at"]), connection, kept["test"], kept["historical"]
-        )
+        scope = scope_of_stored(data, run.event_id, {**kept, "connection": slug, "platform": platform})
+        absent = outline_of(recipe).absent
+        return facts, {**absent, **scope, "inputs": self._inputs(run, recipe), "now": self.clock.now()}
+
+    def _inputs(self, run: DueRun, recipe: Recipe) -> Mapping[str, Any]:
         active = self.recipes.find(run.workspace, run.recipe)
-        defaults = {name: declared.default for name, declared in recipe.inputs.items()}
-        inputs = defaults | (dict(active.inputs) if active else {})
-        return facts, {**scope, "inputs": inputs, "now": self.clock.now()}
+        if active is not None and active.version_id == run.version_id:
+            return active.inputs
+        return inputs_of(recipe, active.inputs if active else {})[0]
 
     def _walk(self, facts: Facts, scope: dict[str, Any], steps: Any, made: Any, now: datetime) -> Walk:
         by_path: dict[str, list[Any]] = {}
         for call in made:
             by_path.setdefault(call.path, []).append(call)
-        around = Surroundings(self._target, self.recipes.action, partial(effect_key, self.hasher), now)
+        around = Surroundings(self._target, self.recipes.action, partial(effect_key, self.hasher), now, self._zone)
         return Walk(facts, around, scope, {step.path: step for step in steps}, by_path)
 
     def _target(self, facts: Facts, call: Call) -> Connection | str:
         return self.recipes.target(facts.workspace, facts.recipe, call, facts.connection)
 
-    async def _write(self, db: Db, walks: Sequence[Walk], now: datetime) -> set[UUID]:
-        await runs.insert_steps(db, [step for walk in walks for step in walk.new_steps])
-        await runs.end_steps(db, [step for walk in walks for step in walk.ended_steps], now)
-        made = [call for walk in walks for call in walk.new_calls]
-        await calls.insert(db, made)
-        return {call.connection_id for call in made if call.state == "due"}
+    def _zone(self, facts: Facts, name: str | None, scope: Mapping[str, Any]) -> Any:
+        return self.recipes.zone(facts.workspace, name, scope)
+
+
+_OPEN = ("running", "waiting", "held")
+_OVER = ("done", "failed", "cancelled")
 
 
 def effect_key(hasher: Hasher, facts: Facts, step: Step, target: Connection, item: str | None) -> bytes:
@@ -154,7 +329,25 @@ def effect_key(hasher: Hasher, facts: Facts, step: Step, target: Connection, ite
     )
 
 
-def _facts(beginning: Beginning) -> Facts:
+def after_leave(walk: Walk, answer: leave.Answer, now: datetime) -> Walk:
+    """A walk after the limits answered: gone on, put off, or ended."""
+    before = walk.steps.get(LIMITS)
+    if answer.state == "skipped":
+        walk.state, walk.reason, walk.due_at = "cancelled", answer.reason, None
+        walk.close()
+        return walk
+    row = before or StepRow(new_id(), walk.facts.run_id, LIMITS, LIMITS, "running", None, None, answer.until)
+    if answer.state == "deferred":
+        walk.put_off(row, before is None, answer.until)
+        return walk
+    memory = {**walk.steps, LIMITS: replace(row, state="done")}
+    again = Walk(walk.facts, walk.around, walk.scope, memory, walk.calls, walk.heard, walk.looked)
+    again.looks_at = walk.looks_at
+    again.go().granted(row, before is None)
+    return again
+
+
+def facts_of(beginning: Beginning) -> Facts:
     return Facts(
         beginning.run_id,
         beginning.active.workspace,
@@ -165,10 +358,15 @@ def _facts(beginning: Beginning) -> Facts:
         beginning.once_value,
         beginning.generation,
         beginning.mode == "dry",
+        beginning.about,
     )
 
 
-def _new_run(beginning: Beginning, walk: Walk, held: bool, now: datetime) -> NewRun:
+def _held(beginning: Beginning) -> bool:
+    return beginning.active.paused and beginning.mode == "live"
+
+
+def _new_run(beginning: Beginning, walk: Walk, stays: str | None, now: datetime) -> NewRun:
     _, state, reason, due_at, ended_at = _standing(walk, now)
     return NewRun(
         id=beginning.run_id,
@@ -183,17 +381,33 @@ def _new_run(beginning: Beginning, walk: Walk, held: bool, now: datetime) -> New
         mode=beginning.mode,
         replay_of=beginning.replay_of,
         replay_id=beginning.replay_id,
-        state="held" if held else state,
-        reason="the recipe is paused" if held else reason,
+        state="held" if _held(beginning) else state,
+        reason=stays or reason,
         due_at=due_at,
         ended_at=ended_at,
     )
 
 
+def _standing_anew(rows: Sequence[NewRun], walks: Sequence[Walk], now: datetime) -> list[NewRun]:
+    """New runs as they stand after their limits were asked."""
+    by_id = {walk.facts.run_id: walk for walk in walks}
+    made = []
+    for row in rows:
+        if row.id in by_id:
+            _, state, reason, due_at, ended_at = _standing(by_id[row.id], now)
+            row = replace(row, state=state, reason=reason, due_at=due_at, ended_at=ended_at)
+        made.append(row)
+    return made
+
+
 def _standing(walk: Walk, now: datetime) -> Standing:
-    over = walk.state in ("done", "failed", "cancelled")
+    over = walk.state in _OVER
     return walk.facts.run_id, walk.state, walk.reason, None if over else walk.due_at, now if over else None
 
 
-def _moment(value: Any) -> datetime:
-    return value if isinstance(value, datetime) else datetime.fromisoformat(value)
+def _kept(event: Any) -> dict[str, Any]:
+    return {
+        "type": event["type"], "data": unpack(event["data"]), "schema": event["schema_version"],
+        "test": event["test"], "occurred_at": event["occurred_at"], "historical": event["historical"],
+        "subject_kind": event["subject_kind"], "subject_id": event["subject_id"],
+    }  # fmt: skip

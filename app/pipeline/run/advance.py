@@ -1,344 +1,630 @@
 """How a run goes on: a pure walk over the recipe, with what is recorded of its steps as memory.
 
 The walk starts at the top each time. A step that has ended answers from memory; one that is running blocks what comes
-after it; one that has no row yet begins. So a crash between two walks loses nothing, and a walk writes only what is new.
+after it; one that has no row yet begins. So a crash between two walks loses nothing, and a walk writes what is new.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, cast
 from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
+from app import events as canonical
 from app.connector import Action
 from app.domain.connections import Connection
-from app.expressions import EvaluationError, Expression, render
+from app.domain.memory import with_remembered
+from app.expressions import EvaluationError, render
 from app.ids import new_id
-from app.recipes import Block, Call, Choose, Parallel, Recipe, Step, Stop, Wait
+from app.pipeline.run.awaiting import ears, meant
+from app.pipeline.run.facts import Ear, Emitted, Facts, Frame, Heard, Remembered, RunEnd, Surroundings
+from app.pipeline.run.outputs import typed
+from app.pipeline.run.quiet import quiet_until
+from app.recipes import (
+    Approve,
+    Block,
+    Call,
+    Choose,
+    Emit,
+    OnError,
+    Parallel,
+    Recipe,
+    SetFacts,
+    Step,
+    Stop,
+    Wait,
+    WaitFor,
+    over_at,
+    span_of,
+)
 from app.store.calls import NewCall
 from app.store.database import to_json
 from app.store.packing import pack
 from app.store.runs import CallRow, NewStep, StepRow
 
+__all__ = ["Facts", "Heard", "RunEnd", "Surroundings", "Walk"]
 
-class RunEnd(Exception):
-    """The run ends here."""
-
-    def __init__(self, state: str, reason: str | None) -> None:
-        super().__init__(reason)
-        self.state = state
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What does not change while a run lives."""
-
-    run_id: UUID
-    workspace: str
-    recipe: Recipe
-    event_id: UUID
-    connection: Connection | None
-    subject: bytes
-    once_value: str
-    generation: int
-    dry: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """How the walk reaches what is around it: connections, actions, effect keys, time."""
-
-    target: Callable[[Facts, Call], Connection | str]
-    action: Callable[[Connection, Call], Action | None]
-    effect_key: Callable[[Facts, Step, Connection, str | None], bytes]
-    now: datetime
+LISTENING = "cancel_on"
+"""Path of the row that stands for a run's `cancel_on`."""
+LIMITS = "limits"
+"""Path of the row that stands for a run's place under its recipe's limits."""
+WAITS = ("wait", "wait_for", "approve")
+Items = list[tuple[str, Any]]
 
 
 @dataclass
 class Walk:
-    """One walk: what it found, and what is to be written."""
+    """One walk: what it found, and what is to be written.
+
+    heard: events that may be waited for. looked: whether the stored events since the run's own were among them, for
+    good; else `looks_at` says when to look back next. deaf: steps that wait for no event any more.
+    """
 
     facts: Facts
     around: Surroundings
     scope: dict[str, Any]
     steps: Mapping[str, StepRow]
     calls: Mapping[str, Sequence[CallRow]]
-    new_steps: list[NewStep] = field(default_factory=list)
+    heard: Sequence[Heard] = ()
+    looked: bool = False
+    looks_at: datetime | None = None
+    fresh: dict[str, NewStep] = field(default_factory=dict)
     ended_steps: list[tuple[UUID, str, str | None, str | None]] = field(default_factory=list)
+    changed_steps: list[tuple[UUID, str, datetime | None]] = field(default_factory=list)
+    deaf: list[tuple[UUID, str]] = field(default_factory=list)
     new_calls: list[NewCall] = field(default_factory=list)
+    new_ears: list[Ear] = field(default_factory=list)
+    emitted: list[Emitted] = field(default_factory=list)
+    remembered: list[Remembered] = field(default_factory=list)
     due_at: datetime | None = None
     waiting: bool = False
+    asks_leave: bool = False
     state: str = "running"
     reason: str | None = None
-    _outputs: dict[str, Any] = field(default_factory=dict)
+    _handling: bool = False
+
+    @property
+    def new_steps(self) -> list[NewStep]:
+        return list(self.fresh.values())
 
     def go(self) -> "Walk":
         """Walk the recipe; `state` tells where the run stands after it."""
-        self.scope["steps"] = self._outputs
+        recipe = self.facts.recipe
+        self.scope["steps"] = dict.fromkeys(step.id for step in recipe.all_steps() if step.id is not None)
+        frame = Frame(self.scope)
         try:
-            if self._sequence(self.facts.recipe.steps):
+            if recipe.cancel_on:
+                self._listen(recipe, frame)
+            if self._sequence(recipe.steps, frame):
                 self.state = "done"
             elif self.waiting and not self._open_calls():
                 self.state = "waiting"
         except RunEnd as end:
             self.state, self.reason = end.state, end.reason
+        if self.state in ("done", "cancelled"):
+            self.close()
         return self
+
+    def close(self) -> None:
+        """End the rows that nothing will go on with."""
+        ended = {step_id for step_id, *_ in self.ended_steps}
+        for row in self.steps.values():
+            if row.state == "running" and row.id not in ended:
+                output = None if row.output is None else to_json(row.output)
+                self.ended_steps.append((row.id, _closed(row.path), output, None))
+        for path, step in self.fresh.items():
+            if step.state == "running":
+                self.fresh[path] = replace(step, state=_closed(path), ended_at=self.around.now)
+
+    def put_off(self, row: StepRow, new: bool, until: datetime | None) -> None:
+        """Let the run wait for a place under its limits."""
+        output = {"until": canonical.iso(until)} if until else {}
+        if new:
+            self._write(LIMITS, LIMITS, "running", output, until)
+        else:
+            self.changed_steps.append((row.id, to_json(output), until))
+        self._due(until)
+
+    def granted(self, row: StepRow, new: bool) -> None:
+        """Note that the run has its place."""
+        if new:
+            self._write(LIMITS, LIMITS, "done", None)
+        else:
+            self.ended_steps.append((row.id, "done", None, None))
 
     def _open_calls(self) -> bool:
         return bool(self.new_calls) or any(
             call.state in ("due", "uncertain") for calls in self.calls.values() for call in calls
         )
 
-    def _sequence(self, steps: Sequence[Step]) -> bool:
-        """Whether all of these steps have ended."""
-        return all(self._step(step) for step in steps)
+    # --- cancelling ----------------------------------------------------------------------------------------------
 
-    def _step(self, step: Step) -> bool:
-        row = self.steps.get(step.path)
+    def _listen(self, recipe: Recipe, frame: Frame) -> None:
+        """Make the waiters of `cancel_on`, or end the run if one of its events came."""
+        for awaited in recipe.cancel_on:
+            for heard in self.heard:
+                if meant(awaited, frame, heard):
+                    raise RunEnd("cancelled", awaited.reason or f"{heard.type} came: {awaited.where.source}")
+        row = self.steps.get(LISTENING)
         if row is None:
-            return self._begin(step)
+            found = [ear for awaited in recipe.cancel_on for ear in ears(awaited, frame, None)]
+            self.new_ears += found
+            output = {"look": bool(found), "for": sorted({ear.event_type for ear in found})}
+            self._write(LISTENING, LISTENING, "running", output)
+            if found:
+                self._due(self.around.now)
+        else:
+            self._has_looked(row)
+
+    def _has_looked(self, row: StepRow) -> None:
+        output = row.output or {}
+        if output.get("look") and row.state == "running":
+            if self.looked:
+                self.changed_steps.append((row.id, to_json({**output, "look": False}), None))
+            else:
+                self._due(self.looks_at or self.around.now)
+
+    # --- steps ---------------------------------------------------------------------------------------------------
+
+    def _sequence(self, steps: Sequence[Step], frame: Frame) -> bool:
+        """Whether all of these steps have ended."""
+        return all(self._step(step, frame) for step in steps)
+
+    def _step(self, step: Step, frame: Frame) -> bool:
+        row = self.steps.get(frame.path(step))
+        if row is None:
+            return self._try(step, frame, self._begin)
         if row.state == "running":
-            return self._go_on(step, row)
-        self._remember(step, row.state, row.output)
-        return row.state != "failed" or self._after_error(step, row.error)
+            again = self._each if step.for_each and not isinstance(step.does, Call) else self._go_on
+            return self._try(step, frame, lambda s, f: again(s, f, row), row)
+        return self._ended(step, frame, row)
 
-    def _remember(self, step: Step, state: str, output: Any) -> None:
-        if step.id is not None:
-            self._outputs[step.id] = output if output is not None else {}
+    def _alone(self, step: Step, frame: Frame) -> bool:
+        """One item of a step that is done for each: its `if` and `for_each` have been decided."""
+        row = self.steps.get(frame.path(step))
+        if row is None:
+            return self._try(step, frame, self._do)
+        if row.state == "running":
+            return self._try(step, frame, lambda s, f: self._go_on(s, f, row), row)
+        return self._ended(step, frame, row)
 
-    # --- beginning -------------------------------------------------------------------------------------------
+    def _ended(self, step: Step, frame: Frame, row: StepRow) -> bool:
+        self._remember(step, frame, None if row.state in ("skipped", "cancelled") else row.output)
+        return row.state != "failed" or self._after_error(step, frame, row.error)
 
-    def _begin(self, step: Step) -> bool:
+    def _try(self, step: Step, frame: Frame, work: Any, row: StepRow | None = None) -> bool:
+        """Do this with a step; what cannot be evaluated fails it."""
         try:
-            if step.condition is not None and not step.condition.evaluate(self.scope):
-                return self._over(step, "skipped", None)
-            match step.does:
-                case Call() as call:
-                    return self._call(step, call)
-                case Wait() as wait:
-                    return self._wait(step, self._until(wait))
-                case Choose():
-                    return self._inside(step, self._branch(step))
-                case Parallel() | Block():
-                    return self._inside(step, {})
-                case Stop(reason=reason, failed=failed):
-                    said = render(reason, self.scope)
-                    self._over(step, "done", None)
-                    raise RunEnd("failed" if failed else "done", None if said is None else str(said))
-                case _:
-                    return self._failed(step, f"steps of the kind {step.kind!r} are not run by this version")
+            return cast(bool, work(step, frame))
         except (EvaluationError, ValidationError) as e:
-            return self._failed(step, _plain_error(e))
+            return self._failed(step, frame, plain_error(e), row)
 
-    def _call(self, step: Step, call: Call) -> bool:
-        target = self.around.target(self.facts, call)
-        if isinstance(target, str):
-            return self._failed(step, target)
-        action = self.around.action(target, call)
-        if action is None:
-            return self._failed(step, f"{target.connector.title} cannot {call.action.replace('_', ' ')}")
-        items: list[tuple[str | None, Any]] = [(None, None)]
-        if step.for_each is not None:
-            items = self._items(step)
-            if not items:
-                return self._over(step, "done", [])
-        for key, item in items:
-            scope = self.scope if step.for_each is None else {**self.scope, step.for_each.name: item}
-            given = action.input.model_validate(render(dict(call.values), scope))
-            self.new_calls.append(self._new_call(step, call, target, action, key, given))
-        self._row(step, "running", None)
+    def _begin(self, step: Step, frame: Frame) -> bool:
+        if step.condition is not None and not step.condition.evaluate(frame.scope):
+            return self._over(step, frame, "skipped", None)
+        if step.for_each is not None and not isinstance(step.does, Call):
+            return self._each(step, frame, None)
+        return self._do(step, frame)
+
+    def _do(self, step: Step, frame: Frame) -> bool:
+        match step.does:
+            case Call() as call:
+                return self._call(step, frame, call)
+            case Wait() as wait:
+                zone = self.around.zone(self.facts, wait.timezone, frame.scope)
+                return self._wait(step, frame, over_at(wait, frame.scope, self.around.now, zone))
+            case WaitFor() as wait_for:
+                return self._wait_for(step, frame, wait_for)
+            case Choose():
+                return self._inside(step, frame, self._branch(step.does, frame))
+            case Parallel() | Block():
+                return self._inside(step, frame, {})
+            case Emit() as emit:
+                return self._emit(step, frame, emit)
+            case SetFacts() as facts:
+                return self._set(step, frame, facts)
+            case Approve() as approve:
+                return self._ask(step, frame, approve)
+            case Stop() as stop:
+                return self._stop(step, frame, stop)
+
+    # --- calls ---------------------------------------------------------------------------------------------------
+
+    def _call(self, step: Step, frame: Frame, call: Call) -> bool:
+        if not self._may_call(frame):
+            return False
+        target, action = self._reach(call)
+        items = self._items(step, frame)
+        if step.for_each is not None and not items:
+            return self._over(step, frame, "done", [])
+        at_once = step.for_each.at_once if step.for_each else 1
+        for key, item in items[:at_once]:
+            self._new_call(step, frame, call, target, action, key, item)
+        self._row(step, frame, "running", {"keys": [key for key, _ in items]} if len(items) > at_once else None)
         return False
 
-    def _items(self, step: Step) -> list[tuple[str | None, Any]]:
+    def _may_call(self, frame: Frame) -> bool:
+        """Whether neither quiet hours nor a limit hold the run back now."""
+        recipe = self.facts.recipe
+        if recipe.limits and not self._has_leave():
+            return False
+        if recipe.quiet_hours is not None:
+            zone = self.around.zone(self.facts, recipe.quiet_hours.timezone, frame.scope)
+            until = quiet_until(recipe.quiet_hours, self.around.now, zone)
+            if until is not None:
+                return self._blocked(until)
+        return True
+
+    def _has_leave(self) -> bool:
+        row = self.steps.get(LIMITS)
+        if row is not None and row.state == "done":
+            return True
+        if row is not None and row.due_at is not None and row.due_at > self.around.now:
+            return self._blocked(row.due_at)
+        self.asks_leave = True
+        return self._blocked(None)
+
+    def _reach(self, call: Call) -> tuple[Connection, Action]:
+        target = self.around.target(self.facts, call)
+        if isinstance(target, str):
+            raise EvaluationError(target)
+        action = self.around.action(target, call)
+        if action is None:
+            raise EvaluationError(f"{target.connector.title} cannot {call.action.replace('_', ' ')}")
+        return target, action
+
+    def _items(self, step: Step, frame: Frame) -> "list[tuple[str | None, Any]]":
+        """(key, item) of a step's `for_each`; one without a key where it has none."""
         each = step.for_each
-        assert each is not None  # noqa: S101 (asked by the caller)
-        items = each.items.evaluate(self.scope)
+        if each is None:
+            return [(None, None)]
+        items = each.items.evaluate(frame.scope)
+        if items is None:
+            return []
         if not isinstance(items, list):
             raise EvaluationError(f"for_each needs a list, not {type(items).__name__}")
         keyed: list[tuple[str | None, Any]] = []
-        for item in items:
-            key = each.key.evaluate({**self.scope, each.name: item}) if each.key else _own_key(item)
+        for index, item in enumerate(items):
+            key = each.key.evaluate({**frame.scope, each.name: item}) if each.key else own_key(item, index, step)
             keyed.append((str(key), item))
         if len({key for key, _ in keyed}) != len(keyed):
             raise EvaluationError("two items of for_each have one key")
         return keyed
 
     def _new_call(
-        self, step: Step, call: Call, target: Connection, action: Action, key: str | None, given: BaseModel
-    ) -> NewCall:
+        self, step: Step, frame: Frame, call: Call, target: Connection, action: Action, key: str | None, item: Any
+    ) -> None:
+        scope = frame.scope if step.for_each is None else {**frame.scope, step.for_each.name: item}
+        given = action.input.model_validate(render(dict(call.values), scope))
+        facts, key = self.facts, frame.key(key)
+        self.new_calls.append(
+            NewCall(
+                id=new_id(),
+                workspace=facts.workspace,
+                connection_id=target.id,
+                run_id=facts.run_id,
+                event_id=facts.event_id,
+                recipe=facts.recipe.name,
+                path=frame.path(step),
+                item=key,
+                action=f"{target.connector.slug}.{action.name}",
+                subject=facts.run_id.bytes if self._has_waited() else facts.subject,
+                effect_key=self.around.effect_key(facts, step, target, key),
+                input=pack(dumped(given)),
+                options=to_json(self._options(step, frame, call)),
+                priority=facts.recipe.priority,
+                state="captured" if facts.dry else "due",
+                due_at=self.around.now,
+            )
+        )
+
+    def _options(self, step: Step, frame: Frame, call: Call) -> dict[str, Any]:
         options: dict[str, Any] = {}
         if call.if_unsure:
             options["if_unsure"] = call.if_unsure
         if call.retry:
-            options["retry"] = {
-                name: value
-                for name, value in (
-                    ("attempts", call.retry.attempts),
-                    ("age", call.retry.within.total_seconds() if call.retry.within else None),
-                )
-                if value is not None
-            }
-        if isinstance(step.timeout, timedelta):
-            options["timeout"] = step.timeout.total_seconds()
-        facts = self.facts
-        return NewCall(
-            id=new_id(),
-            workspace=facts.workspace,
-            connection_id=target.id,
-            run_id=facts.run_id,
-            event_id=facts.event_id,
-            recipe=facts.recipe.name,
-            path=step.path,
-            item=key,
-            action=f"{target.connector.slug}.{action.name}",
-            subject=facts.subject if not self._has_waited() else facts.run_id.bytes,
-            effect_key=self.around.effect_key(facts, step, target, key),
-            input=pack(given.model_dump_json(exclude_none=True).encode()),
-            options=to_json(options),
-            priority=facts.recipe.priority,
-            state="captured" if facts.dry else "due",
-            due_at=self.around.now,
-        )
+            age = call.retry.within.total_seconds() if call.retry.within else None
+            said = {"attempts": call.retry.attempts, "age": age}
+            options["retry"] = {name: value for name, value in said.items() if value is not None}
+        if step.timeout is not None:
+            options["timeout"] = span_of(step.timeout, frame.scope).total_seconds()
+        return options
 
     def _has_waited(self) -> bool:
-        return any(row.kind in ("wait", "wait_for", "approve") for row in self.steps.values())
+        return any(row.kind in WAITS for row in self.steps.values())
 
-    def _until(self, wait: Wait) -> datetime:
-        if wait.span is not None:
-            span = wait.span if isinstance(wait.span, timedelta) else wait.span.evaluate(self.scope)
-            if not isinstance(span, timedelta):
-                raise EvaluationError("wait needs a span of time")
-            return self.around.now + span
-        if isinstance(wait.until, Expression):
-            until = wait.until.evaluate(self.scope)
-            if not isinstance(until, datetime):
-                raise EvaluationError("wait until needs a time")
-            return until
-        raise EvaluationError("waiting until a local time is not run by this version")
+    def _collect(self, step: Step, frame: Frame, row: StepRow) -> bool:
+        """The calls of a step: all ended, or not yet; further items begin where there is room."""
+        calls = {call.item: call for call in self.calls.get(frame.path(step), ())}
+        failed = [call for call in calls.values() if call.state in ("dead", "cancelled")]
+        going = sum(call.state in ("due", "uncertain") for call in calls.values())
+        keys = row.output.get("keys") if isinstance(row.output, dict) else None
+        left = [key for key in keys or () if frame.key(key) not in calls]
+        if left and not (failed and self._rule(step).then != "continue"):
+            going += self._more(step, frame, left, going)
+        if going:
+            return False
+        outputs = [call.output if call.state in ("done", "skipped") else None for call in calls.values()]
+        output = outputs if step.for_each is not None else outputs[0] if outputs else None
+        if failed:
+            error = failed[0].error or failed[0].state
+            self._end(step, frame, row, "failed", output, error)
+            return self._after_error(step, frame, error)
+        return self._end(step, frame, row, "done", output)
 
-    def _wait(self, step: Step, until: datetime) -> bool:
+    def _more(self, step: Step, frame: Frame, left: Sequence[str], going: int) -> int:
+        """Begin the calls of further items; answers how many."""
+        each = step.for_each
+        assert each is not None  # noqa: S101 (only such steps have items left)
+        assert isinstance(step.does, Call)  # noqa: S101 (the same)
+        items = dict(self._items(step, frame))
+        target, action = self._reach(step.does)
+        begun = [key for key in left if key in items][: max(0, each.at_once - going)]
+        for key in begun:
+            self._new_call(step, frame, step.does, target, action, key, items[key])
+        return len(begun)
+
+    # --- other kinds ---------------------------------------------------------------------------------------------
+
+    def _each(self, step: Step, frame: Frame, row: StepRow | None) -> bool:
+        """A step that is no call, done for each item, at most `at_once` at a time."""
+        each = step.for_each
+        assert each is not None  # noqa: S101 (asked by the caller)
+        items = {str(key): item for key, item in self._items(step, frame)}
+        keys = list(items) if row is None else cast(list[str], (row.output or {}).get("keys", []))
+        if row is None:
+            self._row(step, frame, "running", {"keys": keys})
+        going, frames = 0, []
+        for key in keys:
+            if key not in items:
+                raise EvaluationError(f"the item {key!r} of for_each is gone")
+            inner = frame.inside(each.name, items[key], key)
+            frames.append(inner)
+            going += not self._alone(step, inner)
+            if going >= each.at_once:
+                return False
+        if going:
+            return False
+        results = [inner.scope["steps"].get(step.id) if step.id else None for inner in frames]
+        return self._finish(step, frame, row, "done", results)
+
+    def _wait(self, step: Step, frame: Frame, until: datetime) -> bool:
         if until <= self.around.now:
-            return self._over(step, "done", {"until": until.isoformat()})
-        self._row(step, "running", None, until)
+            return self._over(step, frame, "done", {"until": canonical.iso(until)})
+        self._row(step, frame, "running", None, until)
         return self._blocked(until)
 
-    def _blocked(self, until: datetime) -> bool:
-        self.waiting = True
-        self.due_at = until if self.due_at is None else min(self.due_at, until)
-        return False
+    def _wait_for(self, step: Step, frame: Frame, does: WaitFor) -> bool:
+        until = self.around.now + span_of(does.timeout, frame.scope) if does.timeout is not None else None
+        found = list(ears(does.awaited, frame, frame.path(step)))
+        self.new_ears += found
+        self._row(step, frame, "running", {"look": bool(found), "for": list(does.awaited.events)}, until)
+        return self._blocked(self.around.now if found else until)
 
-    def _branch(self, step: Step) -> dict[str, Any]:
-        assert isinstance(step.does, Choose)  # noqa: S101 (asked by the caller)
-        for index, branch in enumerate(step.does.branches):
-            if branch.when.evaluate(self.scope):
+    def _heard(self, step: Step, frame: Frame, row: StepRow, does: WaitFor) -> bool:
+        for heard in self.heard:
+            if meant(does.awaited, frame, heard):
+                self.deaf.append((self.facts.run_id, frame.path(step)))
+                return self._end(step, frame, row, "done", {"event": heard.stored, "timed_out": False})
+        if row.due_at is not None and row.due_at <= self.around.now:
+            self.deaf.append((self.facts.run_id, frame.path(step)))
+            return self._end(step, frame, row, "done", {"event": None, "timed_out": True})
+        self._has_looked(row)
+        return self._blocked(row.due_at)
+
+    def _emit(self, step: Step, frame: Frame, does: Emit) -> bool:
+        given = {"data": render(dict(does.values), frame.scope)}
+        nouns = {name: frame.scope[name] for name in ("order", "customer") if frame.scope.get(name)}
+        data = canonical.dump(canonical.event_type(does.event).model.model_validate({**nouns, **given})).decode()
+        event_id = new_id()
+        self.emitted.append(Emitted(event_id, frame.path(step), does.event, data))
+        return self._over(step, frame, "done", {"id": str(event_id)})
+
+    def _set(self, step: Step, frame: Frame, does: SetFacts) -> bool:
+        said: dict[str, Any] = {}
+        for noun, what in does.facts.items():
+            thing = frame.scope.get(noun)
+            if thing is None:
+                raise EvaluationError(f"there is no {noun} here to remember something of")
+            attributes = render(dict(what.attributes), frame.scope)
+            tags = [texts(render(each, frame.scope)) for each in (what.add_tags, what.remove_tags)]
+            self.remembered.append(Remembered(noun, thing, attributes, tags[0], tags[1]))
+            said[noun] = {"attributes": attributes, "add_tags": tags[0], "remove_tags": tags[1]}
+        return self._over(step, frame, "done", said)
+
+    def _ask(self, step: Step, frame: Frame, does: Approve) -> bool:
+        said = {"title": render(does.title, frame.scope), "message": render(does.message, frame.scope)}
+        until = self.around.now + span_of(step.timeout, frame.scope) if step.timeout is not None else None
+        self._row(step, frame, "running", said, until)
+        return self._blocked(until)
+
+    def _answered(self, step: Step, frame: Frame, row: StepRow) -> bool:
+        output = row.output or {}
+        if "approved" in output:
+            kept = {name: output.get(name) for name in ("approved", "timed_out", "by", "note", "decided_at")}
+            return self._end(step, frame, row, "done", kept)
+        if row.due_at is not None and row.due_at <= self.around.now:
+            nobody = {"approved": False, "timed_out": True, "by": None, "note": None, "decided_at": None}
+            return self._end(step, frame, row, "done", nobody)
+        return self._blocked(row.due_at)
+
+    def _stop(self, step: Step, frame: Frame, does: Stop) -> bool:
+        said = render(does.reason, frame.scope)
+        self._over(step, frame, "done", None)
+        raise RunEnd("failed" if does.failed else "done", None if said is None else str(said))
+
+    def _branch(self, does: Choose, frame: Frame) -> dict[str, Any]:
+        for index, branch in enumerate(does.branches):
+            if branch.when.evaluate(frame.scope):
                 return {"branch": index}
         return {"branch": None}
 
-    def _inside(self, step: Step, decided: dict[str, Any]) -> bool:
-        self._row(step, "running", decided)
-        return self._bodies(step, decided) and self._over(step, "done", decided)
+    def _inside(self, step: Step, frame: Frame, decided: dict[str, Any]) -> bool:
+        self._row(step, frame, "running", decided)
+        return self._bodies(step, frame, decided) and self._over(step, frame, "done", decided)
 
-    # --- going on --------------------------------------------------------------------------------------------
-
-    def _go_on(self, step: Step, row: StepRow) -> bool:
+    def _go_on(self, step: Step, frame: Frame, row: StepRow) -> bool:
         match step.does:
             case Call():
-                return self._collect(step, row)
+                return self._collect(step, frame, row)
             case Wait():
                 if row.due_at is not None and row.due_at > self.around.now:
                     return self._blocked(row.due_at)
-                return self._end(step, row, "done", {"until": row.due_at.isoformat() if row.due_at else None})
+                until = canonical.iso(row.due_at) if row.due_at else None
+                return self._end(step, frame, row, "done", {"until": until})
+            case WaitFor() as does:
+                return self._heard(step, frame, row, does)
+            case Approve():
+                return self._answered(step, frame, row)
             case Choose() | Parallel() | Block():
-                return self._bodies(step, row.output or {}) and self._end(step, row, "done", row.output)
+                decided = row.output or {}
+                return self._bodies(step, frame, decided) and self._end(step, frame, row, "done", decided)
             case _:
                 return False
 
-    def _bodies(self, step: Step, decided: Mapping[str, Any]) -> bool:
+    def _bodies(self, step: Step, frame: Frame, decided: Mapping[str, Any]) -> bool:
         match step.does:
             case Choose(branches=branches, otherwise=otherwise):
                 chosen = decided.get("branch")
-                return self._sequence(otherwise if chosen is None else branches[chosen].steps)
+                return self._sequence(otherwise if chosen is None else branches[chosen].steps, frame)
             case Parallel(branches=parallel):
-                return all([self._sequence(branch) for branch in parallel])
+                ended = [self._sequence(branch, frame) for branch in parallel]
+                return all(ended)
             case Block(steps=inner):
-                return self._sequence(inner)
+                return self._sequence(inner, frame)
         return True
 
-    def _collect(self, step: Step, row: StepRow) -> bool:
-        """The calls of a step: all ended, or not yet."""
-        calls = self.calls.get(step.path, ())
-        if any(call.state in ("due", "uncertain") for call in calls):
-            return False
-        failed = [call for call in calls if call.state in ("dead", "cancelled")]
-        outputs = [call.output for call in calls]
-        output = outputs if step.for_each is not None else (outputs[0] if outputs else None)
-        if failed:
-            error = failed[0].error or failed[0].state
-            self._end(step, row, "failed", output, error)
-            return self._after_error(step, error)
-        return self._end(step, row, "done", output)
+    # --- ends ----------------------------------------------------------------------------------------------------
 
-    # --- ends ------------------------------------------------------------------------------------------------
+    def _failed(self, step: Step, frame: Frame, error: str, row: StepRow | None) -> bool:
+        if row is None:
+            self._row(step, frame, "failed", None, error=error)
+        else:
+            self._end(step, frame, row, "failed", None, error)
+        return self._after_error(step, frame, error)
 
-    def _failed(self, step: Step, error: str) -> bool:
-        self._row(step, "failed", None, error=error)
-        return self._after_error(step, error)
+    def _rule(self, step: Step) -> OnError:
+        return step.on_error or self.facts.recipe.on_error
 
-    def _after_error(self, step: Step, error: str | None) -> bool:
-        rule = step.on_error or self.facts.recipe.on_error
-        if rule.then == "fail":
-            raise RunEnd("failed", f"{step.path}: {error}")
-        if rule.then == "steps":
-            self.scope["error"] = error
-            finished = self._sequence(rule.steps)
-            if finished and step.on_error is None:
-                raise RunEnd("failed", f"{step.path}: {error}")
-            return finished
+    def _after_error(self, step: Step, frame: Frame, error: str | None) -> bool:
+        rule = self._rule(step)
+        said = f"{frame.path(step)}: {error}"
+        if rule.then == "fail" or (step.on_error is None and self._handling):
+            raise RunEnd("failed", said)
+        if rule.then == "continue":
+            return True
+        action = step.does.use if isinstance(step.does, Call) else None
+        inner = frame.with_error({"message": error, "step": frame.path(step), "action": action})
+        if step.on_error is not None:
+            return self._sequence(rule.steps, inner)
+        self._handling = True
+        finished = self._sequence(rule.steps, Frame(inner.scope))
+        self._handling = False
+        if finished:
+            raise RunEnd("failed", said)
+        return False
+
+    def _due(self, at: datetime | None) -> None:
+        if at is not None:
+            self.due_at = at if self.due_at is None else min(self.due_at, at)
+
+    def _blocked(self, until: datetime | None) -> bool:
+        self.waiting = True
+        self._due(until)
+        return False
+
+    def _remember(self, step: Step, frame: Frame, output: Any) -> None:
+        if isinstance(step.does, SetFacts) and output:
+            self._recall(frame, output)
+        if step.id is not None:
+            frame.scope["steps"][step.id] = typed(step, output, self._action_of(step) if output is not None else None)
+
+    def _recall(self, frame: Frame, output: Mapping[str, Any]) -> None:
+        """Later steps of the run see what a `set` of it remembered."""
+        for noun, said in output.items():
+            thing = frame.scope.get(noun)
+            if isinstance(said, Mapping) and isinstance(thing, dict):
+                frame.scope[noun] = with_remembered(thing, said)
+
+    def _action_of(self, step: Step) -> Action | None:
+        if not isinstance(step.does, Call):
+            return None
+        target = self.around.target(self.facts, step.does)
+        return None if isinstance(target, str) else self.around.action(target, step.does)
+
+    def _over(self, step: Step, frame: Frame, state: str, output: Any) -> bool:
+        self._row(step, frame, state, output)
+        self._remember(step, frame, output)
         return True
 
-    def _over(self, step: Step, state: str, output: Any) -> bool:
-        self._row(step, state, output)
-        self._remember(step, state, output)
-        return True
-
-    def _end(self, step: Step, row: StepRow, state: str, output: Any, error: str | None = None) -> bool:
+    def _end(self, step: Step, frame: Frame, row: StepRow, state: str, output: Any, error: str | None = None) -> bool:
         self.ended_steps.append((row.id, state, None if output is None else to_json(output), error))
-        self._remember(step, state, output)
+        self._remember(step, frame, output)
         return True
+
+    def _finish(self, step: Step, frame: Frame, row: StepRow | None, state: str, output: Any) -> bool:
+        """End a step whose row is stored, or was made in this walk."""
+        return self._over(step, frame, state, output) if row is None else self._end(step, frame, row, state, output)
 
     def _row(
-        self, step: Step, state: str, output: Any, due_at: datetime | None = None, error: str | None = None
+        self, step: Step, frame: Frame, state: str, output: Any, due_at: datetime | None = None,
+        error: str | None = None,
+    ) -> None:  # fmt: skip
+        self._write(frame.path(step), step.kind, state, output, due_at, error)
+
+    def _write(
+        self, path: str, kind: str, state: str, output: Any, due_at: datetime | None = None, error: str | None = None
     ) -> None:
-        fresh = next((s for s in self.new_steps if s.path == step.path), None)
-        if fresh is not None:
-            self.new_steps.remove(fresh)
-        self.new_steps.append(
-            NewStep(
-                id=fresh.id if fresh else new_id(),
-                workspace=self.facts.workspace,
-                run_id=self.facts.run_id,
-                path=step.path,
-                kind=step.kind,
-                state=state,
-                output=None if output is None else to_json(output),
-                error=error,
-                due_at=due_at,
-                ended_at=None if state == "running" else self.around.now,
-            )
+        before = self.fresh.get(path)
+        self.fresh[path] = NewStep(
+            id=before.id if before else new_id(),
+            workspace=self.facts.workspace,
+            run_id=self.facts.run_id,
+            path=path,
+            kind=kind,
+            state=state,
+            output=None if output is None else to_json(output),
+            error=error,
+            due_at=due_at,
+            ended_at=None if state == "running" else self.around.now,
         )
 
 
-def _own_key(item: Any) -> str:
+def own_key(item: Any, index: int, step: Step) -> str:
+    """The key of an item that no `key` tells: its id; its place, where nothing is called that an effect stands for."""
     if isinstance(item, dict) and item.get("id") is not None:
         return str(item["id"])
-    raise EvaluationError("items of for_each have no id; name a key")
+    if any(isinstance(inner.does, Call) for inner in within(step)):
+        raise EvaluationError("items of for_each have no id; name a key")
+    return str(index)
 
 
-def _plain_error(error: Exception) -> str:
+def within(step: Step) -> Iterator[Step]:
+    """A step and all inside it."""
+    yield step
+    for body in step.bodies():
+        for inner in body:
+            yield from within(inner)
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """Tags, as one text or a list of them."""
+    listed = [value] if isinstance(value, str) else value or ()
+    return tuple(str(each) for each in listed)
+
+
+def dumped(given: BaseModel) -> bytes:
+    return given.model_dump_json(exclude_none=True).encode()
+
+
+def plain_error(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"the input does not fit: {'.'.join(map(str, first['loc']))}: {first['msg']}"
     return str(error)
+
+
+def _closed(path: str) -> str:
+    return "done" if path == LISTENING else "cancelled"

@@ -1,0 +1,56 @@
+"""What recipes remembered of customers and orders: found again by the customer's address or id, and the order's id."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.crypto import Hasher
+from app.domain.connections import Connection
+from app.store import remembered
+from app.store.database import Connection as Db
+
+
+def keys_of(
+    hasher: Hasher, workspace: str, connection: Connection | None, noun: str, thing: Mapping[str, Any]
+) -> list[bytes]:
+    """The keys under which a customer or order is remembered; none for one that nothing names."""
+    source = connection.id.bytes if connection else b""
+    found = []
+    if thing.get("id"):
+        found.append(hasher("remembered", workspace, noun, source, str(thing["id"])))
+    if noun == "customer" and thing.get("email"):
+        found.append(hasher("remembered", workspace, "email", str(thing["email"]).strip().lower()))
+    return found
+
+
+def with_remembered(thing: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """A customer or order with what was remembered of it laid over: attributes, and tags added and removed."""
+    gone, more = set(said.get("remove_tags") or ()), said.get("add_tags") or ()
+    tags = [tag for tag in dict.fromkeys([*(thing.get("tags") or ()), *more]) if tag not in gone]
+    attributes = {**(thing.get("attributes") or {}), **(said.get("attributes") or {})}
+    return {**thing, "attributes": attributes, "tags": tags}
+
+
+async def recall(
+    db: Db, hasher: Hasher, wanted: Sequence[tuple[str, Connection | None, dict[str, Any], frozenset[str]]]
+) -> None:
+    """Lay what is remembered over the nouns of scopes: (workspace, source, scope, nouns that are read)."""
+    places = [
+        (scope, noun, keys_of(hasher, workspace, connection, noun, scope[noun]))
+        for workspace, connection, scope, nouns in wanted
+        for noun in nouns
+        if isinstance(scope.get(noun), Mapping)
+    ]
+    kept = await remembered.read(db, list({key for _, _, keys in places for key in keys}))
+    for scope, noun, keys in places:
+        for key in keys:
+            if key in kept:
+                scope[noun] = with_remembered(scope[noun], kept[key])
+        if noun == "customer":
+            _into_order(scope)
+
+
+def _into_order(scope: dict[str, Any]) -> None:
+    order = scope.get("order")
+    if isinstance(order, Mapping) and isinstance(order.get("customer"), Mapping):
+        same = {name: scope["customer"][name] for name in ("attributes", "tags") if name in scope["customer"]}
+        scope["order"] = {**order, "customer": {**order["customer"], **same}}

@@ -1,0 +1,90 @@
+"""Why a condition is false: the part of it that is, with the values that it saw."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from app.expressions import EvaluationError, Expression, ExpressionError, compile_condition, paths
+
+LONGEST = 60
+
+
+def false_part(where: Expression, scope: Mapping[str, Any]) -> str:
+    """`order.total.amount > 100 (order.total.amount is 49.90)`: the first part of an `and` that is false."""
+    for part in parts(where.source):
+        try:
+            if not part.evaluate(scope):
+                return f"{part.source}{values(part, scope)}"
+        except EvaluationError:
+            continue
+    return where.source
+
+
+def values(part: Expression, scope: Mapping[str, Any]) -> str:
+    """What the fields of a condition were: ` (order.test is true)`."""
+    seen: dict[str, str] = {}
+    for use in paths(part):
+        value: Any = scope
+        for name in use.path:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        seen.setdefault(".".join(use.path), said(value))
+    told = ", ".join(f"{name} is {value}" for name, value in list(seen.items())[:4])
+    return f" ({told})" if told else ""
+
+
+def said(value: Any) -> str:
+    """A value for people, short."""
+    if value is None:
+        return "absent"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        money = value.keys() >= {"amount", "currency"}
+        return f"{value['amount']} {value['currency']}" if money else "an object"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    text = value.isoformat() if isinstance(value, datetime) else str(value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+@lru_cache(maxsize=2000)
+def parts(source: str) -> tuple[Expression, ...]:
+    """The conditions that a condition joins with `and`; itself where it joins none, or they cannot stand alone."""
+    try:
+        return tuple(compile_condition(each) for each in split(source))
+    except ExpressionError:
+        return (compile_condition(source),)
+
+
+def split(source: str) -> list[str]:
+    """The text at each `and` outside of brackets and quotes; the whole where an `or` or an inline `if` stands there."""
+    words, depth, quote, start, found = source, 0, "", 0, []
+    for index, char in enumerate(words):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        elif char in "([{":
+            depth += 1
+        elif char in ")]}":
+            depth -= 1
+        elif depth == 0 and (index == 0 or not _word(words[index - 1])):
+            word = _at(words, index)
+            if word in ("or", "if"):
+                return [source]
+            if word == "and":
+                found.append(words[start:index].strip())
+                start = index + 3
+    return [*found, words[start:].strip()]
+
+
+def _word(char: str) -> bool:
+    return char.isalnum() or char in "_."
+
+
+def _at(text: str, index: int) -> str:
+    end = index
+    while end < len(text) and _word(text[end]):
+        end += 1
+    return text[index:end]

@@ -1,0 +1,119 @@
+"""What a run is made of while it is walked: what never changes, what lies around it, and what came in for it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from app.connector import Action
+from app.domain.connections import Connection
+from app.recipes import Call, Recipe, Step
+
+
+class RunEnd(Exception):
+    """The run ends here."""
+
+    def __init__(self, state: str, reason: str | None) -> None:
+        super().__init__(reason)
+        self.state = state
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What does not change while a run lives. about: kind and sender's id of its subject."""
+
+    run_id: UUID
+    workspace: str
+    recipe: Recipe
+    event_id: UUID
+    connection: Connection | None
+    subject: bytes
+    once_value: str
+    generation: int
+    dry: bool
+    about: tuple[str, str] | None = None
+
+
+def _utc(facts: Facts, name: str | None, scope: Mapping[str, Any]) -> ZoneInfo:
+    return ZoneInfo(name) if name not in (None, "customer", "shop") else ZoneInfo("UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """How the walk reaches what is around it: connections, actions, effect keys, time and time zones.
+
+    zone: the zone that `customer`, `shop`, None (the workspace's) or a name stands for in a run's scope.
+    """
+
+    target: Callable[[Facts, Call], Connection | str]
+    action: Callable[[Connection, Call], Action | None]
+    effect_key: Callable[[Facts, Step, Connection, str | None], bytes]
+    now: datetime
+    zone: Callable[[Facts, str | None, Mapping[str, Any]], ZoneInfo] = _utc
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An event that may be one that the run waits for. facts: what expressions read of it; stored: as it is kept."""
+
+    id: UUID
+    type: str
+    connection: str | None
+    facts: Mapping[str, Any]
+    stored: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """An event of the recipe's own, to be stated. data: JSON text of a CustomEvent."""
+
+    id: UUID
+    path: str
+    event: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What is to be remembered of a customer or an order; `thing` is its plain data in the run's scope."""
+
+    noun: str
+    thing: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+    add_tags: tuple[str, ...]
+    remove_tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ear:
+    """A waiter to be made: an event of this type whose field has this value is for the run (step None: to cancel)."""
+
+    event_type: str
+    path: str
+    value: Any
+    step: str | None
+
+
+@dataclass(slots=True)
+class Frame:
+    """Where in the recipe the walk is: what its expressions see, and the keys of the `for_each` items around it."""
+
+    scope: dict[str, Any]
+    item: str | None = None
+
+    def path(self, step: Step) -> str:
+        """The name of a step's row: its path, and the item for which it is done."""
+        return step.path if self.item is None else f"{step.path}[{self.item}]"
+
+    def key(self, own: str | None) -> str | None:
+        """The item key of a call: those of the items around it and its own."""
+        return own if self.item is None else self.item if own is None else f"{self.item}/{own}"
+
+    def inside(self, name: str, value: Any, key: str) -> "Frame":
+        return Frame({**self.scope, name: value, "steps": dict(self.scope["steps"])}, self.key(key))
+
+    def with_error(self, error: Mapping[str, Any]) -> "Frame":
+        return Frame({**self.scope, "error": error}, self.item)
