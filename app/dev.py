@@ -61,7 +61,7 @@ HINT_EVERY = 25
 
 @dataclass
 class Stop:
-    """How often we were asked to stop."""
+    """How often we were asked to stop. Asked for the third time, we end at once, and the system ends our children."""
 
     asked: int = 0
 
@@ -71,6 +71,8 @@ class Stop:
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked += 1
+        if self.asked > 2:
+            os._exit(130)
 
 
 @dataclass

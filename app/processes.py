@@ -208,7 +208,7 @@ def fork_child(name: str, work: Callable[[], None], environment: Mapping[str, st
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         before()
         _become(name, environment, log_file)
         work()

@@ -109,7 +109,7 @@ def main() -> None:
 
 
 def _close(number: int, frame: FrameType | None) -> None:
-    sys.exit(0)
+    os._exit(0)  # at once: an order that was placed twice for that is one order to the hub
 
 
 if __name__ == "__main__":

@@ -268,3 +268,37 @@ def test_a_broken_connections_file_is_said_with_its_place(folder: Path, port: in
     assert done.returncode == 2
     assert "connections.yaml:2:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("command", ["serve", "worker"])
+@pytest.mark.parametrize("later", [0.0, 0.9])
+def test_a_stop_right_at_the_start_is_a_clean_stop(
+    command: str, later: float, folder: Path, port: int, database_url: str, redis_url: str
+) -> None:
+    servers = {"TRADEWIND_DATABASE_URL": database_url, "TRADEWIND_REDIS_URL": redis_url, "TRADEWIND_PORT": str(port)}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app.cli", command],
+            cwd=folder,
+            env={**ENVIRONMENT, **servers},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        eventually(lambda: hears(process.pid, signal.SIGTERM), START_SECONDS)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(later)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(STOP_SECONDS) == 0, (folder / "log").read_text()
+        assert "Traceback" not in (folder / "log").read_text(), (folder / "log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def hears(pid: int, number: signal.Signals) -> bool:
+    """Whether the process handles a signal itself."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)", status, re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
