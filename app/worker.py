@@ -110,6 +110,7 @@ async def work(hub: Hub, stop: asyncio.Event, started: Callable[[], None] = lamb
         matcher = Matcher(hub.recipes, hub.connections, hub.hasher, hub.clock, hub.bells, runner)
         normaliser = Normaliser(hub.database, hub.connections, hub.clock, hub.hasher, matcher, hub.settings.drain_batch)
         drains = [Drain("normalise", normaliser.drain), Drain("run", runner.drain)]
+        drains.append(Drain("deadlines", normaliser.drain_timers))
         for drain in drains:
             hub.bells.answer(drain.name, drain.ring)
         hub.bells.lane = delivery.ring

@@ -138,7 +138,8 @@ _WITH_WORK = """
 select l.connection_id from lane l
 where not l.paused and (l.state = 'open' or l.probe_at <= clock_timestamp())
   and (l.owner is null or l.owner = $2 or l.lease_until < clock_timestamp())
-  and exists (select 1 from call c where c.connection_id = l.connection_id and c.state = 'due' and c.due_at <= $1)
+  and (exists (select 1 from call c where c.connection_id = l.connection_id and c.state = 'due' and c.due_at <= $1)
+    or exists (select 1 from timer t where t.connection_id = l.connection_id and t.kind = 'read' and t.due_at <= $1))
 """
 
 

@@ -85,7 +85,7 @@ class Delivery:
                 self.ring(lane_of(connection_id))
 
     def _lane(self, connection_id: UUID) -> Lane:
-        return Lane(
+        lane = Lane(
             lambda: self.connections.get(connection_id),
             self.owner,
             self.database,
@@ -95,6 +95,8 @@ class Delivery:
             self.credentials.headers,
             lambda: self.bells.knock(lane_of(connection_id)),
         )
+        lane.read_done = lambda: self.bells.ring("normalise")
+        return lane
 
 
 def _secrets(connection: Connection | None) -> object:

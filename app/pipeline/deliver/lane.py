@@ -19,6 +19,7 @@ from app.connector import Action, NativeKey, Unsafe
 from app.domain.connections import Connection
 from app.http import Transport
 from app.pipeline.deliver import attempt as attempts
+from app.pipeline.deliver import reads
 from app.pipeline.deliver.attempt import Attempt, LaneLostError, Line
 from app.pipeline.deliver.limits import Breaker, Limiter
 from app.pipeline.deliver.outcome import Budget, Failed, Ok, Outcome, Standing, Verdict, decide
@@ -32,6 +33,7 @@ from app.store.packing import unpack
 log = structlog.get_logger()
 
 IDLE = 1.0
+LOOK_FOR_READS = 0.2
 RENEW = 1.0
 SWEEP = 2.0
 MARGIN = timedelta(seconds=1)
@@ -66,7 +68,10 @@ class Lane:
         self._breaker = Breaker()
         self._limiter: Limiter | None = None
         self._last_fence = 0
+        self._no_reads_before = 0.0
         self.held: Held | None = None
+        self.read_done: Callable[[], None] = lambda: None
+        """Rings the stage that waits for reads."""
 
     def ring(self) -> None:
         self._bell.set()
@@ -185,6 +190,7 @@ class Lane:
                 swept = now
                 await self._sweep(line)
             busy = await self._claim_and_start(line, slots)
+            await self._start_reads(line)
             if busy or self._flying or (line.limiter.paused_for > 0 and not self._stopping):
                 idle_since = time.monotonic()
             elif self._stopping or time.monotonic() - idle_since >= IDLE:
@@ -238,6 +244,26 @@ class Lane:
             self._flying[task] = call.id
             task.add_done_callback(self._landed)
         return len(claimed) == room
+
+    async def _start_reads(self, line: Line) -> None:
+        """Take up reads that webhooks of this connection wait for; looks a few times a second."""
+        if line.connection.connector.source is None or time.monotonic() < self._no_reads_before:
+            return
+        self._no_reads_before = time.monotonic() + LOOK_FOR_READS
+        held, now = self.held, self._clock.now()
+        if held is None or held.paused or self._stopping or line.limiter.paused_for > 0.05:
+            return
+        if held.parked and (self._flying or (held.probe_at is not None and now < held.probe_at)):
+            return
+        for waiting in await reads.claim(self._database, line.connection.id, now):
+            task = asyncio.create_task(self._read(line, waiting))
+            self._flying[task] = waiting.webhook_id
+            task.add_done_callback(self._landed)
+
+    async def _read(self, line: Line, waiting: reads.Waiting) -> None:
+        outcome = await reads.make(line, self._database, waiting, self.read_done)
+        if outcome is not None:
+            await self._learn(line, outcome)
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._flying.pop(task, None)

@@ -100,6 +100,7 @@ class Normaliser:
         stale = await states.remember(db, works)
         facts = [fact for work in works for fact in self._facts(work, stale)]
         matched = await self._publisher().publish(db, facts)
+        matched.lanes |= {w.connection.id for w in works if w.state == "reading" and w.connection is not None}
         _count(works, matched.decisions)
         await webhooks.finish(db, [(w.row["id"], w.row["at"], w.state, w.reason, w.kept) for w in works])
         return matched
