@@ -18,6 +18,7 @@ from app.http import Transport
 from app.hub import Hub
 from app.pipeline.deliver.delivery import Delivery
 from app.pipeline.match import Matcher
+from app.pipeline.match.timed import Timed
 from app.pipeline.normalise import Normaliser
 from app.pipeline.run import Runner
 from app.store.database import AWAY
@@ -111,6 +112,7 @@ async def work(hub: Hub, stop: asyncio.Event, started: Callable[[], None] = lamb
         normaliser = Normaliser(hub.database, hub.connections, hub.clock, hub.hasher, matcher, hub.settings.drain_batch)
         drains = [Drain("normalise", normaliser.drain), Drain("run", runner.drain)]
         drains.append(Drain("deadlines", normaliser.drain_timers))
+        drains += [Drain("waiters", runner.match_waiters), Drain("timed", Timed(hub.database, matcher).drain)]
         for drain in drains:
             hub.bells.answer(drain.name, drain.ring)
         hub.bells.lane = delivery.ring

@@ -22,6 +22,7 @@ from app.hub import Hub, open_hub
 from app.main import make_app
 from app.pipeline.deliver.delivery import Delivery
 from app.pipeline.match import Matcher
+from app.pipeline.match.timed import Timed
 from app.pipeline.normalise import Normaliser
 from app.pipeline.run import Runner
 from app.registry import Registry
@@ -31,6 +32,8 @@ from app.store import recipes
 DUE = """
 select (select count(*) from webhook where state = 'due')
      + (select count(*) from run where due_at <= clock_timestamp())
+     + (select count(*) from event where waiters_due)
+     + (select count(*) from timer where due_at <= clock_timestamp() and kind in ('event', 'schedule'))
      + (select count(*) from call where state = 'due' and due_at <= clock_timestamp() + interval '100 ms')
 """
 
@@ -44,6 +47,7 @@ class Harness:
     normaliser: Normaliser
     runner: Runner
     delivery: Delivery
+    timed: Timed
 
     async def connect(
         self,
@@ -92,6 +96,10 @@ class Harness:
         async with asyncio.timeout(seconds):
             while True:
                 while await self.normaliser.drain():
+                    pass
+                while await self.timed.drain():
+                    pass
+                while await self.runner.match_waiters():
                     pass
                 while await self.runner.drain():
                     pass
@@ -142,9 +150,11 @@ async def running(
         normaliser = Normaliser(hub.database, hub.connections, hub.clock, hub.hasher, matcher)
         hub.bells.answer("run", lambda: None)
         hub.bells.answer("normalise", lambda: None)
+        hub.bells.answer("waiters", lambda: None)
+        hub.bells.answer("timed", lambda: None)
         hub.bells.lane = delivery.ring
         app_hub: Hub = app.state.hub
-        harness = Harness(hub, client, normaliser, runner, delivery)
+        harness = Harness(hub, client, normaliser, runner, delivery, Timed(hub.database, matcher))
         _follow(app_hub, hub)
         yield harness
         await delivery.stop()

@@ -144,11 +144,9 @@ class Runner:
         now = self.clock.now()
         async with self.database.transaction() as db:
             due = await runs.claim(db, now, self.batch)
-            lanes, emitted = await self._advance(db, due, now) if due else (set(), False)
-        for connection_id in lanes:
-            self.bells.ring(f"lane:{connection_id}")
-        if emitted:
-            self.bells.ring("timed")
+            lanes, others = await self._advance(db, due, now) if due else (set(), set())
+        for name in [*others, *(f"lane:{connection_id}" for connection_id in lanes)]:
+            self.bells.ring(name)
         return len(due) == self.batch
 
     async def match_waiters(self) -> bool:
@@ -160,7 +158,7 @@ class Runner:
             self.bells.ring("run")
         return taken == self.batch
 
-    async def _advance(self, db: Db, due: Sequence[DueRun], now: datetime) -> tuple[set[UUID], bool]:
+    async def _advance(self, db: Db, due: Sequence[DueRun], now: datetime) -> tuple[set[UUID], set[str]]:
         steps, made = await runs.progress(db, [run.id for run in due])
         stored = await events.load(db, list({run.event_id for run in due}))
         saved: list[Standing] = []
@@ -193,7 +191,9 @@ class Runner:
         await runs.save(db, saved)
         await waiters.forget_heard(db, heard.weighed)
         await self._after(db, walks, now)
-        return lanes, any(walk.emitted for walk in walks)
+        others = {"timed"} if any(walk.emitted for walk in walks) else set[str]()
+        soon = any(walk.due_at is not None and walk.due_at <= now and walk.state not in _OVER for walk in walks)
+        return lanes, others | {"run"} if soon else others
 
     async def _staying(
         self, db: Db, known: Sequence[tuple[DueRun, Recipe]], steps: Mapping[UUID, list[StepRow]], now: datetime
