@@ -1,0 +1,62 @@
+"""The migrations make what `app/store/tables.py` declares, partitions included, however many processes run them."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.embedded import Service
+from app.store import partitions
+from app.store.database import migrate
+from app.store.tables import PARTITIONED, metadata
+from tests.support.services import execute
+
+
+async def test_tables_and_migrations_agree(database_url: str) -> None:
+    engine = create_async_engine(database_url.replace("postgresql://", "postgresql+asyncpg://"))
+
+    def differences(connection: Connection) -> list[object]:
+        def ours(name: str | None, kind: str, parents: object) -> bool:
+            made = any((name or "").startswith(f"{table}_2") for table in PARTITIONED)
+            return kind != "table" or (name != "alembic_version" and not made)
+
+        context = MigrationContext.configure(connection, opts={"include_name": ours, "compare_type": True})
+        return [difference for difference in compare_metadata(context, metadata) if difference]
+
+    async with engine.connect() as connection:
+        found = await connection.run_sync(differences)
+    await engine.dispose()
+    assert not found, found
+
+
+async def test_partitions_stand_for_now_and_ahead(database_url: str) -> None:
+    rows = await asyncio.to_thread(
+        lambda: asyncio.run(_fetch(database_url, "select relname from pg_class where relkind = 'r' and relispartition"))
+    )
+    names = {row["relname"] for row in rows}
+    for table in PARTITIONED:
+        for start, _ in partitions.periods(table, datetime.now(UTC)):
+            assert partitions.partition_name(table, start) in names
+
+
+def test_processes_that_migrate_at_once_do_not_quarrel(postgres_server: Service) -> None:
+    url = postgres_server.url.rsplit("/", 1)[0] + "/migrated_by_many"
+    asyncio.run(execute(postgres_server.url, "create database migrated_by_many"))
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(migrate, url) for _ in range(4)]:
+            done.result()
+    asyncio.run(execute(url, "select 1 from webhook limit 0"))
+
+
+async def _fetch(url: str, query: str) -> list[object]:
+    import asyncpg
+
+    connection = await asyncpg.connect(url)
+    try:
+        return list(await connection.fetch(query))
+    finally:
+        await connection.close()

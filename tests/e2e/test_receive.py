@@ -1,0 +1,158 @@
+"""What is accepted, what is refused, and that neither is ever an accident."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.main import make_app
+from tests.support.harness import Harness, running, settings_for
+from tests.support.serving import serving
+from tests.support.testconnector import connector as testbench
+from tests.support.testconnector import payload
+
+
+@pytest.fixture
+async def hub(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Harness]:
+    async with running(database_url, redis_url, tmp_path, testbench, max_body=100_000) as harness:
+        await harness.connect("bench", testbench, {}, role="shop")
+        yield harness
+
+
+async def test_a_wrong_missing_or_malformed_signature_is_401_and_counted(hub: Harness) -> None:
+    for headers in (
+        {"x-testbench-signature": "0" * 64},
+        {"x-testbench-signature": "not hex at all, and much longer than a digest " * 20},
+        {"x-testbench-signature": ""},
+    ):
+        answer = await hub.send("bench", "order.paid", payload(1), headers=headers)
+        assert answer.status_code == 401, headers
+    answer = await hub.client.post("/webhooks/bench", content=b"{}")
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    await _until(hub, "select count(*) = 4 from rejected where slug = 'bench' and status = 401")
+    assert await hub.one("select count(*) from webhook") == 0
+
+
+async def test_an_unknown_connection_is_404(hub: Harness) -> None:
+    for path in ("/webhooks/nobody", "/webhooks/elsewhere/bench"):
+        assert (await hub.client.post(path, content=b"{}")).status_code == 404
+
+
+async def test_a_redelivery_is_answered_and_dropped(hub: Harness) -> None:
+    for _ in range(3):
+        assert (await hub.send("bench", "order.paid", payload(1))).status_code == 200
+    assert await hub.one("select count(*) from webhook") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "state"),
+    [
+        (b"not json", "malformed"),
+        (b'{"id": "1", "amount"', "malformed"),
+        (b"[" * 50_000, "malformed"),
+        (b"\xff\xfe\x00", "malformed"),
+        (b"", "malformed"),
+        (b"[]", "malformed"),
+        (b'"text"', "malformed"),
+        (b'{"id": "1\\u0000\\ud800", "amount": "1.00", "currency": "EUR", "at": "2026-11-20T10:00:00Z"}', "normalised"),
+    ],
+)
+async def test_what_is_signed_is_kept_whatever_it_is(hub: Harness, body: bytes, state: str) -> None:
+    answer = await hub.send("bench", "order.paid", body)
+    assert answer.status_code == 200
+    await hub.settle()
+    row = (await hub.rows("select state, reason, size from webhook"))[0]
+    assert row["state"] == state, row
+    assert row["size"] == len(body)
+    assert state == "normalised" or row["reason"]
+
+
+async def test_unknown_and_ignored_topics_are_kept_and_named(hub: Harness) -> None:
+    await hub.send("bench", "planet.discovered", payload(1))
+    await hub.send("bench", "ping", payload(2))
+    await hub.settle()
+    states = {row["topic"]: (row["state"], row["reason"]) for row in await hub.rows("select * from webhook")}
+    assert states["planet.discovered"][0] == "unknown"
+    assert states["ping"] == ("ignored", "says only that the webhook works")
+
+
+async def test_numbers_beyond_two_to_the_53_are_exact(hub: Harness) -> None:
+    body = payload("x") | {"id": 820982911946154508123456789}
+    assert (await hub.send("bench", "order.paid", body | {"id": str(body["id"])})).status_code == 200
+    await hub.settle()
+    assert await hub.one("select object_id from event where type = 'order.paid'") == "820982911946154508123456789"
+
+
+async def test_a_body_over_the_limit_is_413_before_it_is_all_read(hub: Harness) -> None:
+    assert (await hub.send("bench", "order.paid", b"x" * 100_001)).status_code == 413
+    read = 0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(1000):
+            read += 10_000
+            yield b"x" * 10_000
+
+    answer = await hub.client.post("/webhooks/bench", content=chunks())
+    assert answer.status_code == 413
+    assert await hub.one("select count(*) from webhook") == 0
+
+
+async def test_a_chunked_flood_is_cut_off_on_a_real_socket(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    """A real server: the sender is told 413 while it still writes."""
+    app = make_app(settings_for(database_url, redis_url, tmp_path, max_body=50_000))
+    async with running(database_url, redis_url, tmp_path / "other", testbench) as harness:
+        await harness.connect("bench", testbench, {})
+        async with app.router.lifespan_context(app), serving(app) as url:
+            port = int(url.rsplit(":", 1)[1])
+            status, written = await asyncio.to_thread(_flood, port)
+    assert status in (404, 413)
+    assert written < 20_000_000
+
+
+def _flood(port: int) -> tuple[int, int]:
+    written = 0
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as peer:
+        peer.sendall(b"POST /webhooks/bench HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        peer.settimeout(0.001)
+        answer = b""
+        while written < 20_000_000 and not answer:
+            peer.settimeout(5)
+            try:
+                peer.sendall(b"2710\r\n" + b"x" * 10_000 + b"\r\n")
+                written += 10_000
+                peer.settimeout(0.001)
+                answer = peer.recv(64)
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        if not answer:
+            peer.settimeout(5)
+            answer = peer.recv(64)
+    return int(answer.split()[1]), written
+
+
+async def test_without_redis_webhooks_are_still_taken(database_url: str, tmp_path: Path) -> None:
+    async with running(database_url, "redis://127.0.0.1:1/0", tmp_path, testbench) as harness:
+        await harness.connect("bench", testbench, {})
+        assert (await harness.send("bench", "order.paid", payload(1))).status_code == 200
+        await harness.settle()
+        assert await harness.one("select count(*) from event where type = 'order.paid'") == 1
+
+
+async def test_without_postgresql_the_answer_is_503_with_retry_after(hub: Harness) -> None:
+    pool = hub.client._transport.app.state.hub.database.pool  # type: ignore[attr-defined]
+    await pool.close()
+    answer = await hub.send("bench", "order.paid", payload(1))
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+
+
+async def _until(hub: Harness, query: str) -> None:
+    async with asyncio.timeout(5):
+        while not await hub.one(query):
+            await asyncio.sleep(0.01)
