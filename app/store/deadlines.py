@@ -78,7 +78,7 @@ async def try_later(
         "update timer set due_at = $2, data = $3::jsonb where id = $1", timer_id, due_at, to_json(dict(data))
     )
     await connection.execute(
-        "update webhook set reason = $3 where id = $1 and at = $2 and state = 'reading'", *webhook, why
+        "update webhook set reason = $3 where id = $1 and at >= $2 and state = 'reading'", *webhook, why
     )
 
 
@@ -88,7 +88,7 @@ async def hand_over(
     """Give a webhook (id, at) what was read for it: it is due again."""
     await connection.execute(
         """update webhook set state = 'due', reason = null, reads = $3::jsonb
-           where id = $1 and at = $2 and state = 'reading'""",
+           where id = $1 and at >= $2 and state = 'reading'""",
         *webhook,
         to_json(dict(reads)),
     )

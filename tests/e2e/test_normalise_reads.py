@@ -1,0 +1,148 @@
+"""Reads before normalising: made in the connection's lane, kept with the webhook, given up or waited for."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from app.pipeline.deliver import reads
+from app.registry import Registry
+from app.store.packing import unpack_json
+from tests.support.harness import Harness, running
+from tests.support.serving import serving
+
+REFUND = {"id": 77, "reason": "broken", "amount": "5.00", "date_created_gmt": "2026-11-20T10:00:00", "line_items": []}
+
+
+class Shop:
+    """A WooCommerce shop that answers as told and counts who asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answer: Callable[[], Response] = lambda: JSONResponse([REFUND])
+        self.app = Starlette(routes=[Route("/{path:path}", self._serve)])
+
+    async def _serve(self, request: Request) -> Response:
+        self.asked.append(request.url.path)
+        return self.answer()
+
+
+@pytest.fixture
+async def shop(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[tuple[Harness, Shop]]:
+    fake = Shop()
+    async with serving(fake.app) as address, running(database_url, redis_url, tmp_path) as hub:
+        settings = {
+            "site": "https://shop.example",
+            "webhook_secrets": ["hush"],
+            "consumer_key": "ck_1",
+            "consumer_secret": "cs_1",
+        }
+        await hub.connect("woo", Registry()["woocommerce"], settings, base_url=address)
+        yield hub, fake
+
+
+def order() -> dict[str, Any]:
+    return {
+        "id": 501,
+        "number": "501",
+        "status": "processing",
+        "currency": "EUR",
+        "total": "20.00",
+        "total_tax": "0.00",
+        "shipping_total": "0.00",
+        "discount_total": "0.00",
+        "date_created_gmt": "2026-11-20T08:00:00",
+        "date_modified_gmt": "2026-11-20T10:00:00",
+        "date_paid_gmt": "2026-11-20T08:01:00",
+        "billing": {"email": "ada@example.com", "first_name": "Ada"},
+        "line_items": [{"id": 1, "name": "Mug", "quantity": 2, "total": "20.00", "subtotal": "20.00", "taxes": []}],
+        "refunds": [{"id": 77, "reason": "broken", "total": "-5.00"}],
+    }
+
+
+async def settled(hub: Harness, *states: str) -> Any:
+    """The webhook, once it is in one of these states."""
+    async with asyncio.timeout(15):
+        while True:
+            await hub.settle()
+            (row,) = await hub.rows("select * from webhook")
+            if row["state"] in states:
+                return row
+            await asyncio.sleep(0.02)
+
+
+async def refund_event(hub: Harness) -> Any:
+    (row,) = await hub.rows("select * from event where type = 'refund.created'")
+    return row
+
+
+async def test_what_a_source_wants_is_read_in_the_lane_before_its_events_are_made(shop: tuple[Harness, Shop]) -> None:
+    hub, fake = shop
+    await hub.send("woo", "order.updated", order())
+    row = await settled(hub, "normalised")
+    assert row["reads"]["read"]["refunds"][0]["reason"] == "broken"
+    assert fake.asked == ["/wp-json/wc/v3/orders/501/refunds"]
+    event = await refund_event(hub)
+    assert event["note"] is None
+    assert unpack_json(event["data"])["refund"]["reason"] == "broken"
+    assert await hub.one("select count(*) from timer") == 0
+
+
+async def test_a_read_that_fails_for_long_is_done_without_and_the_event_says_why(
+    shop: tuple[Harness, Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "TRIES", 2)
+    monkeypatch.setattr(reads, "_wait", lambda tries, error: timedelta(milliseconds=5))
+    hub, fake = shop
+    fake.answer = lambda: Response("{}", 503)
+    await hub.send("woo", "order.updated", order())
+    await settled(hub, "normalised")
+    assert len(fake.asked) == 2
+    assert "not read" in (await refund_event(hub))["note"]
+
+
+async def test_a_webhook_that_waits_says_what_for_and_goes_on_when_the_shop_is_back(
+    shop: tuple[Harness, Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, fake = shop
+    fake.answer = lambda: Response("down", 503)
+    await hub.send("woo", "order.updated", order())
+    async with asyncio.timeout(10):
+        while "503" not in str(await hub.one("select reason from webhook where state = 'reading'")):
+            await hub.settle()
+            await asyncio.sleep(0.02)
+    assert await hub.one("select count(*) from event") == 0
+    fake.answer = lambda: JSONResponse([REFUND])
+    async with hub.hub.database.acquire() as db:
+        await db.execute("update timer set due_at = clock_timestamp()")
+    await settled(hub, "normalised")
+
+
+async def test_whoever_dies_with_a_read_lets_go_of_it(shop: tuple[Harness, Shop]) -> None:
+    hub, _ = shop
+    await hub.send("woo", "order.updated", order())
+    while await hub.normaliser.drain():
+        pass
+    connection = hub.hub.connections.find("main", "woo")
+    assert connection is not None
+    now = hub.hub.clock.now()
+    assert len(await reads.claim(hub.hub.database, connection.id, now)) == 1  # and dies
+    assert not await reads.claim(hub.hub.database, connection.id, now)
+    assert len(await reads.claim(hub.hub.database, connection.id, now + reads.LEASE)) == 1
+
+
+async def test_a_paused_connection_reads_nothing(shop: tuple[Harness, Shop]) -> None:
+    hub, fake = shop
+    async with hub.hub.database.acquire() as db:
+        await db.execute("update lane set paused = true")
+    await hub.send("woo", "order.updated", order())
+    await hub.settle()
+    assert fake.asked == []
+    assert await hub.one("select state from webhook") == "reading"
