@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from app.bells import Bells, Drain
 from app.domain.credentials import Credentials
+from app.domain.retention import Retention
 from app.http import Transport
 from app.hub import Hub
 from app.pipeline.deliver.delivery import Delivery
@@ -128,6 +129,7 @@ async def work(hub: Hub, stop: asyncio.Event, started: Callable[[], None] = lamb
                 hub.keep_fresh(),
                 supervise_arq(hub.bells),
                 poll_slowly(hub.settings.poll_seconds, [ring_all, delivery.poll]),
+                poll_slowly(60, [Retention(hub.database, hub.clock, hub.settings).look]),
             )
         ]
         working = [asyncio.create_task(drain.run()) for drain in drains]

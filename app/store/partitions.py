@@ -1,12 +1,19 @@
 """Partitions by time: made ahead, dropped by retention, never emptied by mass delete."""
 
+import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
+import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store.tables import PARTITIONED
+
+Connection = Any
+"""asyncpg's, as in `app.store.database` (which imports this module)."""
 
 WEEKLY = {"webhook"}
 AHEAD = 2
@@ -64,3 +71,58 @@ def following(table: str, start: datetime) -> datetime:
 
 def partition_name(table: str, start: datetime) -> str:
     return f"{table}_{start:%Y%m%d}"
+
+
+# --- dropping ---------------------------------------------------------------------------------------------------
+
+DETACH_WITHIN = "200ms"
+"""How long detaching may wait for its lock, and so how long at most others queue behind it."""
+
+_NAME = re.compile(rf"({'|'.join(PARTITIONED)})_(\d{{8}})")
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One period of a table. attached: the table still shows its rows."""
+
+    table: str
+    name: str
+    start: datetime
+    end: datetime
+    attached: bool
+
+
+async def over_before(db: Connection, table: str, moment: datetime) -> list[Partition]:
+    """The partitions of a table that ended at that moment or before, oldest first; with those that were detached and,
+    because a process died, not dropped."""
+    rows = await db.fetch(
+        """select c.relname, c.relispartition from pg_class c
+           where c.relkind = 'r' and c.relnamespace = current_schema()::regnamespace and starts_with(c.relname, $1)
+           order by c.relname""",
+        f"{table}_",
+    )
+    return [p for name, attached in rows if (p := _partition(table, name, attached)) is not None and p.end <= moment]
+
+
+def _partition(table: str, name: str, attached: bool) -> Partition | None:
+    found = _NAME.fullmatch(name)
+    if found is None or found[1] != table:
+        return None
+    start = datetime.strptime(found[2], "%Y%m%d").replace(tzinfo=UTC)
+    return Partition(table, name, start, following(table, start), attached)
+
+
+async def detach(db: Connection, partition: Partition) -> bool:
+    """Take a partition out of its table; False when somebody used the table for longer than `DETACH_WITHIN`."""
+    try:
+        async with db.transaction():
+            await db.execute(f"set local lock_timeout = '{DETACH_WITHIN}'")
+            await db.execute(f"alter table {partition.table} detach partition {partition.name}")
+    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+        return False
+    return True
+
+
+async def drop(db: Connection, partition: Partition) -> None:
+    """Remove a detached partition: nobody else looks at it any more."""
+    await db.execute(f"drop table {partition.name}")

@@ -369,6 +369,7 @@ run = Table(
     Column("reason", Text),
     _time("due_at"),
     _time("ended_at"),
+    _time("told_at"),
     PrimaryKeyConstraint("id", "at"),
     _one_of("state", RUN_STATES),
     CheckConstraint("mode in ('live', 'dry')", name="mode_known"),
@@ -377,6 +378,13 @@ run = Table(
     Index("run_in_order", "workspace", "recipe", "subject", "event_id", postgresql_where=text("state = 'running'")),
     Index("run_by_recipe", "workspace", "recipe", "id"),
     Index("run_failed", "workspace", "id", postgresql_where=text("state = 'failed'")),
+    Index("run_by_replay", "replay_id", postgresql_where=text("replay_id is not null")),
+    Index(
+        "run_untold",
+        "workspace",
+        "recipe",
+        postgresql_where=text("state = 'failed' and (told_at is null or told_at < ended_at)"),
+    ),
     **_PARTITIONED,
 )
 
@@ -386,6 +394,7 @@ once = Table(
     Column("key", LargeBinary, primary_key=True),
     Column("run_id", Uuid, nullable=False),
     _time("expires_at"),
+    Index("once_expiring", "expires_at", postgresql_where=text("expires_at is not null")),
 )
 
 step = Table(
@@ -486,8 +495,10 @@ call = Table(
     Column("fence", BigInteger, nullable=False, server_default="0"),
     _time("lease_until"),
     _time("ended_at"),
+    _time("told_at"),
     PrimaryKeyConstraint("id", "at"),
     _one_of("state", CALL_STATES),
+    Index("call_untold", "connection_id", postgresql_where=text("state = 'uncertain' and told_at is null")),
     Index("call_due", "connection_id", text("priority desc"), "event_id", "id", postgresql_where=text("state = 'due'")),
     Index("call_open", "connection_id", "subject", postgresql_where=text("state in ('due', 'uncertain')")),
     Index("call_by_run", "run_id"),
@@ -570,7 +581,20 @@ replay = Table(
     Column("actor", Text, nullable=False, server_default=""),
     _time("created_at", default=True),
     _time("ended_at"),
-    Index("replay_open", "id", postgresql_where=text("state = 'running'")),
+    _time("next_at"),
+    Index("replay_open", "id", postgresql_where=text("state in ('running', 'previewing')")),
+    Index("replay_by_workspace", "workspace", "id"),
+)
+
+trouble = Table(
+    "trouble",
+    metadata,
+    Column("kind", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    _workspace(),
+    Column("mark", Text),
+    _time("told_at"),
+    PrimaryKeyConstraint("kind", "object"),
 )
 
 PARTITIONED = {

@@ -1,0 +1,192 @@
+"""Growth: partitions go by age, and nothing that has not ended goes with them."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app import ids
+from app.domain.retention import Kept, Retention
+from app.store import partitions, retention
+from tests.support.bench import Bench, benched
+
+WAITING = """
+title: A thing after a while
+on: order.paid
+steps:
+  - id: first
+    use: testbench.make_native
+    with: {id: "{{ order.id }}"}
+  - wait: 30d
+  - id: second
+    use: testbench.make_unsafe
+    with: {id: "{{ order.number }}/{{ steps.first.id }}/{{ order.total.amount }}"}
+"""
+YEARS = timedelta(days=800)
+
+
+@pytest.fixture
+async def bench(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with benched(database_url, redis_url, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def long_ago(by: timedelta) -> Iterator[datetime]:
+    """Ids are made as if it were then, so that rows stand in the partitions of then."""
+    then = datetime.now(UTC) - by
+    ids.follow(then.timestamp() - time.monotonic())
+    last, ids._last = ids._last, 0
+    try:
+        yield then
+    finally:
+        ids.follow(time.time() - time.monotonic())
+        ids._last = last
+
+
+async def order_long_ago(bench: Bench, by: timedelta = YEARS, number: int = 1001) -> str:
+    with long_ago(by) as then:
+        async with bench.hub.hub.database.begin() as connection:
+            await partitions.make_ahead(connection, then)
+        return await bench.order(number)
+
+
+async def kept(bench: Bench) -> Kept:
+    hub = bench.hub.hub
+    return await Retention(hub.database, hub.clock, hub.settings).pass_over(hub.clock.now())
+
+
+async def counts(bench: Bench) -> dict[str, int]:
+    tables = ("webhook", "event", "run", "step", "call", "attempt")
+    return {table: await bench.hub.one(f"select count(*) from {table}") for table in tables}
+
+
+async def go_on(bench: Bench) -> None:
+    await bench.hub.rows("update step set due_at = clock_timestamp() - interval '1 s' where kind = 'wait'")
+    await bench.hub.rows("update run set due_at = clock_timestamp() where state = 'waiting'")
+    await bench.work()
+
+
+async def test_what_ended_goes_with_its_partition_and_its_keys_stay(bench: Bench) -> None:
+    event_id = await order_long_ago(bench)
+    assert min((await counts(bench)).values()) >= 1
+    done = await kept(bench)
+    assert await counts(bench) == dict.fromkeys(("webhook", "event", "run", "step", "call", "attempt"), 0)
+    assert {name.partition("_")[0] for name in done.dropped} == {"webhook", "event", "run", "step", "call", "attempt"}
+    assert await bench.hub.one("select count(*) from effect") == 2
+    assert await bench.hub.one("select count(*) from event_identity where event_id = $1", UUID(event_id)) == 1
+    assert (await kept(bench)).dropped == []
+
+
+async def test_a_waiting_run_goes_on_after_its_partition_expired(bench: Bench) -> None:
+    await bench.recipe("later", WAITING)
+    event_id = await order_long_ago(bench)
+    (before,) = await bench.hub.rows("select id, at from run where recipe = 'later'")
+    await kept(bench)
+    (after,) = await bench.hub.rows("select id, at, data from run where recipe = 'later'")
+    assert after["id"] == before["id"]
+    assert after["at"] > datetime.now(UTC) - timedelta(days=1)
+    assert await bench.hub.one("select count(*) from event where id = $1", UUID(event_id)) == 0
+    assert await bench.hub.one("select count(*) from step where run_id = $1", after["id"]) == 2
+    await go_on(bench)
+    assert await bench.hub.one("select state from run where recipe = 'later'") == "done"
+    assert bench.outside.count("/unsafe") == 2, "one of two-steps then, one of this run now"
+    bodies = await bench.hub.rows("select input from call where path = 'second'")
+    from app.store.packing import unpack_json
+
+    assert unpack_json(bodies[-1]["input"])["id"] == "#1001/1001/10.00"
+
+
+async def test_an_open_question_and_an_unread_webhook_are_kept(bench: Bench) -> None:
+    with long_ago(YEARS) as then:
+        async with bench.hub.hub.database.begin() as connection:
+            await partitions.make_ahead(connection, then)
+        await bench.order(1)
+        await bench.order(2)
+    await bench.hub.rows(
+        "update call set state = 'uncertain', unsure = true, ended_at = null where path = 'second' and id = "
+        "(select id from call where path = 'second' order by id desc limit 1)"
+    )
+    asked = await bench.hub.one("select id from call where state = 'uncertain'")
+    await bench.hub.rows("update webhook set state = 'due' where id = (select id from webhook order by id limit 1)")
+    done = await kept(bench)
+    assert (done.moved["webhook"], done.moved["call"], done.moved["attempt"]) == (1, 1, 1)
+    assert await bench.hub.one("select id from call") == asked
+    assert await bench.hub.one("select call_id from attempt") == asked
+    await bench.work()
+    assert await bench.hub.one("select state from webhook") == "normalised"
+    assert await bench.hub.one("select count(*) from event") == 0, "its event's identity is kept for ever"
+
+
+@pytest.mark.parametrize("table", ["event", "run", "step", "call"])
+async def test_a_process_that_died_between_taking_out_and_dropping_loses_nothing(bench: Bench, table: str) -> None:
+    await bench.recipe("later", WAITING)
+    await order_long_ago(bench)
+    database = bench.hub.hub.database
+    moment = datetime.now(UTC) - timedelta(days=400)
+    async with database.acquire() as db:
+        for partition in await partitions.over_before(db, table, moment):
+            assert await partitions.detach(db, partition)
+    assert await bench.hub.one(f"select count(*) from {table}") == 0
+    await kept(bench)
+    assert await bench.hub.one("select state from run") == "waiting"
+    await go_on(bench)
+    assert await bench.hub.one("select state from run") == "done"
+
+
+async def test_only_one_process_does_it_and_a_long_reader_puts_it_off_without_blocking(bench: Bench) -> None:
+    await order_long_ago(bench)
+    events = await bench.hub.one("select count(*) from event")
+    database = bench.hub.hub.database
+    async with database.transaction() as db:
+        assert await retention.alone(db)
+        assert (await kept(bench)).busy
+    async with database.transaction() as db:
+        await db.fetch("select * from event")
+        began = asyncio.get_running_loop().time()
+        done = await kept(bench)
+        assert any(name.startswith("event_") for name in done.later)
+        assert asyncio.get_running_loop().time() - began < 10
+        assert await bench.hub.one("select count(*) from event") == events
+    assert (await kept(bench)).later == []
+    assert await bench.hub.one("select count(*) from event") == 0
+
+
+async def test_expired_keys_are_trimmed_and_keys_without_an_end_are_not(bench: Bench) -> None:
+    await bench.hub.rows(
+        """insert into delivery (key, webhook_id, expires_at)
+           select decode(lpad(to_hex(n), 32, '0'), 'hex'), gen_random_uuid(),
+               case when n > 1200 then null else clock_timestamp() - interval '1 s' end
+           from generate_series(1, 1203) n"""
+    )
+    await bench.hub.rows(
+        """insert into once (key, run_id, expires_at) values ('a', gen_random_uuid(), now() - interval '1 s'),
+           ('b', gen_random_uuid(), now() + interval '1 day'), ('c', gen_random_uuid(), null)"""
+    )
+    done = await kept(bench)
+    assert done.trimmed == {"delivery": 1200, "once": 1}
+    assert await bench.hub.one("select count(*) from delivery") == 3
+    assert await bench.hub.one("select count(*) from once") == 2
+
+
+async def test_it_looks_at_start_and_then_hourly(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub, passes = bench.hub.hub, []
+
+    class Counting(Retention):
+        async def pass_over(self, now: datetime) -> Any:
+            passes.append(now)
+            return Kept()
+
+    looking = Counting(hub.database, hub.clock, hub.settings)
+    for _ in range(3):
+        await looking.look()
+    assert len(passes) == 1
+    looking.next_at = hub.clock.now()
+    await looking.look()
+    assert len(passes) == 2
