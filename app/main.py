@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from app.api import connections, connectors, effects, events, health, inbound, keys, recipes, runs, traces
 from app.api.description import describe, name_of
@@ -26,18 +26,30 @@ VERSION = "0.1.0"
 ROUTERS = (traces, events, runs, effects, recipes, connections, connectors, inbound, keys, health)
 
 
-def make_app(settings: Settings, registry: Registry | None = None) -> FastAPI:
+class App(FastAPI):
+    """The API, with webhooks taken before any of its middleware and routing."""
+
+    webhooks_in: WebhookEndpoint | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.webhooks_in is not None and scope["type"] == "http" and scope["path"].startswith("/webhooks/"):
+            await self.webhooks_in(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def make_app(settings: Settings, registry: Registry | None = None) -> App:
     """The ASGI application; its lifespan opens and closes the hub."""
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: App) -> AsyncIterator[None]:
         async with open_hub(settings, registry) as hub:
             intake = Intake(hub.database, lambda: hub.bells.ring("normalise"))
             rejections = Rejections(hub.database)
             app.state.hub = hub
             app.state.keys = Keys(hub.database, settings.admin_key)
             app.state.matcher = matcher_of(hub)
-            app.router.routes[0:0] = webhook_routes(hub, intake, rejections)
+            app.webhooks_in = WebhookEndpoint(hub, intake, rejections)
             fresh = asyncio.create_task(hub.keep_fresh())
             yield
             fresh.cancel()
@@ -47,9 +59,9 @@ def make_app(settings: Settings, registry: Registry | None = None) -> FastAPI:
     return described_app(lifespan=lifespan)
 
 
-def described_app(**options: Any) -> FastAPI:
+def described_app(**options: Any) -> App:
     """The routes with their description, without a hub behind them."""
-    app = FastAPI(
+    app = App(
         title="Tradewind",
         version=VERSION,
         openapi_url="/openapi.json",
@@ -69,11 +81,3 @@ def matcher_of(hub: Hub) -> Matcher:
     """The stages that begin runs by hand, in this process; their bells ring elsewhere."""
     runner = Runner(hub.database, hub.recipes, hub.connections, hub.hasher, hub.clock, hub.bells)
     return Matcher(hub.recipes, hub.connections, hub.hasher, hub.clock, hub.bells, runner)
-
-
-def webhook_routes(hub: Hub, intake: Intake, rejections: Rejections) -> list[Route]:
-    endpoint: Any = WebhookEndpoint(hub, intake, rejections)
-    return [
-        Route("/webhooks/{connection}", endpoint, methods=["POST"]),
-        Route("/webhooks/{workspace}/{connection}", endpoint, methods=["POST"]),
-    ]

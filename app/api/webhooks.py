@@ -1,17 +1,18 @@
-"""`POST /webhooks/{connection}`: a plain Starlette endpoint, because every microsecond here is paid per order."""
+"""`POST /webhooks/{connection}`: bare ASGI in front of everything else, for every microsecond is paid per order."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from starlette.requests import ClientDisconnect, Request
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.api.problems import problem
 from app.domain.rejections import Rejections
-from app.errors import NotFoundError, RejectedError, TooLargeError, UnavailableError
+from app.errors import MalformedError, NotFoundError, RejectedError, TooLargeError, UnavailableError
 from app.hub import Hub
 from app.metrics import WEBHOOKS
 from app.pipeline.receive import Intake, receive
@@ -20,10 +21,19 @@ log = structlog.get_logger()
 
 READ_WITHIN = 10.0
 """Seconds that a sender gets to send its body."""
+Headers = list[tuple[str, str]]
+
+_COUNTED = {result: WEBHOOKS.labels(result) for result in ("new", "duplicate", "handshake", "rejected", "unavailable")}
+_OK_START = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]}
+_OK_END = {"type": "http.response.body", "body": b""}
+
+
+class GoneError(Exception):
+    """The sender hung up before its body was complete."""
 
 
 class WebhookEndpoint:
-    """An ASGI endpoint: reads at most `max_body` bytes, answers 200 only after the webhook is durable."""
+    """Reads at most `max_body` bytes, answers 200 only after the webhook is durable."""
 
     def __init__(self, hub: Hub, intake: Intake, rejections: Rejections) -> None:
         self._hub = hub
@@ -31,61 +41,106 @@ class WebhookEndpoint:
         self._rejections = rejections
 
     async def __call__(self, scope: Scope, receive_: Receive, send: Send) -> None:
-        request = Request(scope, receive_)
-        params = request.path_params
-        workspace, slug = params.get("workspace", "main"), params["connection"]
-        body = b""
-        try:
-            body = await self._body(request)
-            response = await self._accept(workspace, slug, request, body)
-        except ClientDisconnect:
+        answer = await self._answer(scope, receive_)
+        if answer is not None:
+            await answer(scope, receive_, send)
             return
-        except UnavailableError as e:
-            WEBHOOKS.labels("unavailable").inc()
-            response = problem(503, "unavailable", str(e), headers={"retry-after": str(round(e.retry_after))})
-        except RejectedError as e:
-            WEBHOOKS.labels("rejected").inc()
-            self._rejections.note(workspace, slug, e.status, str(e), len(body))
-            detail = "There is no such connection." if isinstance(e, NotFoundError) else str(e)
-            response = problem(e.status, "rejected", detail)
-        await response(scope, receive_, send)
+        await send(_OK_START)
+        await send(_OK_END)
 
-    async def _accept(self, workspace: str, slug: str, request: Request, body: bytes) -> Response:
+    async def _answer(self, scope: Scope, receive_: Receive) -> Response | None:
+        """The answer; None for a plain 200."""
+        workspace, slug = address(scope["path"])
+        size = 0
+        try:
+            if scope["method"] != "POST":
+                return problem(405, "method-not-allowed", "Webhooks are posted.", headers={"allow": "POST"})
+            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+            body = await self._body(headers, receive_)
+            size = len(body)
+            return await self._accept(workspace, slug, headers, scope["query_string"], body)
+        except GoneError:
+            return problem(400, "malformed", "The body is not complete.")
+        except UnavailableError as e:
+            _COUNTED["unavailable"].inc()
+            return problem(503, "unavailable", str(e), headers={"retry-after": str(round(e.retry_after))})
+        except RejectedError as e:
+            _COUNTED["rejected"].inc()
+            self._rejections.note(workspace, slug, e.status, str(e), size)
+            detail = "There is no such connection." if isinstance(e, NotFoundError) else str(e)
+            return problem(e.status, "rejected", detail)
+        except Exception:
+            log.exception("a webhook could not be taken", connection=slug)
+            return problem(500, "internal", "Something went wrong here; the log has the details.")
+
+    async def _accept(self, workspace: str, slug: str, headers: Headers, query: bytes, body: bytes) -> Response | None:
         connection = self._hub.connections.find(workspace, slug)
         if connection is None or connection.connector.source is None:
             raise NotFoundError("there is no such connection")
-        headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in request.headers.raw]
         accepted = await receive(
             connection,
             headers,
-            request.query_params,
+            QueryParams(query) if query else {},
             body,
             datetime.now(UTC),
             intake=self._intake,
             hasher=self._hub.hasher,
         )
-        WEBHOOKS.labels(accepted.kept or "handshake").inc()
+        _COUNTED[accepted.kept or "handshake"].inc()
         answer = accepted.answer
+        if answer.status == 200 and not answer.body and not answer.headers:
+            return None
         return Response(answer.body, answer.status, dict(answer.headers))
 
-    async def _body(self, request: Request) -> bytes:
+    async def _body(self, headers: Sequence[tuple[str, str]], receive_: Receive) -> bytes:
         """The body, refused as soon as it is known to be too large. Raises TooLargeError."""
         limit = self._hub.settings.max_body
-        declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > limit:
-            raise TooLargeError(f"the body is larger than {limit} bytes")
-        parts: list[bytes] = []
-        size = 0
+        for name, value in headers:
+            if name == "content-length" and value.isdigit() and int(value[:20]) > limit:
+                raise TooLargeError(f"the body is larger than {limit} bytes")
+        first = await _within(receive_)
+        if not first.get("more_body", False):
+            return _bounded(first, limit)
+        return await self._rest(first, receive_, limit)
+
+    async def _rest(self, first: Any, receive_: Receive, limit: int) -> bytes:
+        parts = [_bounded(first, limit)]
+        size = len(parts[0])
         try:
             async with asyncio.timeout(READ_WITHIN):
-                async for part in request.stream():
-                    size += len(part)
-                    if size > limit:
-                        raise TooLargeError(f"the body is larger than {limit} bytes")
-                    parts.append(part)
+                message = first
+                while message.get("more_body", False):
+                    message = await receive_()
+                    parts.append(_bounded(message, limit - size))
+                    size += len(parts[-1])
         except TimeoutError as e:
-            raise RejectedError("the body did not arrive in time") from e
+            raise MalformedError("the body did not arrive in time") from e
         return b"".join(parts)
+
+
+async def _within(receive_: Receive) -> Any:
+    try:
+        async with asyncio.timeout(READ_WITHIN):
+            return await receive_()
+    except TimeoutError as e:
+        raise MalformedError("the body did not arrive in time") from e
+
+
+def _bounded(message: Any, limit: int) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise GoneError
+    part: bytes = message.get("body", b"")
+    if len(part) > limit:
+        raise TooLargeError("the body is larger than this hub takes")
+    return part
+
+
+def address(path: str) -> tuple[str, str]:
+    """(workspace, connection slug) of `/webhooks/{connection}` or `/webhooks/{workspace}/{connection}`."""
+    parts = path.split("/")[2:]
+    if len(parts) == 1:
+        return "main", parts[0]
+    return (parts[0], parts[1]) if len(parts) == 2 else ("", "")
 
 
 def described() -> dict[str, Any]:
