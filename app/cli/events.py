@@ -1,6 +1,7 @@
 """What happened: traces, events, runs, and doing it again."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import typer
@@ -40,25 +41,30 @@ def trace(
 
 
 def events(
-    text: Annotated[str | None, typer.Argument(help="An order number, an e-mail address or a sender's id.")] = None,
-    type_: Annotated[str | None, typer.Option("--type", help="Only this type, as order.paid.")] = None,
+    text: Annotated[str | None, typer.Argument(help="An order number, e-mail address, sender's id, or error.")] = None,
+    type_: Annotated[str | None, typer.Option("--type", help="Only this type, as order.paid, or order.*")] = None,
     connection: Annotated[str | None, typer.Option(help="Only of this connection.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Only those that this recipe answered.")] = None,
     limit: Limit = 20,
     workspace: Workspace = "main",
     as_json: AsJson = False,
 ) -> None:
     """List events, newest first."""
-    from app.store import flow
-    from app.store.database import Database
+    from app.store import lists
+    from app.store.database import Database, Row
 
-    async def work(database: Database) -> list[dict[str, object]]:
+    wanted = lists.EventFilter(type_, connection, recipe, text=text)
+
+    async def work(database: Database) -> list[Row]:
         async with database.acquire() as db:
-            return [dict(row) for row in await flow.newest_events(db, workspace, type_, connection, text, limit)]
+            return await lists.events(db, workspace, lists.Page(limit), wanted)
 
-    print_rows(session.in_database(work), as_json, empty="There are no such events.")
+    shown = ("id", "occurred_at", "type", "connection", "number", "email", "object_kind", "object_id", "test")
+    print_rows(_rows(session.in_database(work), limit, shown), as_json, empty="There are no such events.")
 
 
 def runs(
+    text: Annotated[str | None, typer.Argument(help="An order number, e-mail address, sender's id, or error.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Only of this recipe.")] = None,
     state: Annotated[
         Literal["running", "waiting", "held", "done", "failed", "cancelled"] | None, typer.Option(help="Only these.")
@@ -68,14 +74,49 @@ def runs(
     as_json: AsJson = False,
 ) -> None:
     """List runs, newest first."""
-    from app.store import flow
-    from app.store.database import Database
+    from app.store import lists
+    from app.store.database import Database, Row
 
-    async def work(database: Database) -> list[dict[str, object]]:
+    wanted = lists.RunFilter(recipe, state, text=text)
+
+    async def work(database: Database) -> list[Row]:
         async with database.acquire() as db:
-            return [dict(row) for row in await flow.newest_runs(db, workspace, state, recipe, limit)]
+            return await lists.runs(db, workspace, lists.Page(limit), wanted)
 
-    print_rows(session.in_database(work), as_json, empty="There are no such runs.", red=TROUBLE)
+    shown = ("id", "at", "recipe", "version", "state", "reason", "connection", "event_id", "ended_at")
+    print_rows(_rows(session.in_database(work), limit, shown), as_json, empty="There are no such runs.", red=TROUBLE)
+
+
+@webhooks.command("list")
+def list_webhooks(
+    state: Annotated[
+        Literal["due", "reading", "normalised", "ignored", "unknown", "malformed"] | None,
+        typer.Option(help="Only these."),
+    ] = None,
+    connection: Annotated[str | None, typer.Option(help="Only of this connection.")] = None,
+    topic: Annotated[str | None, typer.Option(help="Only of this topic.")] = None,
+    limit: Limit = 20,
+    workspace: Workspace = "main",
+    as_json: AsJson = False,
+) -> None:
+    """List what came in, newest first."""
+    from app.store import lists
+    from app.store.database import Database, Row
+
+    wanted = lists.WebhookFilter(state, connection, topic)
+
+    async def work(database: Database) -> list[Row]:
+        async with database.acquire() as db:
+            return await lists.webhooks(db, workspace, lists.Page(limit), wanted)
+
+    shown = ("id", "at", "connection", "topic", "size", "state", "events", "reason")
+    found = _rows(session.in_database(work), limit, shown)
+    print_rows(found, as_json, empty="Nothing of that kind came in.", red=("malformed",))
+
+
+def _rows(rows: Sequence[Any], limit: int, shown: Sequence[str]) -> list[dict[str, Any]]:
+    """Some columns of a page of rows (which holds one more than the limit where there are more)."""
+    return [{name: row[name] for name in shown} for row in rows[:limit]]
 
 
 def replay(

@@ -11,11 +11,15 @@ from app.cli import session
 from app.cli.output import AsJson, Workspace, print_json, print_rows
 
 if TYPE_CHECKING:
+    from app.byhand.flow import RecipeVerb
     from app.documents import Problem
 
 app = typer.Typer(help="Recipes: the automations.", no_args_is_help=True)
 
 Folder = Annotated[Path | None, typer.Argument(help="Folder of recipes; TRADEWIND_RECIPES if not said.")]
+
+
+Name = Annotated[str, typer.Argument(help="The recipe's name: that of its file.")]
 
 
 @app.command("list")
@@ -65,6 +69,44 @@ def sync(folder: Folder = None, workspace: Workspace = "main", as_json: AsJson =
     if not as_json:
         typer.echo(f"The recipes of {place} are in the hub.")
     raise typer.Exit(1 if any(problem.severity == "error" for problem in problems) else 0)
+
+
+@app.command()
+def pause(name: Name, workspace: Workspace = "main") -> None:
+    """Hold a recipe's runs: they are made, and wait."""
+    _set(workspace, name, "pause")
+    typer.echo(f"{name} is paused: its runs are made and wait until `tradewind recipes resume {name}`.")
+
+
+@app.command()
+def resume(name: Name, workspace: Workspace = "main") -> None:
+    """Let the runs go on that waited."""
+    released = _set(workspace, name, "resume")
+    typer.echo(f"{name} goes on; {released} runs that waited with it.")
+
+
+@app.command()
+def disable(name: Name, workspace: Workspace = "main") -> None:
+    """Make no more runs of a recipe."""
+    _set(workspace, name, "disable")
+    typer.echo(f"{name} is disabled: events start no runs of it until `tradewind recipes enable {name}`.")
+
+
+@app.command()
+def enable(name: Name, workspace: Workspace = "main") -> None:
+    """Make runs of a recipe again."""
+    _set(workspace, name, "enable")
+    typer.echo(f"{name} is enabled.")
+
+
+def _set(workspace: str, name: str, verb: RecipeVerb) -> int:
+    from app.byhand import set_recipe
+    from app.hub import Hub
+
+    async def work(hub: Hub) -> int:
+        return await set_recipe(hub, workspace, name, verb, "command line")
+
+    return session.in_hub(work)
 
 
 def _folder(given: Path | None) -> Path:

@@ -1,4 +1,4 @@
-"""The newest of everything, for terminals: lists of events and runs, and what moved since the last look."""
+"""What moved since the last look, for a terminal that follows the flow."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,35 +8,6 @@ from uuid import UUID
 
 from app.ids import time_of
 from app.store.database import Connection, Row
-
-_EVENTS = """
-select e.id, e.occurred_at, e.type, c.slug as connection, e.number, e.email,
-    e.object_kind || ' ' || e.object_id as object, e.test, (select count(*) from run r where r.event_id = e.id) as runs
-from event e left join connection c on c.id = e.connection_id
-where e.workspace = $1 and ($2::text is null or e.type = $2) and ($3::text is null or c.slug = $3)
-  and ($4::text is null or e.number in ($4, '#' || $4) or e.email = lower($4) or e.subject_id = $4 or e.object_id = $4)
-order by e.id desc limit $5
-"""
-
-
-async def newest_events(
-    db: Connection, workspace: str, kind: str | None, connection: str | None, text: str | None, limit: int
-) -> list[Row]:
-    """Events of a workspace, newest first; `text` is an order number, an e-mail address or a sender's id."""
-    return await db.fetch(_EVENTS, workspace, kind, connection, text, limit)
-
-
-_RUNS = """
-select r.id, r.at, r.recipe, r.state, e.type as event, e.number, r.reason, r.ended_at, r.event_id
-from run r left join event e on e.id = r.event_id
-where r.workspace = $1 and ($2::text is null or r.state = $2) and ($3::text is null or r.recipe = $3)
-order by r.id desc limit $4
-"""
-
-
-async def newest_runs(db: Connection, workspace: str, state: str | None, recipe: str | None, limit: int) -> list[Row]:
-    """Runs of a workspace, newest first."""
-    return await db.fetch(_RUNS, workspace, state, recipe, limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +27,13 @@ class Seen:
 _SINCE = """
 select e.id, e.at, e.type, e.schema_version, e.data, c.slug as connection, e.number, e.email
 from event e left join connection c on c.id = e.connection_id
-where e.at >= $1 and e.id <> all($2) order by e.id limit 500
+where e.id >= $1 and e.at >= $2 and e.id <> all($3) order by e.id limit 500
 """
 
 
 async def events_since(db: Connection, since: datetime, known: Sequence[UUID]) -> list[Seen]:
     """Events that came in since then, but for the known ones; oldest first."""
-    return [Seen(*row) for row in await db.fetch(_SINCE, since, list(known))]
+    return [Seen(*row) for row in await db.fetch(_SINCE, _first_id(since), since, list(known))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +86,16 @@ class Refused:
 _REFUSED = """
 select w.id, w.at, coalesce(c.slug, '?'), w.topic, w.state, w.reason
 from webhook w left join connection c on c.id = w.connection_id
-where w.at >= $1 and w.id <> all($2) and w.state in ('unknown', 'malformed')
+where w.id >= $1 and w.at >= $2 and w.id <> all($3) and w.state in ('unknown', 'malformed')
 union all
-select id, at, slug, '', 'rejected', status || ': ' || reason from rejected where at >= $1 and id <> all($2)
+select id, at, slug, '', 'rejected', status || ': ' || reason from rejected where id >= $1 and id <> all($3)
 order by 1 limit 100
 """
 
 
 async def refused_since(db: Connection, since: datetime, known: Sequence[UUID]) -> list[Refused]:
     """Webhooks that were rejected, or that nothing could be made of, since then, but for the known ones."""
-    return [Refused(*row) for row in await db.fetch(_REFUSED, since, list(known))]
+    return [Refused(*row) for row in await db.fetch(_REFUSED, _first_id(since), since, list(known))]
 
 
 async def newest_webhooks(db: Connection, connection_id: UUID, limit: int) -> list[Row]:
@@ -136,9 +107,6 @@ async def newest_webhooks(db: Connection, connection_id: UUID, limit: int) -> li
     )
 
 
-async def newest_number(db: Connection, workspace: str) -> str | None:
-    """The order number of the newest event that has one."""
-    number: str | None = await db.fetchval(
-        "select number from event where workspace = $1 and number is not null order by id desc limit 1", workspace
-    )
-    return number
+def _first_id(since: datetime) -> UUID:
+    """The lowest id that is made at that moment: ids begin with their millisecond, and are indexed."""
+    return UUID(int=int(since.timestamp() * 1000) << 80)
