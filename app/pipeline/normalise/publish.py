@@ -33,10 +33,10 @@ class Publisher:
     async def publish(self, db: Db, facts: Sequence[Fact]) -> Matched:
         """Store what is new among these facts as events, with all that follows from it, in this transaction. A fact
         that was met before is dropped; the answer's decisions name those that were not."""
+        await links.link(db, self.hasher, self.connections, facts)  # a fact told again may say whose it is
         fresh = await self._fresh(db, facts)
         if not fresh:
             return Matched()
-        await links.link(db, self.hasher, self.connections, fresh)
         found = await customers.recognise(db, self.hasher, fresh, self._known)
         fresh += await self._fresh(db, [fact for first in found.first_guest_orders for fact in self._customer(first)])
         matched = await self.matcher.match(db, fresh)
