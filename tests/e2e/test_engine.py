@@ -1,0 +1,355 @@
+"""The engine with a whole hub: real PostgreSQL, a sandbox outside, time moved by hand."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.registry import Registry
+from app.sandbox import make_app as make_sandbox
+from tests.support import testconnector
+from tests.support.harness import Harness, running
+from tests.support.serving import serving
+
+
+DUE = """
+select (select count(*) from run where due_at <= $1 and state in ('running', 'waiting'))
+     + (select count(*) from call where state = 'due' and due_at <= $1 + interval '100 ms')
+"""
+
+
+class Shop:
+    """A hub with a source that states orders, and the same system as the outside."""
+
+    def __init__(self, hub: Harness, outside: httpx.AsyncClient) -> None:
+        self.hub = hub
+        self.outside = outside
+
+    async def order(self, number: int, topic: str = "order.paid", settle: bool = True, **extra: Any) -> None:
+        answer = await self.hub.send("bench", topic, testconnector.payload(number, topic=topic, **extra))
+        assert answer.status_code == 200, answer.text
+        if settle:
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Drain every stage until nothing is due by the hub's own clock."""
+        async with asyncio.timeout(20):
+            while True:
+                await self.hub.settle()
+                if not await self.hub.one(DUE, self.hub.hub.clock.now()):
+                    return
+                await asyncio.sleep(0.005)
+
+    async def forward(self, **span: float) -> None:
+        """Let time pass."""
+        self.hub.hub.clock._at_zero += timedelta(**span)
+        await self.settle()
+
+    async def made(self) -> list[str]:
+        state = (await self.outside.get("/_state/testbench")).json()
+        return [thing["note"] or thing["id"] for thing in state["made"]]
+
+    async def runs(self) -> list[tuple[str, str | None]]:
+        rows = await self.hub.rows("select state, reason from run order by id")
+        return [(row["state"], row["reason"]) for row in rows]
+
+
+@pytest.fixture
+async def shop(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Shop]:
+    registry = Registry(testconnector.connector)
+    async with (
+        serving(make_sandbox(registry)) as sandbox,
+        running(database_url, redis_url, tmp_path, testconnector.connector) as hub,
+        httpx.AsyncClient(base_url=sandbox) as outside,
+    ):
+        await hub.connect("bench", testconnector.connector, {}, role="shop", base_url=f"{sandbox}/testbench")
+        yield Shop(hub, outside)
+
+
+def say(note: str, more: str = "") -> str:
+    return f'  - {{use: testbench.make_native, with: {{id: "1", note: "{note}"}}{more}}}\n'
+
+
+async def test_a_wait_is_a_row_that_time_ends(shop: Shop) -> None:
+    await shop.hub.recipe("later", "title: Later\non: order.paid\nsteps:\n  - wait: 3d\n" + say("late"))
+    await shop.order(1)
+    assert await shop.runs() == [("waiting", None)]
+    await shop.forward(days=2, hours=23)
+    assert await shop.made() == []
+    await shop.forward(hours=1, seconds=1)
+    assert await shop.made() == ["late"]
+    assert await shop.runs() == [("done", None)]
+
+
+WELCOME = """
+title: Ask when nothing came
+on: order.created
+steps:
+  - id: paid
+    wait_for: {event: order.paid, where: order.id == run.order.id, timeout: 2d}
+  - {use: testbench.make_native, if: steps.paid.timed_out, with: {id: "1", note: "unpaid {{ order.number }}"}}
+  - id: yes
+    use: testbench.make_native
+    if: not steps.paid.timed_out
+    with: {id: "2", note: "paid {{ steps.paid.event.order.totals.paid.amount }}"}
+"""
+
+
+async def test_an_event_that_is_waited_for_wakes_its_run_and_no_other(shop: Shop) -> None:
+    await shop.hub.recipe("ask", WELCOME)
+    await shop.order(1, "order.created")
+    await shop.order(2, "order.created")
+    assert await shop.hub.one("select count(*) from waiter") == 2
+    await shop.order(2, "order.paid", amount="12.50")
+    assert await shop.made() == ["paid 12.50"]
+    assert await shop.runs() == [("waiting", None), ("done", None)]
+    await shop.forward(days=2, seconds=1)
+    assert await shop.made() == ["paid 12.50", "unpaid #1"]
+    assert await shop.hub.one("select count(*) from waiter") == 0
+    assert await shop.hub.one("select count(*) from heard") == 0
+
+
+async def test_an_event_between_trigger_and_wait_is_met_by_looking_back(shop: Shop) -> None:
+    late = WELCOME.replace("steps:\n", "steps:\n  - wait: 1d\n", 1)
+    await shop.hub.recipe("ask", late)
+    await shop.order(1, "order.created")
+    await shop.order(1, "order.paid")
+    assert await shop.runs() == [("waiting", None)]
+    await shop.forward(days=1, seconds=1)
+    assert await shop.made() == ["paid 10.00"]
+
+
+CANCEL = """
+title: Remind
+on: order.created
+cancel_on:
+  - {event: order.cancelled, where: order.id == run.order.id, reason: the order was cancelled}
+steps:
+  - wait: 1d
+  - {use: testbench.make_native, with: {id: "1", note: "remind {{ order.number }}"}}
+"""
+
+
+async def test_a_cancelled_run_calls_nobody_and_says_why(shop: Shop) -> None:
+    await shop.hub.recipe("remind", CANCEL)
+    await shop.order(1, "order.created")
+    await shop.order(2, "order.created")
+    await shop.order(1, "order.cancelled")
+    assert await shop.runs() == [("cancelled", "the order was cancelled"), ("waiting", None)]
+    await shop.forward(days=1, seconds=1)
+    assert await shop.made() == ["remind #2"]
+    assert await shop.hub.one("select count(*) from waiter") == 0
+
+
+async def test_a_cancel_that_is_committed_but_not_yet_matched_is_seen_by_the_step_that_comes_due(shop: Shop) -> None:
+    await shop.hub.recipe("remind", CANCEL)
+    await shop.order(1, "order.created")
+    await shop.order(1, "order.cancelled", settle=False)
+    await shop.hub.normaliser.drain()
+    shop.hub.hub.clock._at_zero += timedelta(days=1, seconds=1)
+    await shop.hub.runner.drain()
+    assert await shop.runs() == [("cancelled", "the order was cancelled")]
+
+
+async def test_a_due_step_holds_for_webhooks_that_came_before_it(shop: Shop) -> None:
+    await shop.hub.recipe("remind", CANCEL)
+    await shop.order(1, "order.created")
+    await shop.order(1, "order.cancelled", settle=False)
+    shop.hub.hub.clock._at_zero += timedelta(days=1, seconds=1)
+    await shop.hub.runner.drain()
+    assert await shop.runs() == [("waiting", None)]
+    await shop.settle()
+    await shop.forward(seconds=2)
+    assert await shop.runs() == [("cancelled", "the order was cancelled")]
+    assert await shop.made() == []
+
+
+async def test_unsent_calls_of_a_cancelled_run_are_never_sent(shop: Shop) -> None:
+    now = CANCEL.replace("  - wait: 1d\n", "")
+    await shop.hub.recipe("remind", now)
+    shop.hub.hub.bells.lane = lambda name: True
+    await shop.order(1, "order.created", settle=False)
+    await shop.hub.normaliser.drain()
+    assert await shop.hub.one("select count(*) from call where state = 'due'") == 1
+    await shop.order(1, "order.cancelled", settle=False)
+    await shop.hub.normaliser.drain()
+    await shop.hub.runner.match_waiters()
+    await shop.hub.runner.drain()
+    await shop.settle()
+    assert await shop.runs() == [("cancelled", "the order was cancelled")]
+    assert await shop.made() == []
+    assert await shop.hub.rows("select state from call") == [("cancelled",)]
+
+
+async def test_items_go_at_most_so_many_at_once_and_in_order(shop: Shop) -> None:
+    source = """
+title: Items
+on: order.paid
+steps:
+  - id: each
+    for_each: "['a', 'b', 'c']"
+    as: letter
+    key: letter
+    use: testbench.make_native
+    with: {id: "{{ letter }}", note: "{{ letter }}"}
+  - {use: testbench.put_upsert, with: {id: "9", note: "{{ steps.each | map('id') | join('') }}"}}
+"""
+    await shop.hub.recipe("items", source)
+    await shop.order(1, settle=False)
+    await shop.hub.normaliser.drain()
+    assert await shop.hub.one("select count(*) from call") == 1
+    await shop.settle()
+    assert await shop.made() == ["a", "b", "c", "abc"]
+
+
+async def test_steps_are_done_for_each_item_with_waits_of_their_own(shop: Shop) -> None:
+    source = """
+title: Items
+on: order.paid
+steps:
+  - for_each: "['a', 'b']"
+    as: letter
+    key: letter
+    at_once: 2
+    steps:
+      - wait: 1h
+      - id: inner
+        use: testbench.make_native
+        with: {id: "{{ letter }}", note: "{{ letter }}1"}
+      - {use: testbench.put_upsert, with: {id: "{{ letter }}", note: "{{ steps.inner.id }}2"}}
+"""
+    await shop.hub.recipe("items", source)
+    await shop.order(1)
+    await shop.forward(hours=1, seconds=1)
+    assert sorted(await shop.made()) == ["a1", "a2", "b1", "b2"]
+    assert await shop.runs() == [("done", None)]
+
+
+async def test_again_restart_counts_from_the_last_event(shop: Shop) -> None:
+    source = """
+title: Quiet for a day
+on: order.updated
+once_per: order.id
+again: restart
+steps:
+  - wait: 1d
+  - {use: testbench.make_native, with: {id: "1", note: "{{ order.totals.paid.amount | string }}"}}
+"""
+    await shop.hub.recipe("quiet", source)
+    await shop.order(1, "order.updated", amount="1.00")
+    await shop.forward(hours=20)
+    await shop.order(1, "order.updated", amount="2.00", at="2026-11-20T11:00:00Z")
+    await shop.forward(hours=20)
+    assert await shop.made() == []
+    await shop.forward(hours=5)
+    assert await shop.made() == ["2.00"]
+    await shop.order(1, "order.updated", amount="3.00", at="2026-11-20T12:00:00Z")
+    await shop.forward(days=2)
+    assert await shop.made() == ["2.00"]
+    assert [state for state, _ in await shop.runs()] == ["cancelled", "done"]
+
+
+async def test_again_queue_runs_one_after_another(shop: Shop) -> None:
+    source = """
+title: One after another
+on: order.updated
+once_per: order.id
+again: queue
+steps:
+  - wait: 1d
+  - {use: testbench.make_native, with: {id: "1", note: "{{ order.totals.paid.amount | string }}"}}
+"""
+    await shop.hub.recipe("queue", source)
+    await shop.order(1, "order.updated", amount="1.00")
+    await shop.order(1, "order.updated", amount="2.00", at="2026-11-20T11:00:00Z")
+    await shop.forward(days=1, seconds=1)
+    assert await shop.made() == ["1.00"]
+    await shop.forward(days=1, seconds=1)
+    assert await shop.made() == ["1.00", "2.00"]
+    assert [state for state, _ in await shop.runs()] == ["done", "done"]
+
+
+LIMITED = """
+title: Not too often
+on: order.paid
+limits: {per: order.email, at_most: 1, within: 7d}
+steps:
+  - {use: testbench.make_native, with: {id: "1", note: "{{ order.number }}"}}
+"""
+
+
+async def test_a_limit_defers_across_runs(shop: Shop) -> None:
+    await shop.hub.recipe("limited", LIMITED)
+    for number in (1, 2, 3):
+        await shop.order(number, email="ada@example.com" if number < 3 else "bob@example.com")
+    assert await shop.made() == ["#1", "#3"]
+    await shop.forward(days=6, hours=23)
+    assert await shop.made() == ["#1", "#3"]
+    await shop.forward(hours=1, seconds=5)
+    assert await shop.made() == ["#1", "#3", "#2"]
+
+
+async def test_a_limit_that_skips_says_so(shop: Shop) -> None:
+    await shop.hub.recipe("limited", LIMITED.replace("within: 7d", "within: 7d, over: skip"))
+    await shop.order(1, email="ada@example.com")
+    await shop.order(2, email="ADA@example.com")
+    assert await shop.made() == ["#1"]
+    assert (await shop.runs())[1] == ("cancelled", "the limit of 1 in 1w is reached")
+
+
+async def test_what_a_recipe_emits_runs_another_once(shop: Shop) -> None:
+    emitting = """
+title: Emit
+on: order.paid
+steps:
+  - emit: vip.reached
+    with: {level: gold, total: "{{ order.totals.paid.amount }}"}
+"""
+    taking = """
+title: Take
+on: vip.reached
+steps:
+  - {use: testbench.make_native, with: {id: "1", note: "{{ data.level }} {{ order.number }} {{ data.total + 1 }}"}}
+"""
+    await shop.hub.recipe("emit", emitting)
+    await shop.hub.recipe("take", taking)
+    await shop.order(1)
+    assert await shop.made() == ["gold #1 11.0"]
+    assert await shop.hub.one("select count(*) from timer") == 0
+
+
+async def test_what_is_set_is_read_by_later_steps_and_later_runs(shop: Shop) -> None:
+    source = """
+title: Remember
+on: order.paid
+steps:
+  - {use: testbench.make_native, with: {id: "1", note: "{{ customer.attributes.level | default('none') }}"}}
+  - set: {customer: {attributes: {level: gold}, add_tags: vip}}
+  - {use: testbench.put_upsert, with: {id: "2", note: "{{ customer.attributes.level }} {{ customer.tags | join }}"}}
+"""
+    await shop.hub.recipe("remember", source)
+    await shop.order(1, email="ada@example.com")
+    assert await shop.made() == ["none", "gold vip"]
+    await shop.order(2, email="ada@example.com")
+    assert (await shop.made())[2] == "gold"
+
+
+async def test_later_steps_of_a_failing_run_follow_its_on_error(shop: Shop) -> None:
+    source = """
+title: Errors
+on: order.paid
+on_error:
+  - {use: testbench.make_native, with: {id: "1", note: "{{ error.step }}: {{ error.message }}"}}
+steps:
+  - id: bad
+    wait: "{{ order.note }}"
+"""
+    await shop.hub.recipe("errors", source)
+    await shop.order(1)
+    (made,) = await shop.made()
+    assert made.startswith("bad: ")
+    assert (await shop.runs())[0][0] == "failed"
