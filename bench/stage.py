@@ -112,7 +112,7 @@ class Stage:
 
     def memory(self, name: str) -> float:
         """Resident MB."""
-        return psutil.Process(self.processes[name].pid).memory_info().rss / 1e6
+        return float(psutil.Process(self.processes[name].pid).memory_info().rss / 1e6)
 
 
 def _cpu(process: psutil.Process) -> float:
