@@ -6,16 +6,15 @@ foreseen.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
 
-from app.domain.connections import Connection
-from app.pipeline.run import Runner, effect_key
-from app.pipeline.run.advance import Facts, Surroundings, Walk
-from app.recipes.model import Call
+from app.ids import new_id
+from app.pipeline.run import Facts, Runner, Walk
+from app.pipeline.run.advance import LIMITS
 from app.store import byhand as store
 from app.store.calls import NewCall
 from app.store.database import Connection as Db
@@ -67,6 +66,9 @@ class _Memory:
             path = next(path for path, row in self.steps.items() if row.id == step_id)
             found = None if output is None else orjson.loads(output)
             self.steps[path] = replace(self.steps[path], state=state, output=found, error=error)
+        if walk.asks_leave and LIMITS not in self.steps:
+            self.steps[LIMITS] = StepRow(new_id(), walk.facts.run_id, LIMITS, LIMITS, "done", None, None, None)
+            return True
         return bool(walk.new_steps or walk.ended_steps or walk.new_calls)
 
     def call(self, call: NewCall, state: str, output: Any) -> None:
@@ -86,8 +88,7 @@ async def foresee(
     keys, though the ledger has them under others."""
     seen, memory, now = Foreseen(), _Memory(), runner.clock.now()
     for _ in range(ROUNDS):
-        around = Surroundings(partial(_target, runner), runner.recipes.action, partial(effect_key, runner.hasher), now)
-        walk = Walk(facts, around, dict(scope), memory.steps, memory.calls).go()
+        walk = _walk(runner, facts, scope, memory, now)
         moved = memory.take(walk)
         await _ask_the_ledger(db, walk.new_calls, carried, seen, memory)
         seen.state, seen.reason = walk.state, walk.reason
@@ -100,8 +101,12 @@ async def foresee(
     return seen
 
 
-def _target(runner: Runner, facts: Facts, call: Call) -> Connection | str:
-    return runner.recipes.target(facts.workspace, facts.recipe, call, facts.connection)
+def _walk(runner: Runner, facts: Facts, scope: Mapping[str, Any], memory: _Memory, now: datetime) -> Walk:
+    """One walk that met no event to wait for, and that limits let go on."""
+    calls = [call for made in memory.calls.values() for call in made]
+    walk = runner._walk(facts, dict(scope), list(memory.steps.values()), calls, now)
+    walk.looked = True
+    return walk.go()
 
 
 async def _ask_the_ledger(

@@ -17,14 +17,13 @@ from app import events as canonical
 from app.byhand.foresee import Foreseen, foresee
 from app.byhand.texts import PlainText
 from app.domain.connections import Connection
-from app.domain.recipes import ActiveRecipe
+from app.domain.recipes import ActiveRecipe, inputs_of, outline_of
 from app.errors import ConflictError, MalformedError, NotFoundError
 from app.events import Event, Ref
 from app.hub import Hub
 from app.ids import new_id
 from app.pipeline.match import Matcher, Wanted, event_scope
-from app.pipeline.run import Beginning, Runner, effect_key
-from app.pipeline.run.advance import Facts
+from app.pipeline.run import Beginning, Runner, effect_key, facts_of
 from app.store import byhand as store
 from app.store import events as event_store
 from app.store import runs as run_store
@@ -89,13 +88,16 @@ class Replay(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class StoredFact:
-    """A stored event as `match` takes it."""
+    """A stored event as `match` takes it; without a connection where a recipe or another system stated it."""
 
     id: UUID
-    connection: Connection
+    workspace: str
+    connection: Connection | None
     event: Event
     test: bool
     occurred_at: datetime
+    line: bytes
+    """The hash by which runs and calls of its subject are kept in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +175,12 @@ async def _plan(
     if row is None or row["workspace"] != workspace:
         raise NotFoundError("there is no such event; perhaps it expired")
     connection = hub.connections.get(row["connection_id"])
-    if connection is None:
+    if connection is None and row["connection_id"] is not None:
         raise ConflictError("the connection that this event came from was removed")
-    fact = _fact(row, connection)
+    fact = _fact(hub, row, connection)
     earlier = await store.earlier_runs(db, workspace, event_id)
     if wanted.version == "original":
-        candidates, refused = await _as_then(hub, fact, earlier, wanted.recipes)
+        candidates, refused = await _as_then(hub, matcher, db, fact, earlier, wanted.recipes)
     else:
         candidates, refused = await _as_now(hub, matcher, db, fact, earlier, wanted.recipes)
     names = {candidate.beginning.active.name for candidate in candidates}
@@ -189,7 +191,7 @@ async def _plan(
     return plan, refused
 
 
-def _fact(row: Row, connection: Connection) -> StoredFact:
+def _fact(hub: Hub, row: Row, connection: Connection | None) -> StoredFact:
     event = Event(
         type=row["type"],
         object=Ref(row["object_kind"], row["object_id"]),
@@ -201,7 +203,9 @@ def _fact(row: Row, connection: Connection) -> StoredFact:
         historical=row["historical"],
         note=row["note"],
     )
-    return StoredFact(row["id"], connection, event, row["test"], row["occurred_at"])
+    source = row["subject_connection_id"] or row["connection_id"]
+    line = hub.hasher("subject", source.bytes if source else b"", row["subject_kind"], row["subject_id"])
+    return StoredFact(row["id"], row["workspace"], connection, event, row["test"], row["occurred_at"], line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +217,7 @@ class _Candidate:
 
 
 async def _as_then(
-    hub: Hub, fact: StoredFact, earlier: Sequence[EarlierRun], names: Sequence[str] | None
+    hub: Hub, matcher: Matcher, db: Db, fact: StoredFact, earlier: Sequence[EarlierRun], names: Sequence[str] | None
 ) -> tuple[list[_Candidate], dict[str, str]]:
     """The recipe versions that the event ran, each with today's inputs."""
     last = {run.recipe: run for run in earlier}
@@ -222,11 +226,14 @@ async def _as_then(
     for name, run in last.items():
         if names is not None and name not in names:
             continue
-        active = await _version_of(hub, fact.connection.workspace, run)
+        active = await _version_of(hub, fact.workspace, run)
         if isinstance(active, str):
             refused[name] = active
-        else:
-            candidates.append(_Candidate(_beginning(hub, fact, active, _scope(hub, fact, active), run)))
+            continue
+        scope = await _scope(matcher, db, fact, [active])
+        scope = {**outline_of(active.recipe).absent, **scope, "inputs": active.inputs, "steps": {}}
+        scope["now"] = hub.clock.now()
+        candidates.append(_Candidate(_beginning(fact, active, scope, run)))
     return candidates, refused
 
 
@@ -239,8 +246,7 @@ async def _version_of(hub: Hub, workspace: str, run: EarlierRun) -> ActiveRecipe
         return "the recipe was removed"
     if not active.enabled:
         return "disabled"
-    declared = {name: each.default for name, each in recipe.inputs.items()}
-    inputs = declared | {name: value for name, value in active.inputs.items() if name in declared}
+    inputs = inputs_of(recipe, active.inputs)[0]
     return replace(active, version_id=run.version_id, number=run.number or 0, recipe=recipe, inputs=inputs)
 
 
@@ -249,14 +255,15 @@ async def _as_now(
 ) -> tuple[list[_Candidate], dict[str, str]]:
     """Today's versions of the recipes that answer the event today."""
     last = {run.recipe: run for run in earlier}
-    there = hub.recipes.for_event(fact.connection.workspace, fact.event.type)
+    there = hub.recipes.for_event(fact.workspace, fact.event.type)
+    scope = await _scope(matcher, db, fact, there)
     known = {active.name for active in there}
     refused = {name: f"it does not answer {fact.event.type}" for name in names or () if name not in known}
     candidates = []
     for active in there:
         if names is not None and active.name not in names:
             continue
-        decided = matcher._decide(active, fact, event_scope(fact))
+        decided = matcher._decide(active, fact, scope)
         if isinstance(decided, str):
             refused[active.name] = decided
             continue
@@ -264,16 +271,18 @@ async def _as_now(
         if run is None and decided.once_key is not None:
             run = await store.first_run(db, active.workspace, decided.once_key)
         once = decided if run is None else None
-        candidates.append(_Candidate(_beginning(hub, fact, active, decided.scope, run, decided), once))
+        candidates.append(_Candidate(_beginning(fact, active, decided.scope, run, decided), once))
     return candidates, refused
 
 
-def _scope(hub: Hub, fact: StoredFact, active: ActiveRecipe) -> dict[str, Any]:
-    return {**event_scope(fact), "inputs": active.inputs, "steps": {}, "now": hub.clock.now()}
+async def _scope(matcher: Matcher, db: Db, fact: StoredFact, recipes: Sequence[ActiveRecipe]) -> dict[str, Any]:
+    """What expressions may read of the event, with what recipes remembered laid over it."""
+    scope = event_scope(fact)
+    await matcher._recall(db, [(fact, recipes, scope)])
+    return scope
 
 
 def _beginning(
-    hub: Hub,
     fact: StoredFact,
     active: ActiveRecipe,
     scope: dict[str, Any],
@@ -287,11 +296,12 @@ def _beginning(
         active=active,
         event_id=fact.id,
         connection=fact.connection,
-        subject=hub.hasher("subject", fact.connection.id.bytes, subject.kind, subject.id),
+        subject=fact.line,
         once_value=once_value,
         scope=scope,
         generation=first.generation if first else 0,
         replay_of=first.id if first else None,
+        about=(subject.kind, subject.id),
     )
 
 
@@ -319,7 +329,13 @@ async def _redo(db: Db, earlier: Sequence[EarlierRun], wanted: ReplayWanted) -> 
 
 
 def _names(row: Row, name: str) -> bool:
-    return name in (row["path"], row["effect_key"].hex(), str(row["id"]))
+    return name in (row["path"], _step(row), row["effect_key"].hex(), str(row["id"]))
+
+
+def _step(row: Row) -> str:
+    """The path of the step, without the item that it was done for."""
+    path: str = row["path"]
+    return path.partition("[")[0]
 
 
 def _refuse_doubt(recipe: str, rows: Sequence[Row]) -> None:
@@ -341,7 +357,7 @@ async def _foreseen(runner: Runner, db: Db, candidate: _Candidate, kept: Sequenc
             if key is not None and row["state"] == "done":
                 carried[key] = row
     outputs = {key: row["output"] for key, row in carried.items()}
-    seen = await foresee(db, runner, _facts(beginning), beginning.scope, outputs)
+    seen = await foresee(db, runner, facts_of(beginning), beginning.scope, outputs)
     return _Planned(beginning, candidate.once, carried, seen)
 
 
@@ -349,24 +365,10 @@ def _key(runner: Runner, beginning: Beginning, row: Row) -> bytes | None:
     """The key that an effect has in this generation; None where its step or connection is gone."""
     target = runner.connections.get(row["connection_id"])
     try:
-        step = beginning.active.recipe.step(row["path"])
+        step = beginning.active.recipe.step(_step(row))
     except KeyError:
         return None
-    return None if target is None else effect_key(runner.hasher, _facts(beginning), step, target, row["item"])
-
-
-def _facts(beginning: Beginning) -> Facts:
-    return Facts(
-        run_id=beginning.run_id,
-        workspace=beginning.active.workspace,
-        recipe=beginning.active.recipe,
-        event_id=beginning.event_id,
-        connection=beginning.connection,
-        subject=beginning.subject,
-        once_value=beginning.once_value,
-        generation=beginning.generation,
-        dry=False,
-    )
+    return None if target is None else effect_key(runner.hasher, facts_of(beginning), step, target, row["item"])
 
 
 # --- doing ------------------------------------------------------------------------------------------------------

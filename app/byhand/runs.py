@@ -48,12 +48,13 @@ async def retry(hub: Hub, workspace: str, run_id: UUID, actor: str) -> Retried:
         run = await _locked(db, workspace, run_id)
         if run.state != "failed":
             raise ConflictError(f"the run is {run.state}, and only a failed one can be retried")
-        steps = blamed(await store.ended_steps(db, run_id), run)
+        ended = await store.ended_steps(db, run_id)
+        steps = blamed(ended, run)
         paths = [step["path"] for step in steps]
         dead = [call for call in calls if call.path in paths and call.state in ("dead", "cancelled")]
         for call in dead:
             refuse_a_double(hub, call, now)
-        await _begin_again(db, run_id, steps, calls, dead, now)
+        await _begin_again(db, run_id, steps + listeners(ended), calls, dead, now)
         await store.note(db, Deed(workspace, actor, "retry", f"run/{run_id}", {}), to_json({"steps": paths}))
     hub.bells.ring("run", elsewhere=True)
     for connection_id in {call.connection_id for call in dead}:
@@ -77,6 +78,10 @@ def blamed(ended: Sequence[Row], run: LockedRun) -> list[Row]:
     return named or failed
 
 
+def listeners(ended: Sequence[Row]) -> list[Row]:
+    return [step for step in ended if step["state"] == "running"]
+
+
 async def _begin_again(
     db: Connection,
     run_id: UUID,
@@ -85,9 +90,11 @@ async def _begin_again(
     dead: Sequence[LockedCall],
     now: datetime,
 ) -> None:
-    with_calls = {call.path for call in calls}
-    again = [step["id"] for step in steps if step["path"] in with_calls]
-    afresh = [step["id"] for step in steps if step["path"] not in with_calls]
+    """Steps with one call go on with it. Steps that made none, or one an item, begin anew: what their items did before
+    is found by its effect keys; and so do those that listened for events, as their waiters are gone."""
+    with_one_call = {call.path for call in calls if call.item is None}
+    again = [step["id"] for step in steps if step["path"] in with_one_call]
+    afresh = [step["id"] for step in steps if step["path"] not in with_one_call]
     await store.make_due(db, [(call.id, anew(call, now)) for call in dead], now)
     await store.set_effects(db, [call for call in dead if call.unsure], "reserved")
     await store.restart_steps(db, again, afresh)

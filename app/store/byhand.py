@@ -25,6 +25,7 @@ class LockedCall:
     connection_id: UUID
     run_id: UUID
     path: str
+    item: str | None
     action: str
     state: str
     unsure: bool
@@ -79,10 +80,11 @@ async def lock_run(db: Connection, workspace: str, run_id: UUID) -> LockedRun | 
 
 
 async def ended_steps(db: Connection, run_id: UUID) -> list[Row]:
-    """(id, path, kind, state, error) of a run's steps that failed, or that stopped it."""
+    """(id, path, kind, state, error) of a run's steps that failed, that stopped it, or that still listened."""
     return await db.fetch(
-        """select id, path, kind, state, error from step
-           where run_id = $1 and at >= $2 and (state = 'failed' or kind = 'stop') order by id""",
+        """select id, path, kind, state, error from step where run_id = $1 and at >= $2
+             and (state = 'failed' or kind = 'stop' or (state = 'running' and kind in ('cancel_on', 'wait_for')))
+           order by id""",
         run_id,
         time_in(run_id),
     )

@@ -29,6 +29,29 @@ steps:
   - use: testbench.make_unsafe
     with: {id: "{{ order.id }}"}
 """
+EACH = """
+title: A thing for each of three, one after the other
+on: order.created
+steps:
+  - id: each
+    for_each: "['a', 'b', 'c']"
+    key: item
+    use: testbench.make_native
+    with: {id: "{{ item }}"}
+"""
+CANCELLED_BY = """
+title: Unless it is cancelled
+on: order.created
+cancel_on:
+  - {event: order.cancelled, where: order.id == run.order.id}
+steps:
+  - id: native
+    use: testbench.make_native
+    with: {id: "{{ order.id }}"}
+  - wait: 1h
+  - use: testbench.make_unsafe
+    with: {id: "{{ order.id }}"}
+"""
 
 
 @pytest.fixture
@@ -68,6 +91,15 @@ async def test_a_preview_says_what_a_replay_would_do_and_does_nothing(bench: Ben
     assert not run["whole"]
     assert await bench.hub.one("select count(*) from run") == 1
     assert await bench.hub.one("select count(*) from audit where verb = 'replay'") == 0
+
+
+async def test_a_preview_looks_beyond_waits(bench: Bench) -> None:
+    await bench.recipe("waiting", WAITING)
+    event_id = await bench.order()
+    preview = await bench.post(f"/v1/events/{event_id}/replay", {"recipes": ["waiting"]}, dry_run=True)
+    (run,) = preview["runs"]
+    assert [(effect["action"], effect["standing"]) for effect in run["effects"]] == [
+        ("testbench.make_native", "done"), ("testbench.make_unsafe", "new")]  # fmt: skip
 
 
 async def test_redo_does_what_it_names_anew_and_nothing_else(bench: Bench) -> None:
@@ -180,6 +212,40 @@ async def test_a_step_that_failed_before_any_call_begins_anew(bench: Bench) -> N
     assert [step["path"] for step in again["steps"]] == ["first", "second"]
     assert again["steps"][1]["id"] != run["steps"][1]["id"]
     assert bench.outside.count("/native") == 1
+
+
+async def test_items_that_were_done_stay_done_and_those_behind_the_failed_one_are_not_forgotten(bench: Bench) -> None:
+    await bench.recipe("each", EACH)
+    bench.outside.statuses["/native"] = [200, 422]
+    await bench.hub.send("shop", "order.created", payload(1, topic="order.created"))
+    await bench.work()
+    (run,) = (await bench.get("/v1/runs", recipe="each"))["items"]
+    assert (run["state"], len(bench.outside.asked)) == ("failed", 2)
+    await bench.post(f"/v1/runs/{run['id']}/retry")
+    await bench.work()
+    shown = await bench.get(f"/v1/runs/{run['id']}")
+    assert shown["state"] == "done"
+    assert [each["id"] for each in shown["steps"][0]["output"]] == ["a", "b", "c"]
+    assert len(bench.outside.asked) == 4
+    assert len({key for _, key in bench.outside.asked}) == 3
+
+
+async def test_a_run_that_goes_on_still_listens_for_what_cancels_it(bench: Bench) -> None:
+    await bench.recipe("cancellable", CANCELLED_BY)
+    bench.outside.statuses["/native"] = [422]
+    await bench.hub.send("shop", "order.created", payload(1, topic="order.created"))
+    await bench.work()
+    (run,) = (await bench.get("/v1/runs", recipe="cancellable"))["items"]
+    await bench.post(f"/v1/runs/{run['id']}/retry")
+    await bench.work()
+    assert (await bench.get(f"/v1/runs/{run['id']}"))["state"] == "waiting"
+    await bench.hub.send("shop", "order.cancelled", payload(1, topic="order.cancelled"))
+    await bench.work()
+    async with asyncio.timeout(5):
+        while (await bench.get(f"/v1/runs/{run['id']}"))["state"] == "waiting":
+            await bench.hub.runner.match_waiters()
+            await bench.work()
+    assert (await bench.get(f"/v1/runs/{run['id']}"))["state"] == "cancelled"
 
 
 async def test_a_run_that_its_recipe_stopped_is_not_retried(bench: Bench) -> None:

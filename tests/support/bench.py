@@ -88,7 +88,8 @@ class Bench:
         sent = await self.hub.send("shop", "order.paid", payload(number, amount, **extra))
         assert sent.status_code == 200, sent.text
         await self.work()
-        event_id = await self.hub.one("select id from event where subject_id = $1 order by id desc", str(number))
+        paid = "select id from event where subject_id = $1 and type = 'order.paid' order by id desc"
+        event_id = await self.hub.one(paid, str(number))
         return str(event_id)
 
     async def work(self, seconds: float = 15) -> None:
