@@ -363,7 +363,8 @@ class Dev:
                 by_name[name].end(self.stop, STOP_WITHIN)
 
     def _say_stopped(self) -> None:
-        self.console.print("Stopped. The next start goes on from here.")
+        if self.stop.asked or self.children:
+            self.console.print("Stopped. The next start goes on from here.")
 
 
 def run(settings: Settings, *, demo: bool = True, every: float = 4.0, began: float | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -104,7 +105,10 @@ def _set(workspace: str, name: str, verb: RecipeVerb) -> int:
     from app.hub import Hub
 
     async def work(hub: Hub) -> int:
-        return await set_recipe(hub, workspace, name, verb, "command line")
+        changed = await set_recipe(hub, workspace, name, verb, "command line")
+        if others := asyncio.all_tasks() - {asyncio.current_task()}:  # what other processes still hold is let go later
+            await asyncio.wait(others, timeout=10)
+        return changed
 
     return session.in_hub(work)
 
