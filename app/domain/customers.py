@@ -35,12 +35,21 @@ _PUNCTUATION = str.maketrans("", "", " ()-./\u00a0")
 NOTHING = Decimal(0)
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A fact with what it says of a customer."""
+
+    fact: Fact
+    customer: Customer | None
+    email: str | None
+
+
 @dataclass(slots=True)
 class Person:
     """The facts of a batch that are about one customer: `keys` {key: kind}, `ids` those that the keys were found at."""
 
     keys: dict[bytes, str] = field(default_factory=dict)
-    facts: list[Fact] = field(default_factory=list)
+    facts: list["Told"] = field(default_factory=list)
     ids: set[UUID] = field(default_factory=set)
 
     def absorb(self, other: "Person") -> None:
@@ -122,29 +131,32 @@ def _phone_of(data: BaseModel, customer: Customer | None) -> str | None:
     return e164(said, getattr(address, "country_code", None))
 
 
-def _keys(hasher: Hasher, fact: Fact) -> dict[bytes, str]:
-    event, connection = fact.event, fact.connection
-    if event.type in _NOBODY:
+def _told(fact: Fact) -> Told:
+    customer = customer_of(fact.event.data)
+    return Told(fact, customer, _email_of(fact.event.data, customer))
+
+
+def _keys(hasher: Hasher, told: Told) -> dict[bytes, str]:
+    fact, customer = told.fact, told.customer
+    if fact.event.type in _NOBODY:
         return {}
-    customer = customer_of(event.data)
-    keys = {}
+    keys, connection = {}, fact.connection
     if customer is not None and customer.id:
         keys[hasher("customer", "id", connection.workspace, connection.id.bytes, customer.id)] = "id"
-    email = _email_of(event.data, customer)
-    if email:
-        keys[hasher("customer", "email", connection.workspace, email)] = "email"
-    if not keys and (phone := _phone_of(event.data, customer)):
+    if told.email:
+        keys[hasher("customer", "email", connection.workspace, told.email)] = "email"
+    if not keys and (phone := _phone_of(fact.event.data, customer)):
         keys[hasher("customer", "phone", connection.workspace, phone)] = "phone"
     return keys
 
 
-def _persons(hasher: Hasher, facts: Sequence[Fact]) -> list[Person]:
+def _persons(hasher: Hasher, facts: Iterable[Told]) -> list[Person]:
     """Facts that share a key, even through others, are about one person."""
     by_key: dict[bytes, Person] = {}
-    for fact in facts:
-        keys = _keys(hasher, fact)
+    for told in facts:
+        keys = _keys(hasher, told)
         if keys:
-            person = Person(keys, [fact])
+            person = Person(keys, [told])
             for other in {id(by_key[key]): by_key[key] for key in keys if key in by_key}.values():
                 other.absorb(person)
                 person = other
@@ -182,11 +194,12 @@ async def _find(db: Db, persons: Sequence[Person]) -> tuple[list[Person], set[UU
 
 async def _lock(db: Db, ids: set[UUID], rows: dict[UUID, CustomerRow]) -> None:
     """Lock customers, and those that they were merged into meanwhile."""
-    wanted = ids - rows.keys()
+    wanted = {each for each in ids if each not in rows}
     while wanted:
         locked = await store.lock(db, wanted)
         rows.update(locked)
-        wanted = {row.merged_into for row in locked.values() if row.merged_into is not None} - rows.keys()
+        roots = {row.merged_into for row in locked.values() if row.merged_into is not None}
+        wanted = {each for each in roots if each not in rows}
 
 
 def _root(rows: dict[UUID, CustomerRow], customer_id: UUID) -> CustomerRow:
@@ -198,8 +211,10 @@ def _root(rows: dict[UUID, CustomerRow], customer_id: UUID) -> CustomerRow:
 
 async def _one(db: Db, person: Person, workspace: str, rows: dict[UUID, CustomerRow]) -> CustomerRow:
     """The one customer that a person is; merges where there were several."""
-    for each in person.ids - rows.keys():
+    for each in [each for each in person.ids if each not in rows]:
         rows[each] = CustomerRow(id=each, workspace=workspace, new=True)
+    if len(person.ids) == 1:
+        return _root(rows, next(iter(person.ids)))
     roots = {row.id: row for row in (_root(rows, each) for each in person.ids)}
     survivor = min(roots.values(), key=lambda row: (row.new, row.id))
     for loser in roots.values():
@@ -236,13 +251,12 @@ def _later(one: datetime | None, other: datetime | None) -> datetime | None:
 # --- what is known of them --------------------------------------------------------------------------------------
 
 
-def _learn(row: CustomerRow, fact: Fact) -> None:
+def _learn(row: CustomerRow, told: Told) -> None:
     """Keep what the newest event says of the person."""
-    customer = customer_of(fact.event.data)
-    told = iso(fact.occurred_at)
-    if row.profile.get("at", "") > told and row.name and row.email:
+    fact, customer, email, at = told.fact, told.customer, told.email, iso(told.fact.occurred_at)
+    if row.profile.get("at", "") > at and row.name and row.email:
         return
-    email, said = _email_of(fact.event.data, customer), _profile(customer, fact)
+    said = _profile(customer, fact)
     name = customer and (customer.name or " ".join(p for p in (customer.first_name, customer.last_name) if p))
     ids = row.profile.get("ids", {}) | said.pop("ids", {})
     profile = row.profile | said | ({"ids": ids} if ids else {})
@@ -250,7 +264,7 @@ def _learn(row: CustomerRow, fact: Fact) -> None:
         return
     row.email, row.name = email or row.email, name or row.name
     row.phone = _phone_of(fact.event.data, customer) or row.phone
-    row.profile, row.changed = profile | {"at": told}, True
+    row.profile, row.changed = profile | {"at": at}, True
 
 
 def _profile(customer: Customer | None, fact: Fact) -> dict[str, Any]:
@@ -365,13 +379,14 @@ async def recognise(db: Db, hasher: Hasher, facts: Sequence[Fact], known: Callab
     `known`: whether a workspace's past is. Everything is written in this transaction, some statements a batch.
     """
     found = Recognised()
-    persons, new = await _find(db, _persons(hasher, facts)) if facts else ([], set())
+    told = {fact.id: _told(fact) for fact in facts}
+    persons, new = await _find(db, _persons(hasher, told.values())) if facts else ([], set())
     rows = found.rows
     await _lock(db, {each for person in persons for each in person.ids} - new, rows)
     owner: dict[UUID, CustomerRow] = {}
     for person in persons:
-        row = await _one(db, person, person.facts[0].connection.workspace, rows)
-        owner |= dict.fromkeys((fact.id for fact in person.facts), row)
+        row = await _one(db, person, person.facts[0].fact.connection.workspace, rows)
+        owner.update((each.fact.id, row) for each in person.facts)
     keys = {fact.id: _order_key(hasher, fact) for fact in facts}
     orders = [key for key in keys.values() if key is not None]
     if orders:
@@ -379,26 +394,26 @@ async def recognise(db: Db, hasher: Hasher, facts: Sequence[Fact], known: Callab
         await _lock(db, {account.customer_id for account in found.orders.values()}, rows)
     pasts = {workspace: known(workspace) for workspace in {fact.connection.workspace for fact in facts}}
     for fact in facts:
-        _settle(found, owner.get(fact.id), keys[fact.id], fact, pasts[fact.connection.workspace])
+        _settle(found, owner.get(fact.id), keys[fact.id], told[fact.id], pasts[fact.connection.workspace])
     await store.save(db, rows.values())
     await store.save_orders(db, found.orders.values())
     return found
 
 
-def _settle(found: Recognised, row: CustomerRow | None, key: bytes | None, fact: Fact, known: bool) -> None:
-    account = found.orders.get(key) if key else None
+def _settle(found: Recognised, row: CustomerRow | None, key: bytes | None, told: Told, known: bool) -> None:
+    fact, account = told.fact, found.orders.get(key) if key else None
     if account is not None:
         holder = _root(found.rows, account.customer_id)
         if row is None:
             row = holder
         elif row is not holder:  # told of another person since: the account stays where it was counted
-            _learn(row, fact)
+            _learn(row, told)
             _book(found, holder, key, fact)
             fact.customer_id = row.id
             return
     if row is None:
         return
-    _learn(row, fact)
+    _learn(row, told)
     account = _book(found, row, key, fact)
     fact.customer_id = row.id
     if said := _as_then(row, account, known):

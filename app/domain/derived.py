@@ -107,9 +107,11 @@ def _guest(data: BaseModel) -> Customer | None:
 
 def timer(hasher: Hasher, fact: Fact) -> Deadline | None:
     """The timer that a fact sets: at its estimate a parcel not delivered is late, at its end a checkout is expired."""
+    if fact.event.historical or not fact.event.type.startswith(("fulfillment.", "checkout.")):
+        return None
     noun: Any = getattr(fact.event.data, "fulfillment", None) or getattr(fact.event.data, "checkout", None)
-    if fact.event.historical or isinstance(noun, Fulfillment):
-        return None if fact.event.historical else _lateness(hasher, fact, noun)
+    if isinstance(noun, Fulfillment):
+        return _lateness(hasher, fact, noun)
     if isinstance(noun, Checkout) and fact.event.type in ("checkout.created", "checkout.updated"):
         heard = noun.updated_at or noun.created_at or fact.occurred_at
         return _timer(hasher, fact, EXPIRED, noun.expires_at or heard + CHECKOUT_LIVES)

@@ -1,0 +1,167 @@
+"""What normalising one order costs: microseconds of this process's CPU by step, and their sum.
+
+`python -m bench.normalise [orders]`: an 8 KB Shopify order through the stage's own functions, and through the whole
+stage against a real PostgreSQL (whose own CPU is not counted here, nor is what matching makes of recipes).
+"""
+
+import asyncio
+import gc
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import orjson
+
+from app import events as canonical
+from app.connector import Facts
+from app.crypto import Hasher
+from app.domain import customers, derived
+from app.domain.connections import Connection
+from app.domain.facts import fact_of
+from app.embedded import Embedded
+from app.ids import new_id
+from app.pipeline.match import Matched
+from app.pipeline.normalise import Normaliser
+from app.pipeline.normalise.publish import _row
+from app.pipeline.normalise.reading import Work, normalise, read
+from app.pipeline.normalise.states import States
+from app.registry import Registry
+from app.store import webhooks
+from app.store.database import Database, migrate
+from app.store.packing import pack
+from app.store.webhooks import NewWebhook
+from tests.support.orders import shopify_order
+
+ROUNDS = 5
+
+
+def bodies(first: int, count: int, size: int = 8000) -> list[bytes]:
+    """Paid orders, each of another buyer, padded by a note to `size` bytes."""
+    made = []
+    for number in range(first, first + count):
+        body = shopify_order(number, email=f"buyer{number}@example.com")
+        body["note"] = "x" * max(0, size - len(orjson.dumps(body)) - 12)
+        made.append(orjson.dumps(body))
+    return made
+
+
+def connection() -> Connection:
+    connector = Registry()["shopify"]
+    settings = connector.settings.model_validate({"shop": "bench", "webhook_secrets": ["bench"]})
+    now = datetime.now(UTC)
+    return Connection(new_id(), "main", "store", connector, "bench", "shop", settings, None, False, "bench", now)
+
+
+def row(id_: Any, connection_id: Any, body: bytes) -> dict[str, Any]:
+    headers = webhooks.pack_headers([("x-shopify-topic", "orders/paid"), ("content-type", "application/json")])
+    return {"id": id_, "at": datetime.now(UTC), "workspace": "main", "connection_id": connection_id,
+            "topic": "orders/paid", "headers": headers, "body": pack(body), "reads": None, "test": False}  # fmt: skip
+
+
+def timed(work: Callable[[Any], Any], items: list[Any]) -> float:
+    """Median microseconds of CPU an item over some rounds."""
+    rounds = []
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        for item in items:
+            work(item)
+        rounds.append((time.process_time() - began) / len(items) * 1e6)
+    return statistics.median(rounds)
+
+
+def steps(count: int) -> dict[str, float]:
+    """The pure steps of one order, in microseconds."""
+    mine, hasher = connection(), Hasher(b"k" * 32)
+    rows = [row(new_id(), mine.id, body) for body in bodies(1, count)]
+    works = [Work(each, mine) for each in rows]  # type: ignore[arg-type]
+    for work in works:
+        read(work)
+    facts: Facts[Any] = Facts(topic="orders/paid", settings=mine.settings, headers={}, received_at=rows[0]["at"])
+    rule = mine.source.topics["orders/paid"]
+    events = [rule(work.payload, facts, {})[0] for work in works]  # type: ignore[index]
+    known = [fact_of(hasher, mine, event, False, rows[0]["at"], None) for event in events]
+    matched, states = Matched(), States(hasher)
+    return {
+        "unpack, parse, clean": timed(read, [Work(each, mine) for each in rows]),  # type: ignore[arg-type]
+        "connector": timed(lambda work: rule(work.payload, facts, {}), works),
+        "around it": timed(lambda work: normalise(replace(work), states), works)
+        - timed(lambda work: rule(work.payload, facts, {}), works),
+        "fact, keys, profile": timed(
+            lambda event: _known(hasher, fact_of(hasher, mine, event, False, rows[0]["at"], None)), events
+        ),
+        "timers": timed(lambda fact: derived.timer(hasher, fact), known),
+        "dump": timed(lambda event: canonical.dump(event.data), events),
+        "dump, pack, row": timed(lambda fact: _row(fact, matched), known),
+    }
+
+
+def _known(hasher: Hasher, fact: Any) -> None:
+    from app.store.customers import CustomerRow
+
+    told = customers._told(fact)
+    customers._keys(hasher, told)
+    customers._learn(CustomerRow(id=fact.id, workspace="main", new=True), told)
+
+
+async def whole(count: int) -> float:
+    """Microseconds of CPU an order of the whole stage in batches, all statements included."""
+    with tempfile.TemporaryDirectory(prefix="tw-bench-") as folder, Embedded(Path(folder)) as embedded:
+        migrate(embedded.database_url)
+        database = await Database(embedded.database_url).open()
+        mine = connection()
+        known, matcher, clock = Mock(), Mock(), Mock()
+        known.get = lambda _: mine
+        known.__iter__ = lambda _: iter([mine])
+        clock.now = lambda: datetime.now(UTC)
+        matcher.match, matcher.after_commit = _nothing_matched, _nothing_rung
+        stage = Normaliser(database, known, clock, Hasher(b"k" * 32), matcher)
+        rounds = []
+        for turn in range(3):
+            await _receive(database, mine, bodies(1 + count * turn, count))
+            began = time.process_time()
+            while await stage.drain():
+                pass
+            rounds.append((time.process_time() - began) / count * 1e6)
+        await database.close()
+        return statistics.median(rounds)
+
+
+async def _nothing_matched(db: Any, facts: Any) -> Matched:
+    return Matched(decisions={fact.id: {} for fact in facts})
+
+
+async def _nothing_rung(matched: Matched) -> None:
+    return None
+
+
+async def _receive(database: Database, mine: Connection, each: list[bytes]) -> None:
+    headers = webhooks.pack_headers([("x-shopify-topic", "orders/paid"), ("content-type", "application/json")])
+    async with database.acquire() as db:
+        for start in range(0, len(each), 200):
+            news = [
+                NewWebhook(new_id(), "main", mine.id, "orders/paid", headers, pack(body), len(body), None)
+                for body in each[start : start + 200]
+            ]
+            await webhooks.store(db, news)
+
+
+def main() -> None:
+    gc.set_threshold(50_000, 20, 100)  # as the hub does
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+    found = steps(count)
+    for name, micros in found.items():
+        print(f"{name:24} {micros:7.1f} us")
+    alone = sum(micros for name, micros in found.items() if name != "dump")
+    print(f"{'sum of the pure steps':24} {alone:7.1f} us")
+    print(f"{'the whole stage':24} {asyncio.run(whole(max(count, 400))):7.1f} us, PostgreSQL's own work apart")
+
+
+if __name__ == "__main__":
+    main()
