@@ -1,4 +1,4 @@
-"""`python -m tests.chaos [--short] [--case words] [--orders N]`: break everything under load and print what came of it."""
+"""`python -m tests.chaos [--short] [--case words] [--orders N]`: break everything under load, and print a table."""
 
 import argparse
 import os

@@ -31,8 +31,8 @@ Trouble = Callable[[Scene], None]
 
 @dataclass(frozen=True)
 class Case:
-    """A fault. `seconds`: how long it lasts at least; `short`: part of the short form; `kills`: processes die or freeze.
-    `sink`: how the destination behaves; `times`: how often each webhook is delivered."""
+    """A fault. `seconds`: how long it lasts; `short`: the same in the short form, if it is part of that; `kills`:
+    processes die or freeze. `sink`: how the destination behaves; `times`: how often each webhook is delivered."""
 
     name: str
     trouble: Trouble
@@ -152,13 +152,14 @@ def _tried(scene: Scene) -> int:
 
 FROZEN = 21.0
 """Seconds: the lease, and an attempt's deadline after it."""
-FAULTS = (
-    {"what": "500", "rate": 0.30},
+HUGE = 10 * 1024 * 1024
+REFUSING = ({"what": "500", "rate": 0.30},)
+BROKEN = (
     {"what": "timeout", "rate": 0.05},
     {"what": "429", "rate": 0.05, "retry_after": 1},
     {"what": "close", "rate": 0.04},
     {"what": "half", "rate": 0.04},
-    {"what": "huge", "rate": 0.01, "size": 10 * 1024 * 1024},
+    {"what": "huge", "rate": 0.01, "size": HUGE},
 )
 CASES = [
     Case("calm", nothing, 5),
@@ -168,7 +169,8 @@ CASES = [
     Case("redis FLUSHALL every 3 s", flush_redis, 20, short=4),
     Case("redis stopped", stop_redis, 30, short=4),
     Case("postgres restarted every 5-13 s", restart_postgres, 30, short=6),
-    Case("sink: 500, timeout after acting, 429, close, half, huge", nothing, 20, sink=FAULTS, short=4),
+    Case("destination: 500 for 30 %", nothing, 20, sink=REFUSING),
+    Case("destination: timeout after acting, 429, close, half, 10 MB", nothing, 20, sink=BROKEN, short=4),
     Case("every webhook three times, shuffled", nothing, 20, times=3, short=2),
     Case(
         "one worker's clock 10 minutes off",

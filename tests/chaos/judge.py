@@ -1,4 +1,4 @@
-"""The judge: compares what the sender got accepted, what the sink read, and what the ledger says. Pure, outside the app.
+"""The judge: compares what was accepted, what the sink read, and what the ledger says. Pure, and outside the app.
 
 Classes by action: `make_native`, `put_upsert` and `make_lookup` are safe to repeat each in its way; `make_unsafe` asks
 a person when in doubt, `say_repeat` repeats, `say_skip` skips.

@@ -1,4 +1,4 @@
-"""The sender: signed orders at a steady rate, each sent again until it is accepted; a line of the log for each that was.
+"""The sender: signed orders at a steady rate, each sent again until it is accepted; a line of the log for each.
 
     python -m tests.chaos.load --port PORT --orders N --rate R --log FILE [--times 3] [--seed S]
 
@@ -55,11 +55,11 @@ async def flood(port: int, orders: int, rate: float, log: TextIO, times: int, se
         random.Random(seed).shuffle(numbers)
     url, began = f"http://127.0.0.1:{port}/webhooks/bench", time.monotonic()
     timeout = aiohttp.ClientTimeout(total=10)
-    async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=50)) as session:
-        async with asyncio.TaskGroup() as group:
-            for position, order in enumerate(numbers):
-                await asyncio.sleep(max(0.0, began + position / (rate * times) - time.monotonic()))
-                group.create_task(deliver(session, url, order, log))
+    pool = aiohttp.TCPConnector(limit=50)
+    async with aiohttp.ClientSession(timeout=timeout, connector=pool) as session, asyncio.TaskGroup() as group:
+        for position, order in enumerate(numbers):
+            await asyncio.sleep(max(0.0, began + position / (rate * times) - time.monotonic()))
+            group.create_task(deliver(session, url, order, log))
 
 
 def main() -> None:

@@ -80,7 +80,7 @@ class Theatre:
         self.stage.wait_ready(self._port, "/_stats")
 
 
-def play(case: Case, orders: int, *, short: bool = False, patience: float = 150) -> Played:
+def play(case: Case, orders: int, *, short: bool = False, patience: float = 240) -> Played:
     """Play a case with so many orders."""
     seconds = case.short if short and case.short is not None else case.seconds
     port = free_port()

@@ -1,4 +1,4 @@
-"""The stage of a fault test: real PostgreSQL, Redis, API, workers and destinations, each a process that can be killed."""
+"""The stage of a fault test: real PostgreSQL, Redis, API, workers, destinations; each a process that can be killed."""
 
 import os
 import signal
@@ -103,7 +103,7 @@ def ask(url: str, body: Any = None) -> Any:
 def stage(connections: str, recipes: Mapping[str, str], connectors: str) -> Iterator[Stage]:
     """PostgreSQL and Redis run, the database is prepared; processes are started by the test. All end with the block.
 
-    `connections` is the text of a connections file, `recipes` are sources by name, `connectors` modules, commas between.
+    connections: the text of a connections file; recipes: sources by name; connectors: modules, commas between.
     """
     with temporary_home() as home:
         (home / "connections.yaml").write_text(connections)

@@ -261,9 +261,10 @@ class Lane:
             task.add_done_callback(self._landed)
 
     async def _read(self, line: Line, waiting: reads.Waiting) -> None:
+        probe = self.held is not None and self.held.parked
         outcome = await reads.make(line, self._database, waiting, self.read_done)
         if outcome is not None:
-            await self._learn(line, outcome)
+            await self._learn(line, outcome, probe)
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._flying.pop(task, None)
@@ -303,7 +304,7 @@ class Lane:
                 if self._stopping or (not probe and self.held is not None and self.held.parked):
                     await self._return(call)
                 else:
-                    await self._try(line, call, attempt)
+                    await self._try(line, call, attempt, probe)
         except LaneLostError as e:
             log.info("a call was not sent", call=str(call.id), reason=str(e))
             if not attempt.sent:
@@ -330,7 +331,7 @@ class Lane:
         verdict = Verdict("due", "retryable", None, now, call.failures, call.unsure)
         await self._record(_ended(call, attempt, Failed("retryable", f"not sent: {why}"), verdict))
 
-    async def _try(self, line: Line, call: DueCall, attempt: Attempt) -> None:
+    async def _try(self, line: Line, call: DueCall, attempt: Attempt, probe: bool) -> None:
         action = _action(line.connection, call)
         if action is None:
             outcome: Outcome = Failed("permanent", f"{line.connection.connector.slug} has no action {call.action}")
@@ -340,7 +341,7 @@ class Lane:
             seconds = float(call.options.get("timeout") or line.options.timeout * 2)
             outcome = await attempts.run(line, action, attempt, stored, call.unsure, seconds)
         await self._conclude(line, call, action, attempt, outcome)
-        await self._learn(line, outcome)
+        await self._learn(line, outcome, probe)
 
     async def _stored(self, call: DueCall, action: Action) -> list[bytes]:
         """The requests of an earlier attempt that may have acted, for a system that drops repeats of one key."""
@@ -374,22 +375,27 @@ class Lane:
                 error = f"its answer could not be stored: {type(e).__name__}"
                 ended = replace(ended, response=None, output=None, error=error)
 
-    async def _learn(self, line: Line, outcome: Outcome) -> None:
-        """Open or close the breaker by this outcome."""
+    async def _learn(self, line: Line, outcome: Outcome, probe: bool) -> None:
+        """Open or close the breaker by this outcome. While the lane is parked, failures of what was in flight already
+        say nothing new: only its probe counts."""
         held = self.held
         if isinstance(outcome, Ok) or outcome.kind in ("permanent", "throttled"):
             self._breaker.note(False)
             if held is not None and held.parked:
-                self._breaker.reset()
-                async with self._database.acquire() as db:
-                    await lanes.unpark(db, line.connection.id)
-                self.held = replace(held, parked=False, probes=0)
-                log.info("a lane resumes", connection=line.connection.slug)
+                await self._unpark(line, held)
+        elif held is not None and held.parked and not probe:
             return
-        if outcome.kind == "credential":
+        elif outcome.kind == "credential":
             await self._park(line, f"credentials: {outcome.error}", timedelta(seconds=60))
-        elif self._breaker.note(True) or (held is not None and held.parked):
+        elif self._breaker.note(True) or probe:
             await self._park(line, outcome.error, None)
+
+    async def _unpark(self, line: Line, held: Held) -> None:
+        self._breaker.reset()
+        async with self._database.acquire() as db:
+            await lanes.unpark(db, line.connection.id)
+        self.held = replace(held, parked=False, probes=0)
+        log.info("a lane resumes", connection=line.connection.slug)
 
     async def _park(self, line: Line, reason: str, probe_in: timedelta | None) -> None:
         held = self.held

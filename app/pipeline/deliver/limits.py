@@ -81,9 +81,10 @@ class Limiter:
 
 
 class Breaker:
-    """Opens when most of the last outcomes were the destination's failures."""
+    """Opens when nearly all of the last outcomes were the destination's failures: a system that fails half of its
+    requests is worth trying on, one that is away is not."""
 
-    WINDOW, FEWEST, RATE = 20, 5, 0.8
+    WINDOW, FEWEST, RATE = 20, 8, 0.9
 
     def __init__(self) -> None:
         self._failed: deque[bool] = deque(maxlen=self.WINDOW)
