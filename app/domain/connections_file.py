@@ -201,7 +201,7 @@ async def apply(
                         one.base_url,
                         origin,
                         one.history,
-                    ),  # fmt: skip
+                    ),
                 )
             )
             lines.append(f"{one.slug}: {one.connector.title} {one.account}")
