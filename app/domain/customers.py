@@ -282,25 +282,31 @@ def _profile(customer: Customer | None, fact: Fact) -> dict[str, Any]:
     return said
 
 
-def _count(row: CustomerRow, key: bytes, fact: Fact, order: Order) -> OrderRow:
-    """The customer's next order."""
+def _order_row(fact: Fact, key: bytes) -> OrderRow:
+    return OrderRow(
+        key=key,
+        workspace=fact.connection.workspace,
+        customer_id=None,
+        connection_id=fact.subject_connection_id,
+        order_id=fact.subject.id,
+        number=None,
+        currency=None,
+        paid=None,
+        refunded=NOTHING,
+        ordered_at=fact.occurred_at,
+        changed=True,
+    )
+
+
+def _count(row: CustomerRow, account: OrderRow, fact: Fact, order: Order) -> None:
+    """The customer's next order. What was refunded before it was known counts from now on."""
     at = order.created_at or fact.occurred_at
     row.orders += 1
     row.first_order_at, row.last_order_at = _earlier(row.first_order_at, at), _later(row.last_order_at, at)
-    row.changed = True
-    return OrderRow(
-        key=key,
-        workspace=row.workspace,
-        customer_id=row.id,
-        connection_id=fact.connection.id,
-        order_id=fact.event.subject.id,
-        number=row.orders,
-        currency=order.total.currency if order.total else order.currency,
-        paid=None,
-        refunded=NOTHING,
-        ordered_at=at,
-        changed=True,
-    )
+    account.customer_id, account.number, account.ordered_at = row.id, row.orders, at
+    account.changed = row.changed = True
+    if account.refunded and account.currency:
+        _add(row, Money(amount=account.refunded, currency=account.currency), -1)
 
 
 def _add(row: CustomerRow, money: Money, sign: int) -> None:
@@ -316,28 +322,36 @@ def _pay(row: CustomerRow, account: OrderRow, fact: Fact, order: Order) -> None:
         _add(row, order.total, 1)
 
 
-def _refund(row: CustomerRow, account: OrderRow, fact: Fact, refund: Refund) -> None:
+def _refund(row: CustomerRow | None, account: OrderRow, fact: Fact, refund: Refund) -> None:
     sign = {"refund.created": 1, "refund.failed": -1}.get(fact.event.type, 0)
-    own = fact.connection.id == account.connection_id  # its processor tells the same refund again
-    if sign and own and refund.amount is not None and not (sign > 0 and refund.status == "failed"):
+    if sign and refund.amount is not None and not (sign > 0 and refund.status == "failed"):
         account.refunded += sign * refund.amount.amount
-        account.changed = True
-        _add(row, refund.amount, -sign)
+        account.currency, account.changed = account.currency or refund.amount.currency, True
+        if row is not None and account.number is not None:
+            _add(row, refund.amount, -sign)
 
 
-def _book(found: Recognised, row: CustomerRow, key: bytes | None, fact: Fact) -> OrderRow | None:
+def _book(found: Recognised, row: CustomerRow | None, key: bytes | None, fact: Fact) -> OrderRow | None:
     """Bring a fact into the account of its order; None if it has none."""
     if key is None or fact.test:
         return None
-    data, account = fact.event.data, found.orders.get(key)
-    order, refund = getattr(data, "order", None), getattr(data, "refund", None)
-    if account is None and fact.event.type in COUNTED and isinstance(order, Order):
-        account = found.orders[key] = _count(row, key, fact, order)
+    own = fact.shop is None  # a processor tells again what the shop tells
+    order: Any = getattr(fact.event.data, "order", None)
+    refund: Any = getattr(fact.event.data, "refund", None)
+    counts = row is not None and fact.event.type in COUNTED and isinstance(order, Order)
+    refunds = own and isinstance(refund, Refund)
+    if key not in found.orders and (counts or refunds):
+        found.orders[key] = _order_row(fact, key)
+    account = found.orders.get(key)
+    if account is None:
+        return None
+    if row is not None and counts and account.number is None:
+        _count(row, account, fact, order)
         if row.orders == 1 and not row.profile.get("ids"):
             found.first_guest_orders.append(fact)
-    if account is not None and fact.event.type.startswith("order.") and isinstance(order, Order):
+    if row is not None and account.number is not None and fact.event.type.startswith("order."):
         _pay(row, account, fact, order)
-    if account is not None and isinstance(refund, Refund):
+    if refunds:
         _refund(row, account, fact, refund)
     return account
 
@@ -391,7 +405,7 @@ async def recognise(db: Db, hasher: Hasher, facts: Sequence[Fact], known: Callab
     orders = [key for key in keys.values() if key is not None]
     if orders:
         found.orders = await store.lock_orders(db, list(set(orders)))
-        await _lock(db, {account.customer_id for account in found.orders.values()}, rows)
+        await _lock(db, {each.customer_id for each in found.orders.values() if each.customer_id is not None}, rows)
     pasts = {workspace: known(workspace) for workspace in {fact.connection.workspace for fact in facts}}
     for fact in facts:
         _settle(found, owner.get(fact.id), keys[fact.id], told[fact.id], pasts[fact.connection.workspace])
@@ -402,7 +416,7 @@ async def recognise(db: Db, hasher: Hasher, facts: Sequence[Fact], known: Callab
 
 def _settle(found: Recognised, row: CustomerRow | None, key: bytes | None, told: Told, known: bool) -> None:
     fact, account = told.fact, found.orders.get(key) if key else None
-    if account is not None:
+    if account is not None and account.customer_id is not None:
         holder = _root(found.rows, account.customer_id)
         if row is None:
             row = holder
@@ -412,6 +426,7 @@ def _settle(found: Recognised, row: CustomerRow | None, key: bytes | None, told:
             fact.customer_id = row.id
             return
     if row is None:
+        _book(found, None, key, fact)
         return
     _learn(row, told)
     account = _book(found, row, key, fact)
@@ -429,7 +444,7 @@ class CustomerOrder:
 
     connection_id: UUID
     order_id: str
-    number: int
+    number: int | None
     paid: Money | None
     refunded: Money | None
     ordered_at: datetime

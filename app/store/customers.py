@@ -34,14 +34,15 @@ class CustomerRow:
 
 @dataclass(slots=True, kw_only=True)
 class OrderRow:
-    """One order in a customer's account: its number, what was paid for it and what was given back."""
+    """One order in a customer's account: its number, what was paid for it and what was given back. Nobody's and
+    without a number as long as only refunds of it were told."""
 
     key: bytes
     workspace: str
-    customer_id: UUID
+    customer_id: UUID | None
     connection_id: UUID
     order_id: str
-    number: int
+    number: int | None
     currency: str | None
     paid: Decimal | None
     refunded: Decimal
@@ -130,7 +131,7 @@ def _columns(c: CustomerRow) -> tuple[Any, ...]:
 
 
 async def save_orders(connection: Connection, orders: Iterable[OrderRow]) -> None:
-    """Write new and changed accounts of orders. One that another transaction made meanwhile stays as it is."""
+    """Write new and changed accounts of orders."""
     rows = [(o.key, o.workspace, o.customer_id, o.connection_id, o.order_id, o.number, o.currency, o.paid, o.refunded,
              o.ordered_at) for o in sorted(orders, key=lambda o: o.key) if o.changed]  # fmt: skip
     if rows:
@@ -139,8 +140,9 @@ async def save_orders(connection: Connection, orders: Iterable[OrderRow]) -> Non
                    refunded, ordered_at)
                select * from unnest($1::bytea[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::int[], $7::text[],
                    $8::numeric[], $9::numeric[], $10::timestamptz[])
-               on conflict (key) do update set currency = excluded.currency, paid = excluded.paid,
-                   refunded = excluded.refunded""",
+               on conflict (key) do update set customer_id = excluded.customer_id, number = excluded.number,
+                   currency = excluded.currency, paid = excluded.paid, refunded = excluded.refunded,
+                   ordered_at = excluded.ordered_at""",
             *map(list, zip(*rows, strict=True)),
         )
 

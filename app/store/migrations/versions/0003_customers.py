@@ -1,11 +1,9 @@
 """Orders of customers, links between the ids of shops and processors, and whether a connection's past is known."""
 
-from pathlib import Path
-
 from alembic import op
 
 revision = "0003"
-down_revision = "0002" if any(Path(__file__).parent.glob("0002*.py")) else "0001"
+down_revision = "0002"
 
 
 def upgrade() -> None:
@@ -13,8 +11,8 @@ def upgrade() -> None:
     op.execute("alter table connection add constraint history_known check (history in ('unknown', 'complete'))")
     op.execute(
         """create table customer_order (
-            key bytea not null, workspace text default 'main' not null, customer_id uuid not null,
-            connection_id uuid not null, order_id text not null, number integer not null, currency text,
+            key bytea not null, workspace text default 'main' not null, customer_id uuid,
+            connection_id uuid not null, order_id text not null, number integer, currency text,
             paid numeric, refunded numeric default 0 not null, ordered_at timestamp with time zone not null,
             primary key (key))"""
     )
