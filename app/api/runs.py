@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 
 from app.api.auth import Reader, Replayer
 from app.api.context import HubDep, Listed, PageDep, RowId, Text, listed, secrets_of
-from app.byhand import Cancelled, Retried, cancel, retry
+from app.byhand import Approval, Approved, Cancelled, Retried, approve, cancel, retry
 from app.errors import NotFoundError
 from app.store import lists
 from app.store.lists import RunFilter
@@ -55,3 +55,9 @@ async def retry_run(caller: Replayer, hub: HubDep, id: RowId) -> Retried:
 async def cancel_run(caller: Replayer, hub: HubDep, id: RowId) -> Cancelled:
     """What is not sent will not be; what is being sent this moment is finished and recorded."""
     return await cancel(hub, caller.workspace, id, caller.name)
+
+
+@router.post("/{id}/approve", summary="Answer a run that asks a person")
+async def approve_run(caller: Replayer, hub: HubDep, id: RowId, said: Approval) -> Approved:
+    """Approve or decline; the run goes on by the answer, and its recipe reads who gave it, and the note."""
+    return await approve(hub, caller.workspace, id, said, caller.name)

@@ -3,10 +3,12 @@
 runs.py      a failed run goes on, a run is cancelled
 answers.py   what a person knows of an effect that the hub is unsure of
 replay.py    an event runs recipes again; foresee.py says what that would do
+approvals.py a run asks a person, and goes on by the answer
 flow.py      recipes and connections are paused and resumed, recipes enabled and disabled
 """
 
 from app.byhand.answers import Answer, Answered, answer
+from app.byhand.approvals import Approval, Approved, approve
 from app.byhand.flow import pause_connection, set_recipe
 from app.byhand.replay import Replay, ReplayWanted, replay
 from app.byhand.runs import Cancelled, Retried, cancel, retry
@@ -14,11 +16,14 @@ from app.byhand.runs import Cancelled, Retried, cancel, retry
 __all__ = [
     "Answer",
     "Answered",
+    "Approval",
+    "Approved",
     "Cancelled",
     "Replay",
     "ReplayWanted",
     "Retried",
     "answer",
+    "approve",
     "cancel",
     "pause_connection",
     "replay",

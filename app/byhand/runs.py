@@ -12,6 +12,7 @@ from app.errors import ConflictError, NotFoundError
 from app.hub import Hub
 from app.pipeline.deliver.outcome import Budget, weakened
 from app.store import byhand as store
+from app.store import runs as run_store
 from app.store.byhand import Deed, LockedCall, LockedRun
 from app.store.database import Connection, Row, to_json
 
@@ -159,6 +160,8 @@ async def _cancel_once(hub: Hub, workspace: str, run_id: UUID, actor: str) -> Ca
         left = await store.lock_calls(db, run_id)
         if run.state != "cancelled":
             await store.cancel_run(db, run_id, f"cancelled by {actor}")
+            line = (workspace, run.recipe, run.subject, run.event_id)
+            await run_store.wake_next(db, [line], hub.clock.now())
             await store.note(db, Deed(workspace, actor, "cancel", f"run/{run_id}", {}), to_json({"calls": len(gone)}))
     return Cancelled(
         run_id=run_id,

@@ -42,6 +42,8 @@ class LockedRun:
     recipe: str
     state: str
     reason: str | None
+    subject: bytes
+    event_id: UUID
 
 
 _CALL_FIELDS = ", ".join(LockedCall.__slots__)
@@ -68,7 +70,8 @@ async def lock_call(db: Connection, workspace: str, call_id: UUID) -> LockedCall
 
 async def lock_run(db: Connection, workspace: str, run_id: UUID) -> LockedRun | None:
     row = await db.fetchrow(
-        "select id, recipe, state, reason from run where id = $1 and at >= $2 and workspace = $3 for update",
+        """select id, recipe, state, reason, subject, event_id from run
+           where id = $1 and at >= $2 and workspace = $3 for update""",
         run_id,
         time_in(run_id),
         workspace,
@@ -130,6 +133,24 @@ async def restart_run(db: Connection, run_id: UUID, now: datetime) -> None:
         time_in(run_id),
         now,
     )
+
+
+# --- a run asks -------------------------------------------------------------------------------------------------
+
+
+async def open_approvals(db: Connection, run_id: UUID) -> list[Row]:
+    """(id, path, output) of the steps of a run that ask a person."""
+    return await db.fetch(
+        """select id, path, output from step where run_id = $1 and at >= $2 and kind = 'approve' and state = 'running'
+           order by id""",
+        run_id,
+        time_in(run_id),
+    )
+
+
+async def answer_step(db: Connection, step_id: UUID, output: str) -> None:
+    """Write what a person answered into a step that asks; the run reads it when it is walked next."""
+    await db.execute("update step set output = $3::jsonb where id = $1 and at >= $2", step_id, time_in(step_id), output)
 
 
 # --- a run is cancelled -----------------------------------------------------------------------------------------

@@ -39,6 +39,16 @@ steps:
     use: testbench.make_native
     with: {id: "{{ item }}"}
 """
+ASKS = """
+title: Asks first
+on: order.paid
+steps:
+  - id: ask
+    approve: {title: "Send {{ order.number }}?"}
+  - if: steps.ask.approved
+    use: testbench.make_lookup
+    with: {id: "{{ order.id }}"}
+"""
 CANCELLED_BY = """
 title: Unless it is cancelled
 on: order.created
@@ -315,6 +325,39 @@ async def test_a_call_that_is_being_sent_is_finished_and_not_repeated(
     call = (await bench.get(f"/v1/runs/{run['id']}"))["steps"][0]["calls"][0]
     assert (call["state"], call["effect"]["state"]) == (state, effect)
     assert len(bench.outside.asked) == 1
+
+
+async def test_who_stands_behind_a_cancelled_run_goes_on(bench: Bench) -> None:
+    bench.outside.statuses["/native"] = [429]
+    await bench.hub.send("shop", "order.paid", payload(1001))
+    await bench.hub.settle()
+    (run,) = (await bench.get("/v1/runs"))["items"]
+    replayed = await bench.post(f"/v1/events/{run['event_id']}/replay")
+    await bench.post(f"/v1/runs/{run['id']}/cancel")
+    await bench.work()
+    shown = await bench.get(f"/v1/runs/{replayed['runs'][0]['run_id']}")
+    assert shown["state"] == "done"
+    assert len(bench.outside.asked) == 3
+
+
+# --- approvals --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("approved", [True, False])
+async def test_a_run_goes_on_by_the_answer_of_a_person(bench: Bench, approved: bool) -> None:
+    await bench.recipe("asks", ASKS)
+    event_id = await bench.order()
+    run = await bench.run(event_id, "asks")
+    assert (run["state"], run["steps"][0]["output"]["title"]) == ("waiting", "Send #1001?")
+    path, body = f"/v1/runs/{run['id']}/approve", {"approved": approved, "note": "as agreed"}
+    await bench.post(path, {**body, "step": "other"}, 409)
+    assert await bench.post(path, body) == {"run_id": run["id"], "step": "ask", "approved": approved}
+    await bench.work()
+    run = await bench.run(event_id, "asks")
+    assert run["state"] == "done"
+    assert (run["steps"][0]["output"]["by"], run["steps"][0]["output"]["note"]) == ("admin", "as agreed")
+    assert bench.outside.count("/lookup") == (1 if approved else 0)
+    await bench.post(path, body, 409)
 
 
 # --- answers ----------------------------------------------------------------------------------------------------
