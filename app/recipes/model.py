@@ -344,8 +344,10 @@ class Recipe:
         yield from flatten(self.on_error.steps)
 
     def step(self, path: str) -> Step:
-        """The step whose rows have this path. KeyError if there is none."""
-        return next((step for step in self.all_steps() if step.path == path), None) or _no_step(self.name, path)
+        """The step whose rows have this path, which may name the item that it is done for: `label[A-1]`. KeyError if
+        there is none."""
+        own = path.partition("[")[0]
+        return next((step for step in self.all_steps() if step.path == own), None) or _no_step(self.name, path)
 
     @property
     def waits(self) -> bool:

@@ -15,7 +15,6 @@ from tests.support import testconnector
 from tests.support.harness import Harness, running
 from tests.support.serving import serving
 
-
 DUE = """
 select (select count(*) from run where due_at <= $1 and state in ('running', 'waiting'))
      + (select count(*) from call where state = 'due' and due_at <= $1 + interval '100 ms')
