@@ -9,7 +9,20 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from app.api import connections, connectors, effects, events, health, inbound, keys, recipes, runs, traces
+from app.api import (
+    connections,
+    connectors,
+    effects,
+    events,
+    floods,
+    health,
+    inbound,
+    keys,
+    recipes,
+    replays,
+    runs,
+    traces,
+)
 from app.api.description import describe, name_of
 from app.api.problems import HANDLERS
 from app.api.webhooks import WebhookEndpoint
@@ -23,7 +36,7 @@ from app.registry import Registry
 from app.settings import Settings
 
 VERSION = "0.1.0"
-ROUTERS = (traces, events, runs, effects, recipes, connections, connectors, inbound, keys, health)
+ROUTERS = (traces, events, runs, floods, replays, effects, recipes, connections, connectors, inbound, keys, health)
 
 
 class App(FastAPI):

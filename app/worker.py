@@ -13,6 +13,7 @@ from arq.worker import func
 from redis.exceptions import RedisError
 
 from app.bells import Bells, Drain
+from app.byhand.replays import Replays
 from app.domain.credentials import Credentials
 from app.domain.retention import Retention
 from app.http import Transport
@@ -114,6 +115,7 @@ async def work(hub: Hub, stop: asyncio.Event, started: Callable[[], None] = lamb
         drains = [Drain("normalise", normaliser.drain), Drain("run", runner.drain)]
         drains.append(Drain("deadlines", normaliser.drain_timers))
         drains += [Drain("waiters", runner.match_waiters), Drain("timed", Timed(hub.database, matcher).drain)]
+        drains.append(Drain("replays", Replays(hub, matcher).drain))
         for drain in drains:
             hub.bells.answer(drain.name, drain.ring)
         hub.bells.lane = delivery.ring
