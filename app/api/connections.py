@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from app.api.auth import ConnectionKeeper, Reader
 from app.api.context import HubDep, Listed, Name, secrets_of
-from app.byhand import pause_connection
+from app.byhand import pause_connection as set_paused
 from app.errors import NotFoundError
 from app.hub import Hub
 from app.store import lists
@@ -63,15 +63,15 @@ async def get_connection(caller: Reader, hub: HubDep, slug: Name) -> ConnectionS
 
 
 @router.post("/{slug}/pause", summary="Pause a connection: nothing is sent to it")
-async def pause(caller: ConnectionKeeper, hub: HubDep, slug: Name) -> ConnectionShown:
+async def pause_connection(caller: ConnectionKeeper, hub: HubDep, slug: Name) -> ConnectionShown:
     """Its webhooks are still taken in; its calls wait."""
-    await pause_connection(hub, caller.workspace, slug, True, caller.name)
+    await set_paused(hub, caller.workspace, slug, True, caller.name)
     return await _one(hub, caller.workspace, slug)
 
 
 @router.post("/{slug}/resume", summary="Resume a connection")
-async def resume(caller: ConnectionKeeper, hub: HubDep, slug: Name) -> ConnectionShown:
-    await pause_connection(hub, caller.workspace, slug, False, caller.name)
+async def resume_connection(caller: ConnectionKeeper, hub: HubDep, slug: Name) -> ConnectionShown:
+    await set_paused(hub, caller.workspace, slug, False, caller.name)
     return await _one(hub, caller.workspace, slug)
 
 
