@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import asyncpg
 import orjson
@@ -66,6 +67,7 @@ class Lane:
         self._stopping = False
         self._flying: dict[asyncio.Task[None], UUID] = {}
         self._breaker = Breaker()
+        self._exclusive: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._limiter: Limiter | None = None
         self._last_fence = 0
         self._no_reads_before = 0.0
@@ -300,7 +302,7 @@ class Lane:
     async def _make(self, line: Line, call: DueCall, slots: asyncio.Semaphore, probe: bool) -> None:
         attempt = Attempt(call)
         try:
-            async with slots:
+            async with self._alone(line, call), slots:
                 if self._stopping or (not probe and self.held is not None and self.held.parked):
                     await self._return(call)
                 else:
@@ -313,6 +315,19 @@ class Lane:
             log.warning("PostgreSQL is away; a call is taken up again later", call=str(call.id), error=type(e).__name__)
         except Exception:
             log.exception("a call stumbled; it is taken up again later", call=str(call.id))
+
+    def _alone(self, line: Line, call: DueCall) -> AbstractAsyncContextManager[object]:
+        """Of the calls that an action wants one at a time by some value (find or create), the others wait."""
+        action = _action(line.connection, call)
+        if action is None or action.exclusive_by is None:
+            return nullcontext()
+        try:
+            value = action.exclusive_by(action.input.model_validate_json(unpack(call.input)))
+        except ValueError:
+            return nullcontext()  # the attempt says what is wrong with the input
+        lock = self._exclusive.get((action.name, value)) or asyncio.Lock()
+        self._exclusive[action.name, value] = lock
+        return lock
 
     async def _return(self, call: DueCall) -> None:
         """Give a claimed call back, so that anybody can claim it; the sweep finds it if that fails."""

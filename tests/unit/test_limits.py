@@ -1,0 +1,155 @@
+"""Turns under rate limits, the breaker, and writes that share a commit."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from app.connector import Limit
+from app.pipeline.deliver.limits import Breaker, Limiter
+from app.store.shared import Shared
+
+
+async def _turns(limiter: Limiter, keys: list[str | None]) -> list[float]:
+    """When each got its turn, seconds from now."""
+    began = time.monotonic()
+
+    async def one(key: str | None) -> float:
+        assert await limiter.turn(key)
+        return time.monotonic() - began
+
+    return await asyncio.gather(*map(one, keys))
+
+
+async def test_no_window_ever_holds_more_than_its_count() -> None:
+    limiter = Limiter([Limit(4, 0.1), Limit(6, 0.25)])
+    times = sorted(await _turns(limiter, [None] * 14))
+    assert all(b - a >= 0.099 for a, b in zip(times, times[4:], strict=False))
+    assert all(b - a >= 0.249 for a, b in zip(times, times[6:], strict=False))
+
+
+async def test_a_key_has_a_window_of_its_own() -> None:
+    limiter = Limiter([Limit(1, 0.15, keyed=True)])
+    times = await _turns(limiter, ["a", "b", "a"])
+    assert max(times[:2]) < 0.1
+    assert times[2] >= 0.149
+
+
+async def test_a_pause_under_a_key_stops_that_key_alone() -> None:
+    limiter = Limiter([])
+    limiter.pause(0.15, "a")
+    assert limiter.paused_for == 0
+    times = await _turns(limiter, ["b", None, "a"])
+    assert max(times[:2]) < 0.1
+    assert times[2] >= 0.149
+
+
+async def test_a_pause_stops_everything_and_the_longest_counts() -> None:
+    limiter = Limiter([])
+    limiter.pause(0.15)
+    limiter.pause(0.01)
+    assert min(await _turns(limiter, [None, "a"])) >= 0.149
+
+
+async def test_what_an_earlier_drainer_sent_counts() -> None:
+    limiter = Limiter([Limit(5, 0.2)], used=4)
+    times = await _turns(limiter, [None, None])
+    assert times[0] < 0.1
+    assert times[1] >= 0.199
+
+
+async def test_closing_sends_home_who_waits_but_not_the_patient() -> None:
+    limiter = Limiter([Limit(1, 0.2)])
+    await limiter.turn(None)
+    waiting = asyncio.create_task(limiter.turn(None))
+    patient = asyncio.create_task(limiter.turn(None, patient=True))
+    await asyncio.sleep(0)
+    limiter.close()
+    assert await waiting is False
+    assert await patient is True
+
+
+def _noted(outcomes: str) -> list[bool]:
+    breaker = Breaker()
+    return [breaker.note(mark == "x") for mark in outcomes]
+
+
+def test_a_system_that_is_away_opens_the_breaker() -> None:
+    assert _noted("x" * Breaker.FEWEST)[-1]
+    assert not any(_noted("x" * (Breaker.FEWEST - 1)))
+    assert any(_noted("." * 20 + "x" * 20))
+
+
+def test_a_system_that_fails_half_of_its_requests_is_tried_on() -> None:
+    assert not any(_noted("x." * 50))
+    assert not any(_noted("xx.x" * 50))
+
+
+# --- shared writes ----------------------------------------------------------------------------------------------
+
+
+class Written:
+    """A store that answers after a moment, and refuses batches that hold 13."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.refuse: Callable[[list[int]], Exception | None] = lambda batch: None
+
+    async def __call__(self, batch: list[int]) -> list[int]:
+        self.batches.append(batch)
+        await asyncio.sleep(0)
+        if error := self.refuse(batch):
+            raise error
+        return [item * 2 for item in batch]
+
+
+async def test_one_after_another_is_never_left_waiting() -> None:
+    shared = Shared(Written())
+    async with asyncio.timeout(2):
+        assert [await shared(n) for n in range(50)] == [n * 2 for n in range(50)]
+
+
+async def test_many_at_once_share_writes_and_each_gets_its_own_answer() -> None:
+    written = Written()
+    shared = Shared(written, most=10)
+    assert await asyncio.gather(*map(shared, range(95))) == [n * 2 for n in range(95)]
+    assert len(written.batches) <= 11
+    await shared.settle()
+    assert shared.waiting == 0
+
+
+async def test_one_bad_among_199_good_fails_alone() -> None:
+    written = Written()
+    written.refuse = lambda batch: ValueError("13") if 13 in batch else None
+    shared = Shared(written)
+    results = await asyncio.gather(*map(shared, range(200)), return_exceptions=True)
+    assert [n for n, result in enumerate(results) if isinstance(result, ValueError)] == [13]
+    assert len(written.batches) < 25
+
+
+async def test_while_the_store_is_away_everybody_is_told_at_once() -> None:
+    written = Written()
+    written.refuse = lambda batch: ConnectionRefusedError("away")
+    results = await asyncio.gather(*map(Shared(written), range(20)), return_exceptions=True)
+    assert all(isinstance(result, ConnectionRefusedError) for result in results)
+    assert all(len(a) >= len(b) for a, b in pairwise(written.batches[1:]))
+    assert len(written.batches) <= 2
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+async def test_no_more_writes_at_once_than_allowed(at_once: int) -> None:
+    running = most = 0
+
+    async def write(batch: list[int]) -> list[int]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.001)
+        running -= 1
+        return batch
+
+    shared = Shared(write, most=3, at_once=at_once)
+    await asyncio.gather(*map(shared, range(40)))
+    assert most == at_once
