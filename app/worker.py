@@ -22,6 +22,8 @@ from app.pipeline.deliver.delivery import Delivery
 from app.pipeline.match import Matcher
 from app.pipeline.match.timed import Timed
 from app.pipeline.normalise import Normaliser
+from app.pipeline.normalise.publish import Publisher
+from app.pipeline.normalise.troubles import Troubles
 from app.pipeline.run import Runner
 from app.store.database import AWAY
 
@@ -116,6 +118,7 @@ async def work(hub: Hub, stop: asyncio.Event, started: Callable[[], None] = lamb
         drains.append(Drain("deadlines", normaliser.drain_timers))
         drains += [Drain("waiters", runner.match_waiters), Drain("timed", Timed(hub.database, matcher).drain)]
         drains.append(Drain("replays", Replays(hub, matcher).drain))
+        drains.append(Drain("troubles", troubles_of(hub, matcher).drain))
         for drain in drains:
             hub.bells.answer(drain.name, drain.ring)
         hub.bells.lane = delivery.ring
@@ -148,6 +151,12 @@ async def work(hub: Hub, stop: asyncio.Event, started: Callable[[], None] = lamb
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+
+
+def troubles_of(hub: Hub, matcher: Matcher) -> Troubles:
+    """The look for the hub's own troubles."""
+    publisher = Publisher(hub.connections, hub.clock, hub.hasher, matcher)
+    return Troubles(hub.database, hub.connections, hub.clock, hub.hasher, publisher, hub.settings)
 
 
 def logging_of_arq_off() -> None:
