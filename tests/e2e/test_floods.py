@@ -1,0 +1,164 @@
+"""Stopping a flood: pauses hold within a second whoever works and whatever carries the bells; many runs end at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.hub import open_hub
+from app.ids import new_id
+from app.registry import Registry
+from app.worker import work
+from tests.support.bench import Bench, benched
+from tests.support.testconnector import connector as testbench
+from tests.support.testconnector import payload
+
+
+@pytest.fixture
+async def bench(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with benched(database_url, redis_url, tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def workers(bench: Bench, count: int, **settings: Any) -> AsyncIterator[None]:
+    """Whole workers beside the API, each with connections and caches of its own."""
+    stop = asyncio.Event()
+
+    async def one() -> None:
+        changed = bench.hub.hub.settings.model_copy(update={"poll_seconds": 0.2, **settings})
+        async with open_hub(changed, Registry(testbench)) as hub:
+            await work(hub, stop)
+
+    tasks = [asyncio.create_task(one()) for _ in range(count)]
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks)
+
+
+async def until(condition: Any, seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+async def flood(bench: Bench, first: int, count: int) -> None:
+    sent = [bench.hub.send("shop", "order.paid", payload(number)) for number in range(first, first + count)]
+    assert {answer.status_code for answer in await asyncio.gather(*sent)} == {200}
+
+
+@pytest.mark.parametrize("redis", ["there", "away"])
+@pytest.mark.parametrize("what", ["connections/shop", "recipes/two-steps"])
+async def test_a_pause_holds_on_every_worker_within_a_second(bench: Bench, what: str, redis: str) -> None:
+    away = {"redis_url": "redis://127.0.0.1:9/0"} if redis == "away" else {}
+    async with workers(bench, 2, **away):
+        await flood(bench, 1, 3)
+        await until(lambda: _ended(bench, 3))
+        await bench.post(f"/v1/{what}/pause")
+        await asyncio.sleep(1.0)
+        calls = len(bench.outside.asked)
+        await flood(bench, 4, 20)
+        assert await is_still(bench)
+        assert len(bench.outside.asked) == calls
+        assert await bench.hub.one("select count(*) from event where type = 'order.paid'") == 23, (
+            "taken in all the same"
+        )
+        await bench.post(f"/v1/{what}/resume")
+        await until(lambda: _ended(bench, 23))
+        assert (bench.outside.count("/native"), bench.outside.count("/unsafe")) == (23, 23)
+    verbs = await bench.hub.rows(
+        "select verb from audit where object like $1 order by at", f"{what.partition('s/')[0]}/%"
+    )
+    assert [row["verb"] for row in verbs][-2:] == ["pause", "resume"]
+
+
+async def _taken_in(bench: Bench, count: int) -> bool:
+    return bool(await bench.hub.one("select count(*) = $1 from event where type = 'order.paid'", count))
+
+
+async def _ended(bench: Bench, count: int) -> bool:
+    return bool(await bench.hub.one("select count(*) = $1 from run where state = 'done'", count))
+
+
+async def test_what_a_paused_recipe_held_goes_on_in_order(bench: Bench) -> None:
+    await bench.post("/v1/recipes/two-steps/pause")
+    await bench.refresh()
+    for version in range(1, 6):
+        await bench.hub.send("shop", "order.paid", payload(version))
+        await bench.hub.settle()
+    assert await bench.hub.one("select count(*) from run where state = 'held'") == 5
+    assert (await bench.post("/v1/recipes/two-steps/resume"))["released"] == 5
+    await bench.refresh()
+    await bench.work()
+    rows = await bench.hub.rows("select sent_at from call where path = 'first' order by event_id")
+    assert [row["sent_at"] for row in rows] == sorted(row["sent_at"] for row in rows)
+    assert bench.outside.count("/unsafe") == 5
+
+
+async def test_many_runs_are_cancelled_by_a_filter_after_a_look(bench: Bench) -> None:
+    await bench.order(0)
+    await bench.post("/v1/connections/shop/pause")
+    await bench.refresh()
+    await flood(bench, 1, 30)
+    await _begun(bench, 31)
+    look = await bench.post("/v1/runs/cancel", {"recipe": "two-steps"}, dry_run=True)
+    assert (look["dry_run"], look["runs"], look["calls"], look["done"]) == (True, 30, 30, 0)
+    assert await bench.hub.one("select count(*) from run where state = 'running'") == 30
+    assert (await bench.post("/v1/runs/cancel", {"recipe": "other"}))["runs"] == 0
+    done = await bench.post("/v1/runs/cancel", {"recipe": "two-steps", "connection": "shop", "type": "order.paid"})
+    assert (done["runs"], done["calls"], done["in_flight"], done["left"]) == (30, 30, 0, False)
+    await bench.post("/v1/connections/shop/resume")
+    await bench.refresh()
+    await bench.work()
+    assert len(bench.outside.asked) == 2, "only what was done before"
+    states = await bench.hub.rows("select state, count(*) as runs from run group by state order by state")
+    assert [tuple(row) for row in states] == [("cancelled", 30), ("done", 1)]
+    assert await bench.hub.one("select count(*) from effect where state = 'reserved'") == 0
+    (noted,) = await bench.hub.rows("select detail from audit where object = 'runs' and detail->>'runs' = '30'")
+    assert noted["detail"]["filter"]["recipe"] == "two-steps"
+    event_id = str(await bench.hub.one("select id from event where subject_id = '7' and type = 'order.paid'"))
+    await bench.post(f"/v1/events/{event_id}/replay")
+    await bench.work()
+    assert bench.outside.count("/unsafe") == 2, "and it can still be replayed"
+
+
+async def test_cancelling_waits_for_what_is_being_sent_and_leaves_none_behind(bench: Bench) -> None:
+    bench.outside.open.clear()
+    await bench.hub.send("shop", "order.paid", payload(1))
+    await _begun(bench, 1)
+    await bench.hub.delivery.poll()
+    await until(lambda: _asked(bench, 1))
+    asking = asyncio.create_task(bench.post("/v1/runs/cancel", {"state": "running"}))
+    await until(lambda: _cancelled(bench))
+    bench.outside.open.set()
+    done = await asking
+    assert (done["runs"], done["in_flight"]) == (1, 0)
+    await bench.work()
+    assert await bench.hub.one("select state from effect") == "done"
+    assert bench.outside.count("/unsafe") == 0
+
+
+async def test_a_cancel_that_names_nothing_is_refused(bench: Bench) -> None:
+    await bench.post("/v1/runs/cancel", {}, 400)
+    await bench.post("/v1/runs/cancel", {"connection": "nowhere"}, 404)
+    assert (await bench.post("/v1/runs/cancel", {"replay": str(new_id())}))["runs"] == 0
+
+
+async def _begun(bench: Bench, count: int) -> None:
+    """Events and runs are made, and no call."""
+    while await bench.hub.normaliser.drain() or await bench.hub.runner.drain():
+        pass
+    assert await bench.hub.one("select count(*) from run") == count
+
+
+async def _asked(bench: Bench, count: int) -> bool:
+    return len(bench.outside.asked) == count
+
+
+async def _cancelled(bench: Bench) -> bool:
+    return bool(await bench.hub.one("select count(*) from run where state = 'cancelled'"))
