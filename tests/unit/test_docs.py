@@ -90,7 +90,7 @@ def test_the_way_of_a_webhook_names_code_that_is_there() -> None:
     for file, name in pairs:
         source = (ROOT / file).read_text()
         for part in name.split("."):
-            assert re.search(rf"(class|def) {part}\b", source), f"{file} has no {part}"
+            assert re.search(rf"((class|def) |self\.){part}\b", source), f"{file} has no {part}"
 
 
 def test_commands_of_the_readme_are_in_the_makefile() -> None:
