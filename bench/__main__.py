@@ -101,14 +101,19 @@ def throughput(made: Stage, rounds: int, orders: int, workers: int) -> list[tupl
         made.start("worker" if number == 0 else f"worker{number}", "-m", "bench.child", "worker")
     made.wait_arrived(made.sent, 300)
     rates, floors = [], []
-    before = made.cpu()
+    used: dict[str, float] = {}
+    statements = log = 0.0
     for _ in range(rounds):
-        began = time.monotonic()
+        before, (calls, written), began = made.cpu(), made.written(), time.monotonic()
         _all_taken(made.load(orders))
         made.wait_arrived(made.sent)
         rates.append(orders / (time.monotonic() - began))
+        for name, value in made.cpu().items():
+            used[name] = used.get(name, 0.0) + (value - before.get(name, 0.0)) / (rounds * orders) * 1000
+        after = made.written()
+        statements += (after[0] - calls) / (rounds * orders)
+        log += (after[1] - written) / (rounds * orders)
         floors.append(_floor(made, orders // 2))
-    used = {name: (value - before.get(name, 0)) / (rounds * orders) * 1000 for name, value in made.cpu().items()}
     spent = ", ".join(f"{name} {used[name]:.2f}" for name in sorted(used) if not name.startswith("sink"))
     ratio = statistics.median(rate / floor for rate, floor in zip(rates, floors, strict=True))
     memory = {name: made.memory(name) for name in made.processes if name.startswith(("api", "worker"))}

@@ -1,5 +1,6 @@
 """The stage of a benchmark: real PostgreSQL (fsync on) and Redis, one API process, workers, a sink; all bounded."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import orjson
 import psutil
 
@@ -109,6 +111,21 @@ class Stage:
         used["postgres"] = _cpu_tree(self.embedded.postgres.pid)
         used["redis"] = _cpu_tree(self.embedded.redis.pid)
         return used
+
+    def written(self) -> tuple[float, float]:
+        """(statements run, bytes of log written) by PostgreSQL so far."""
+
+        async def read() -> tuple[float, float]:
+            connection = await asyncpg.connect(self.embedded.database_url)
+            try:
+                await connection.execute("create extension if not exists pg_stat_statements")
+                calls = await connection.fetchval("select coalesce(sum(calls), 0) from pg_stat_statements")
+                log = await connection.fetchval("select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')")
+                return float(calls), float(log)
+            finally:
+                await connection.close()
+
+        return asyncio.run(read())
 
     def memory(self, name: str) -> float:
         """Resident MB."""
