@@ -101,16 +101,6 @@ def history_known(connections: Connections, workspace: str) -> bool:
     return bool(sellers) and all(each.history == "complete" for each in sellers)
 
 
-def why_unknown(paths: Iterable[str], customer: Any) -> str | None:
-    """Why a recipe that reads these paths (`customer.order_number` ...) cannot be decided for a customer (as plain
-    data); None if what it asks for is known."""
-    for name in ("order_number", "lifetime_value", "first_order_at"):
-        asked = any(path.endswith(f"customer.{name}") or f"customer.{name}." in path for path in paths)
-        if asked and (not isinstance(customer, dict) or customer.get(name) is None):
-            return f"customer.{name} is not known: the past of the workspace's shops was not imported"
-    return None
-
-
 # --- who it is --------------------------------------------------------------------------------------------------
 
 

@@ -85,15 +85,34 @@ async def test_orders_know_their_number_and_what_was_paid_till_then(hub: Harness
     assert (first["order_number"], first["lifetime_value"]) == (1, [])
 
 
-async def test_until_the_past_is_imported_order_numbers_are_not_known(hub: Harness) -> None:
+def asking(condition: str) -> str:
+    return f"title: Ask\non: order.created\nwhere: {condition}\nsteps:\n  - stop: true\n"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["order.customer.order_number == 1", "order.customer.order_number != 1", "not customer.lifetime_value"],
+)
+async def test_until_the_past_is_imported_a_recipe_that_asks_for_it_says_why_it_does_not_run(
+    hub: Harness, condition: str
+) -> None:
+    await hub.recipe("asks", asking(condition))
     await order(hub, 1, **account(7, "ada@example.com"))
     await hub.settle()
-    said = await told(hub, "order.created", 1)
-    assert not said.keys() & {"order_number", "lifetime_value", "first_order_at"}
-    reason = customers.why_unknown(["order.customer.order_number"], said)
-    assert reason is not None
-    assert "customer.order_number is not known" in reason
-    assert customers.why_unknown(["order.total.amount"], said) is None
+    assert not (await told(hub, "order.created", 1)).keys() & {"order_number", "lifetime_value", "first_order_at"}
+    decisions = await hub.one("select decisions from event where type = 'order.created'")
+    assert "is not known: the past of the workspace's shops was not imported" in decisions["asks"]
+
+
+async def test_a_shop_that_begins_here_knows_who_orders_first(hub: Harness) -> None:
+    await know_the_past(hub)
+    await hub.recipe("asks", asking("order.customer.order_number == 1"))
+    for number in (1, 2):
+        await order(hub, number, **account(7, "ada@example.com"))
+        await hub.settle()
+    rows = await hub.rows("select decisions from event where type = 'order.created' order by id")
+    assert rows[0]["decisions"]["asks"].startswith("run ")
+    assert rows[1]["decisions"]["asks"].startswith("where is false")
 
 
 async def test_one_shop_with_an_unknown_past_leaves_the_workspace_unknown(hub: Harness) -> None:

@@ -15,8 +15,8 @@ SOURCES = ("shopify", "woocommerce", "stripe", "gumroad")
 HEAD = """# What becomes what, topic by topic
 
 Made from the connectors' own fixtures (`connectors/<name>/payloads`), each of which is a test; the names of the cases
-are theirs. An object is (kind, sender's id). "-" says that the event states no amount. What follows from events without a
-topic of its own (a guest's first order, stock that ran out, a late parcel) is in
+are theirs. An object is (kind, sender's id). "-" says that the event states no amount. What follows from events
+without a topic of its own (a guest's first order, stock that ran out, a late parcel) is in
 [how a webhook travels](../how-a-webhook-travels.md).
 
 A topic that a source knows and makes nothing of stands at the end of its table, with the reason.

@@ -17,7 +17,7 @@ from app.domain.scope import scope_of
 from app.events import Event, Ref, ScheduleEvent, event_type
 from app.expressions import EvaluationError
 from app.ids import new_id
-from app.pipeline.match.explain import false_part
+from app.pipeline.match.explain import false_part, unknown_past
 from app.pipeline.run import Beginning, Runner
 from app.store import runs
 from app.store.database import Connection as Db
@@ -124,6 +124,8 @@ class Matcher:
         absent = outline_of(recipe).absent
         scope = {**absent, **scope, "inputs": active.inputs, "steps": {}, "now": self.clock.now()}
         try:
+            if recipe.where is not None and (unknown := unknown_past(recipe.where, scope)):
+                return unknown
             if recipe.where is not None and not recipe.where.evaluate(scope):
                 return f"where is false: {false_part(recipe.where, scope)}"
             return self._wanted(active, fact, scope)

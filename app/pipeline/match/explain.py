@@ -8,6 +8,8 @@ from typing import Any
 from app.expressions import EvaluationError, Expression, ExpressionError, compile_condition, paths
 
 LONGEST = 60
+PAST = frozenset({"order_number", "lifetime_value", "first_order_at"})
+"""What is known of a customer only if the past of the shops is."""
 
 
 def false_part(where: Expression, scope: Mapping[str, Any]) -> str:
@@ -19,6 +21,28 @@ def false_part(where: Expression, scope: Mapping[str, Any]) -> str:
         except EvaluationError:
             continue
     return where.source
+
+
+def unknown_past(where: Expression, scope: Mapping[str, Any]) -> str | None:
+    """Why a condition that asks for a customer's past cannot be decided; None if it does not, or the past is known."""
+    for path in asked_of_past(where.source):
+        value: Any = scope
+        for name in path[:-1]:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if isinstance(value, Mapping) and value.get(path[-1]) is None:
+            return f"{'.'.join(path)} is not known: the past of the workspace's shops was not imported"
+    return None
+
+
+@lru_cache(maxsize=2000)
+def asked_of_past(source: str) -> tuple[tuple[str, ...], ...]:
+    """The fields of a customer's past that a condition reads."""
+    asked = []
+    for use in paths(compile_condition(source)):
+        for place, name in enumerate(use.path[1:], 1):
+            if name in PAST and use.path[place - 1] == "customer":
+                asked.append(use.path[: place + 1])
+    return tuple(asked)
 
 
 def values(part: Expression, scope: Mapping[str, Any]) -> str:

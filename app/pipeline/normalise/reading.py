@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import structlog
 
 from app import events as canonical
-from app.connector import ConnectionProblemError, Facts, Ignored, RawWebhook, Read, Remembered, Unread
+from app.connector import ConnectionProblemError, Facts, Ignored, RawWebhook, Read, Remembered, Unread, parse_json
 from app.crypto import Hasher
 from app.domain import derived
 from app.domain.connections import Connection
@@ -64,7 +64,8 @@ def read(work: Work) -> None:
     work.headers = webhooks.unpack_headers(work.row["headers"])
     try:
         raw = RawWebhook(unpack(work.row["body"]), work.headers, {}, work.row["at"])
-        work.payload = canonical.clean(source.parse(raw))
+        payload = source.parse(raw)
+        work.payload = canonical.clean(payload) if source.parse is not parse_json or _odd(raw.body) else payload
         if work.row["reads"] is None:
             work.reads = source.needs(topic, work.payload, connection.settings)
     except MalformedError as e:
@@ -74,6 +75,11 @@ def read(work: Work) -> None:
     if work.reads:
         work.end("reading", "waits for " + ", ".join(each.name for each in work.reads))
     return None
+
+
+def _odd(body: bytes) -> bool:
+    """Whether a JSON body may hold U+0000 or a lone surrogate: escaped, or as bytes that a lenient reader takes."""
+    return b"\\u" in body or b"\xed" in body or b"\x00" in body
 
 
 def reads_wanted(works: Sequence[Work], hasher: Hasher, now: datetime) -> Iterator[Deadline]:
