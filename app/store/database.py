@@ -60,7 +60,11 @@ class Database:
             pool_pre_ping=True,
             json_serializer=to_json,
             json_deserializer=orjson.loads,
-            connect_args={"statement_cache_size": statement_cache, "prepared_statement_cache_size": statement_cache},
+            connect_args={
+                "statement_cache_size": statement_cache,
+                "prepared_statement_cache_size": statement_cache,
+                "prepared_statement_name_func": None if statement_cache else _nameless,
+            },
         )
 
     async def open(self) -> "Database":
@@ -111,6 +115,11 @@ class Database:
         async with self.acquire() as connection:
             now: datetime = await connection.fetchval("select clock_timestamp()")
             return now
+
+
+def _nameless() -> str:
+    """Behind a pooler two processes may meet on one server connection: a statement of a name could be the other's."""
+    return ""
 
 
 async def _json_codec(connection: Any) -> None:

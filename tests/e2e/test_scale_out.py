@@ -1,0 +1,90 @@
+"""Any number of processes against one database and one Redis, also behind a pooler that hands connections out by the
+transaction."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.hub import open_hub
+from app.registry import Registry
+from app.worker import work
+from tests.support.bench import TWO_STEPS, Outside
+from tests.support.harness import Harness, running
+from tests.support.pooler import Pooler, pooling
+from tests.support.serving import serving
+from tests.support.testconnector import connector as testbench
+from tests.support.testconnector import payload
+
+OPEN = "select (select count(*) from webhook where state = 'due') + (select count(*) from run where state <> 'done')"
+
+LEFT = "select (select count(*) from pg_prepared_statements where name <> '') from pg_sleep(0.3)"
+
+
+@pytest.fixture
+def outside() -> Outside:
+    return Outside()
+
+
+async def worker(hub: Harness, stop: asyncio.Event) -> None:
+    """A whole worker process but for the process."""
+    async with open_hub(hub.hub.settings, Registry(testbench)) as own:
+        await work(own, stop)
+
+
+async def drained(hub: Harness, orders: int, seconds: float = 40) -> None:
+    async with asyncio.timeout(seconds):
+        while await hub.one("select count(*) from run") < orders or await hub.one(OPEN):
+            await asyncio.sleep(0.05)
+
+
+async def flow(hub: Harness, outside: Outside, workers: int, orders: int) -> None:
+    """Orders, each delivered twice, through as many workers; one effect each."""
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(worker(hub, stop)) for _ in range(workers)]
+    try:
+        numbers = [*range(orders), *range(orders)]
+        sent = await asyncio.gather(*(hub.send("shop", "order.paid", payload(n)) for n in numbers))
+        assert {answer.status_code for answer in sent} == {200}
+        await drained(hub, orders)
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks)
+    assert (outside.count("/native"), outside.count("/unsafe")) == (orders, orders)
+    assert await hub.one("select count(distinct key) from effect where state = 'done'") == 2 * orders
+
+
+@pytest.fixture
+async def pooled(database_url: str) -> AsyncIterator[Pooler]:
+    async with pooling(database_url, 6) as pooler:
+        yield pooler
+
+
+async def staged(stack: AsyncExitStack, url: str, redis_url: str, home: Path, outside: Outside, **more: Any) -> Harness:
+    address = await stack.enter_async_context(serving(outside.app()))
+    hub = await stack.enter_async_context(running(url, redis_url, home, testbench, poll_seconds=0.2, **more))
+    await hub.connect("shop", testbench, {"account": "bench"}, role="shop", base_url=address)
+    await hub.recipe("two-steps", TWO_STEPS)
+    return hub
+
+
+async def test_three_workers_share_the_work_without_being_told_of_each_other(
+    database_url: str, redis_url: str, tmp_path: Path, outside: Outside
+) -> None:
+    async with AsyncExitStack() as stack:
+        hub = await staged(stack, database_url, redis_url, tmp_path, outside)
+        await flow(hub, outside, workers=3, orders=60)
+
+
+async def test_the_hub_works_behind_a_pooler_in_transaction_mode(
+    pooled: Pooler, redis_url: str, tmp_path: Path, outside: Outside
+) -> None:
+    async with AsyncExitStack() as stack:
+        hub = await staged(stack, pooled.url, redis_url, tmp_path, outside, statement_cache=0)
+        await flow(hub, outside, workers=2, orders=40)
+        assert pooled.moved > 100, "transactions of one client ran on several server connections"
+        left = await asyncio.gather(*(hub.one(LEFT) for _ in range(6)))
+        assert left == [0] * 6, "a statement prepared under a name would meet another process's of that name"
