@@ -5,10 +5,9 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import os
-import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -152,6 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--out", required=True, help="file for the result, JSON")
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--rate", type=float)
@@ -160,8 +160,7 @@ def main() -> None:
         result = uvloop.run(paced(given.port, given.count, given.first, given.rate))
     else:
         result = uvloop.run(flood(given.port, given.count, given.first, given.clients))
-    os.set_blocking(1, True)
-    sys.stdout.write(orjson.dumps(result, option=orjson.OPT_NON_STR_KEYS).decode())
+    Path(given.out).write_bytes(orjson.dumps(result, option=orjson.OPT_NON_STR_KEYS))
 
 
 if __name__ == "__main__":

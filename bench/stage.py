@@ -82,15 +82,10 @@ class Stage:
         first = self.sent + 1
         self.sent += count
         command = [sys.executable, "-m", "bench.load", "--port", str(port or self.port), "--count", str(count)]
-        done = subprocess.run(
-            [*command, "--first", str(first), *more],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            check=True,
-            timeout=300,
-        )
-        result: dict[str, Any] = orjson.loads(done.stdout)
+        out = self.home / "load.json"
+        command += ["--first", str(first), "--out", str(out), *more]
+        subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, check=True, timeout=300)
+        result: dict[str, Any] = orjson.loads(out.read_bytes())
         return result
 
     def sink(self, what: str) -> dict[str, Any]:
