@@ -37,4 +37,4 @@ def sandbox() -> Sandbox:
         Route("/api/v10/channels/{channel}/messages", handle, methods=["POST"]),
         Route("/api/v10/channels/{channel}/messages/{id}", handle, methods=["PATCH"]),
     ]
-    return Sandbox({"bot_token": TOKEN, "channel": CHANNEL}, routes, lambda: kept, lambda status: refused(status, "As told"))
+    return Sandbox({"bot_token": TOKEN, "channel": CHANNEL}, routes, lambda: kept, lambda status: refused(status, ""))
