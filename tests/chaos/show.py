@@ -138,6 +138,10 @@ def _drain(made: Stage, patience: float) -> list[str]:
     end = time.monotonic() + patience
     left: Any = "the sender still sends"
     while time.monotonic() < end:
+        if dead := [
+            name for name, process in made.processes.items() if name != "sender" and process.poll() is not None
+        ]:
+            return [f"ended by itself: {', '.join(dead)}"]
         if made.processes["sender"].poll() is not None:
             try:
                 left = asyncio.run(evidence.busy(made.postgres.url))

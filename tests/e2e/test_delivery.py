@@ -1,0 +1,464 @@
+"""Delivery inside one hub: retries, parking, effects, order, questions, fences. The outside answers as a test says."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from app.domain.connections import Connection
+from app.ids import new_id
+from app.pipeline.deliver.lane import _storable
+from app.pipeline.deliver.record import Ledger
+from app.pipeline.receive import Intake
+from app.store import calls, lanes
+from app.store.calls import Ended, Sending
+from app.store.database import Database
+from app.store.lanes import Held
+from app.store.packing import pack
+from app.store.webhooks import NewWebhook
+from tests.support.harness import Harness, running
+from tests.support.serving import serving
+from tests.support.testconnector import connector as testbench
+from tests.support.testconnector import payload
+
+RECIPE = """
+title: One thing for every paid order
+on: {events}
+steps:
+  - id: thing
+    use: testbench.{action}
+    with: {{id: "{{{{ order.id }}}}"}}
+"""
+
+
+@dataclass
+class Outside:
+    """The outside system: `answers` are its next (status, headers); afterwards it does what it is asked."""
+
+    answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    asked: list[tuple[str, float]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    hold: asyncio.Event = field(default_factory=asyncio.Event)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def make(self, request: Request) -> Response:
+        self.asked.append((orjson.loads(await request.body())["id"], asyncio.get_running_loop().time()))
+        self.keys.append(request.headers["x-effect-key"])
+        self.arrived.set()
+        status, headers = self.answers.pop(0) if self.answers else (200, {})
+        if status == 0:
+            await self.hold.wait()
+            status = 200
+        return JSONResponse({"as": "told"}, status, headers)
+
+    async def found(self, request: Request) -> Response:
+        return JSONResponse({"found": False})
+
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[Route("/found", self.found), Route("/{path:path}", self.make, methods=["POST", "PUT"])]
+        )
+
+    @property
+    def orders(self) -> list[str]:
+        return [order for order, _ in self.asked]
+
+
+@dataclass
+class Bench:
+    """A hub with one connection to the outside."""
+
+    hub: Harness
+    outside: Outside
+    connection: Connection
+
+    async def recipe(self, action: str, name: str = "thing", events: str = "order.paid") -> None:
+        await self.hub.recipe(name, RECIPE.format(action=action, events=events))
+
+    async def order(self, number: int, topic: str = "order.paid", **more: Any) -> None:
+        sent = await self.hub.send("shop", topic, payload(number, topic=topic, **more))
+        assert sent.status_code == 200
+
+    async def settle_now(self) -> None:
+        """Work, as if every retry were due at once."""
+        await self.hub.settle()
+        while await self.hub.one("select count(*) from call where state = 'due'"):
+            await self.hub.rows("update call set due_at = clock_timestamp() where state = 'due'")
+            await self.hub.rows("update lane set probe_at = clock_timestamp() where state = 'parked'")
+            await self.hub.settle()
+
+    async def until(self, done: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
+        """Work until something is so; for when things stay due."""
+        async with asyncio.timeout(seconds):
+            while not await done():
+                await self.hub.normaliser.drain()
+                await self.hub.runner.drain()
+                await self.hub.delivery.poll()
+                await asyncio.sleep(0.01)
+
+    async def parked(self) -> bool:
+        return bool(await self.hub.one("select count(*) from lane where state = 'parked'"))
+
+    async def calls(self) -> list[Any]:
+        return await self.hub.rows("select state, attempts, failures, unsure, question, error from call order by id")
+
+
+@pytest.fixture
+async def bench(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Bench]:
+    outside = Outside()
+    async with serving(outside.app()) as address, running(database_url, redis_url, tmp_path, testbench) as hub:
+        connection = await hub.connect("shop", testbench, {"account": "bench"}, role="shop", base_url=address)
+        yield Bench(hub, outside, connection)
+        outside.hold.set()
+
+
+# --- retries ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_throttled_lane_waits_as_long_as_it_is_told_and_fails_nothing(bench: Bench) -> None:
+    await bench.recipe("make_native")
+    bench.outside.answers = [(429, {"retry-after": "1"})]
+    await bench.order(1)
+    await bench.hub.settle()
+    while len(bench.outside.asked) < 2:
+        await bench.hub.settle()
+        await asyncio.sleep(0.05)
+    await bench.hub.settle()
+    (first, at), (again, later) = bench.outside.asked
+    assert first == again
+    assert 1.0 <= later - at < 3
+    (call,) = await bench.calls()
+    assert (call["state"], call["attempts"], call["failures"]) == ("done", 2, 0)
+    assert len(set(bench.outside.keys)) == 1
+
+
+async def test_a_dead_letter_keeps_all_its_attempts(bench: Bench) -> None:
+    await bench.recipe("make_native")
+    bench.outside.answers = [(503, {"retry-after": "0"})] * 20
+    await bench.order(1)
+    await bench.settle_now()
+    (call,) = await bench.calls()
+    assert call["state"] == "dead"
+    tried = await bench.hub.rows("select state, status, requests is not null as kept from attempt order by number")
+    assert [(row["state"], row["status"], row["kept"]) for row in tried] == [("retryable", 503, True)] * 12
+    assert await bench.hub.one("select state from effect") == "released"
+    assert await bench.hub.one("select state from run") == "failed"
+
+
+async def test_what_the_system_refuses_is_not_tried_again(bench: Bench) -> None:
+    await bench.recipe("make_unsafe")
+    bench.outside.answers = [(422, {})]
+    await bench.order(1)
+    await bench.hub.settle()
+    assert [call["state"] for call in await bench.calls()] == ["dead"]
+    assert len(bench.outside.asked) == 1
+
+
+async def test_the_stored_request_goes_out_again_byte_for_byte(bench: Bench) -> None:
+    await bench.recipe("make_native")
+    bench.outside.answers = [(500, {})]
+    await bench.order(1)
+    await bench.settle_now()
+    sent = await bench.hub.rows("select requests from attempt order by number")
+    assert len(sent) == 2
+    assert sent[0]["requests"] == sent[1]["requests"]
+
+
+def test_an_output_that_no_column_can_hold_is_kept_as_far_as_it_can() -> None:
+    kept = '{"id": "a\\\\u0000b"}'
+    assert _storable(kept) == '{"id":"a\\\\u0000b"}', "an escaped backslash is no U+0000"
+    assert orjson.loads(_storable('{"id": "a\\u0000b"}')) == {"id": "a\ufffdb"}
+
+
+# --- questions --------------------------------------------------------------------------------------------------
+
+
+async def test_when_nobody_can_know_a_question_is_asked_and_nothing_sent_twice(bench: Bench) -> None:
+    await bench.recipe("make_unsafe")
+    bench.outside.answers = [(500, {})]
+    await bench.order(1)
+    await bench.order(2)
+    await bench.hub.settle()
+    states = {row["state"]: row["question"] for row in await bench.calls()}
+    assert set(states) == {"uncertain", "done"}
+    assert states["uncertain"]
+    assert sorted(bench.outside.orders) == ["1", "2"]
+
+
+async def test_repeating_when_in_doubt_says_that_it_may_have_doubled(bench: Bench) -> None:
+    await bench.recipe("say_repeat")
+    bench.outside.answers = [(500, {})]
+    await bench.order(1)
+    await bench.settle_now()
+    assert bench.outside.orders == ["1", "1"]
+    effect = (await bench.hub.rows("select state, doubled from effect"))[0]
+    assert (effect["state"], effect["doubled"]) == ("done", True)
+
+
+# --- effects ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_call_that_meets_a_reserved_effect_waits_and_then_skips(bench: Bench) -> None:
+    shared = RECIPE.replace("    use:", "    effect: the-thing\n    use:")
+    for name in ("one", "two"):
+        await bench.hub.recipe(name, shared.format(action="make_unsafe", events="order.paid"))
+    bench.outside.answers = [(0, {})]
+    await bench.order(1)
+    await bench.until(lambda: _is(bench.outside.arrived.is_set()))
+    assert len(bench.outside.asked) == 1
+    bench.outside.hold.set()
+    await bench.settle_now()
+    assert bench.outside.orders == ["1"]
+    assert sorted(row["state"] for row in await bench.calls()) == ["done", "skipped"]
+
+
+# --- order ------------------------------------------------------------------------------------------------------
+
+
+async def test_calls_of_one_order_go_in_order_and_others_pass(bench: Bench) -> None:
+    await bench.recipe("make_native", events="[order.paid, order.updated]")
+    bench.outside.answers = [(503, {"retry-after": "3600"})]
+    await bench.order(1)
+    await bench.hub.settle()
+    await bench.order(1, "order.updated", at="2026-11-20T11:00:00Z")
+    await bench.order(2)
+    await bench.until(lambda: _is("2" in bench.outside.orders))
+    assert bench.outside.orders == ["1", "2"], "order 1 was overtaken, or held up order 2"
+    await bench.hub.rows("update call set due_at = clock_timestamp() where state = 'due'")
+    await bench.hub.settle()
+    assert bench.outside.orders == ["1", "2", "1", "1"]
+
+
+# --- parking ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_lane_parks_burns_nothing_and_resumes_in_order(bench: Bench) -> None:
+    await bench.recipe("make_native")
+    bench.outside.answers = [(503, {})] * 1000
+    for number in range(1, 9):
+        await bench.order(number)
+    await bench.until(bench.parked)
+    await bench.hub.rows("update lane set probe_at = clock_timestamp() + interval '1 hour'")
+    await bench.until(lambda: _flies_nothing(bench))
+    burned = len(bench.outside.asked)
+    for number in range(9, 30):
+        await bench.order(number)
+    await bench.until(lambda: _count(bench, 29))
+    await bench.hub.delivery.poll()
+    assert len(bench.outside.asked) == burned
+    bench.outside.answers.clear()
+    await bench.hub.rows("update call set due_at = clock_timestamp() + interval '1 day' where failures > 0")
+    await bench.hub.rows("update lane set probe_at = clock_timestamp()")
+    await bench.hub.settle()
+    assert not await bench.parked()
+    assert bench.outside.orders[burned] == "9"
+    assert sorted(bench.outside.orders[burned:], key=int) == [str(n) for n in range(9, 30)]
+
+
+async def test_a_refused_credential_parks_at_once_and_a_new_one_opens(bench: Bench) -> None:
+    await bench.recipe("make_native")
+    bench.outside.answers = [(401, {})] * 1000
+    for number in range(1, 4):
+        await bench.order(number)
+    await bench.until(bench.parked)
+    assert (await bench.hub.one("select reason from lane where state = 'parked'")).startswith("credentials:")
+    assert len(bench.outside.asked) <= 6
+    bench.outside.answers.clear()
+    made = {"account": "bench", "token": "another-token-than-before"}
+    await bench.hub.connect("shop", testbench, made, role="shop", base_url=bench.connection.base_url)
+    await bench.until(lambda: _is_open(bench), seconds=5)
+    await bench.hub.settle()
+    assert [row["state"] for row in await bench.calls()] == ["done"] * 3
+
+
+async def _is(said: bool) -> bool:
+    return said
+
+
+async def _is_open(bench: Bench) -> bool:
+    return not await bench.parked()
+
+
+async def _count(bench: Bench, number: int) -> bool:
+    return bool(await bench.hub.one("select count(*) from call") == number)
+
+
+async def _flies_nothing(bench: Bench) -> bool:
+    return not await bench.hub.one("select count(*) from call where lease_until is not null")
+
+
+async def test_a_paused_recipe_or_lane_is_read_in_the_claim(bench: Bench) -> None:
+    await bench.recipe("make_native")
+    for table in ("recipe", "lane"):
+        await bench.hub.rows(f"update {table} set paused = true")
+        await bench.order({"recipe": 1, "lane": 2}[table])
+        while await bench.hub.normaliser.drain() or await bench.hub.runner.drain():
+            pass
+        bench.hub.delivery.ring(f"lane:{bench.connection.id}")
+        await asyncio.sleep(0.1)
+        assert bench.outside.asked == [] if table == "recipe" else len(bench.outside.asked) == 1
+        await bench.hub.rows(f"update {table} set paused = false")
+        await bench.hub.rows("update run set due_at = clock_timestamp() where state = 'held'")
+        await bench.hub.settle()
+    assert bench.outside.orders == ["1", "2"]
+
+
+# --- fences -----------------------------------------------------------------------------------------------------
+
+
+async def _claimed(bench: Bench, owner: str) -> tuple[Held, calls.DueCall]:
+    """One call of a lane that an owner holds, made without anybody to drain it."""
+    bench.hub.hub.bells.lane = lambda name: True
+    await bench.recipe("make_unsafe")
+    await bench.order(1)
+    while await bench.hub.normaliser.drain() or await bench.hub.runner.drain():
+        pass
+    async with bench.hub.hub.database.acquire() as db:
+        held = await lanes.acquire(db, bench.connection.id, owner)
+        assert held is not None
+        (call,) = await calls.claim(db, held, bench.hub.hub.clock.now(), 10)
+    return held, call
+
+
+def _sending(held: Held, call: calls.DueCall, seconds: float = 30) -> Sending:
+    return Sending(
+        new_id(), call.id, call.connection_id, call.attempts + 1, held.fence, held.owner, pack(b"[]"), seconds
+    )
+
+
+def _ended(call: calls.DueCall, sending: Sending, attempt: str = "ok", state: str = "done") -> Ended:
+    return Ended(
+        sending.id, call.id, call.connection_id, call.workspace, call.run_id, sending.fence, sending.number, attempt,
+        200, None, None, 5, state, call.at, 0, False, "{}", None, None, call.effect_key, "done",
+    )  # fmt: skip
+
+
+async def _lose(db: Any, held: Held) -> Held:
+    await db.execute("update lane set lease_until = clock_timestamp() - interval '1 s'")
+    other = await lanes.acquire(db, held.connection_id, "another")
+    assert other is not None
+    return other
+
+
+async def test_an_owner_that_wakes_late_may_not_send(bench: Bench) -> None:
+    held, call = await _claimed(bench, "first")
+    async with bench.hub.hub.database.acquire() as db:
+        assert await lanes.acquire(db, held.connection_id, "another") is None
+        other = await _lose(db, held)
+        assert await calls.mark_sending(db, [_sending(held, call)]) == set()
+        assert await lanes.renew(db, held) is None
+        assert not await lanes.release(db, held)
+        (taken,) = await calls.claim(db, other, bench.hub.hub.clock.now(), 10)
+        assert await calls.mark_sending(db, [_sending(other, taken)]) == {call.id}
+        await db.execute("update lane set owner = null, lease_until = null")
+        assert await calls.mark_sending(db, [_sending(other, taken)]) == set()
+
+
+async def test_what_may_be_on_the_wire_is_left_alone_until_its_answer_cannot_come(bench: Bench) -> None:
+    held, call = await _claimed(bench, "first")
+    async with bench.hub.hub.database.acquire() as db:
+        sending = _sending(held, call)
+        await calls.mark_sending(db, [sending])
+        other = await _lose(db, held)
+        now, margin = bench.hub.hub.clock.now(), timedelta(seconds=1)
+        assert await calls.claim(db, other, now, 10) == []
+        assert await calls.orphans(db, other, margin, []) == []
+        await db.execute("update attempt set deadline = clock_timestamp() - interval '2 s'")
+        assert [left[0] for left in await calls.orphans(db, other, margin, [])] == [sending.id]
+        assert await calls.orphans(db, other, margin, [call.id]) == []
+
+
+async def test_a_late_answer_is_kept_and_the_effect_says_that_it_may_exist_twice(bench: Bench) -> None:
+    held, call = await _claimed(bench, "first")
+    ledger = _ledger(bench.hub.hub.database, bench)
+    async with bench.hub.hub.database.acquire() as db:
+        sending = _sending(held, call)
+        await calls.mark_sending(db, [sending])
+        await db.execute(
+            "insert into effect (key, state, call_id) values ($1, 'reserved', $2)", call.effect_key, call.id
+        )
+        other = await _lose(db, held)
+        await calls.adopt(db, other, [call.id])
+    assert await ledger.record(_ended(call, sending)) is False
+    assert await bench.hub.one("select state from attempt") == "late"
+    assert await bench.hub.one("select state from call") == "due"
+    assert await bench.hub.one("select doubled from effect") is True
+
+
+async def test_an_end_written_twice_is_written_once(bench: Bench) -> None:
+    """The commit was done, its answer lost: the second writing must not take it for somebody else's."""
+    held, call = await _claimed(bench, "first")
+    ledger = _ledger(bench.hub.hub.database, bench)
+    async with bench.hub.hub.database.acquire() as db:
+        sending = _sending(held, call)
+        await calls.mark_sending(db, [sending])
+        await db.execute(
+            "insert into effect (key, state, call_id) values ($1, 'reserved', $2)", call.effect_key, call.id
+        )
+    for _ in range(2):
+        assert await ledger.record(_ended(call, sending)) is True
+    assert await bench.hub.one("select state from attempt") == "ok"
+    effect = (await bench.hub.rows("select state, doubled from effect"))[0]
+    assert (effect["state"], effect["doubled"]) == ("done", False)
+
+
+def _ledger(database: Database, bench: Bench) -> Ledger:
+    return Ledger(database, bench.hub.hub.clock, lambda: None)
+
+
+async def test_claims_that_do_not_fly_are_freed(bench: Bench) -> None:
+    held, call = await _claimed(bench, "first")
+    async with bench.hub.hub.database.acquire() as db:
+        now = bench.hub.hub.clock.now()
+        await calls.free_leaked(db, held, [call.id])
+        assert await calls.claim(db, held, now, 10) == []
+        await calls.free_leaked(db, held, [])
+        assert [again.id for again in await calls.claim(db, held, now, 10)] == [call.id]
+
+
+async def test_a_bell_rung_while_the_lane_is_let_go_is_heard(bench: Bench) -> None:
+    held, _ = await _claimed(bench, "first")
+    async with bench.hub.hub.database.acquire() as db:
+        assert await lanes.ring(db, held.connection_id)
+        await lanes.keep(db, held)
+        assert not await lanes.release(db, held)
+        await lanes.renew(db, held)
+        assert await lanes.release(db, held)
+        assert not await lanes.ring(db, held.connection_id), "nobody holds it: the ringer must take it itself"
+
+
+# --- the intake -------------------------------------------------------------------------------------------------
+
+
+def _webhook(bench: Bench, key: bytes | None, topic: str = "order.paid") -> NewWebhook:
+    return NewWebhook(new_id(), "main", bench.connection.id, topic, pack(b"[]"), pack(b"{}"), 2, key)
+
+
+async def test_one_bad_webhook_among_199_good_fails_alone(bench: Bench) -> None:
+    intake = Intake(bench.hub.hub.database, lambda: None)
+    rows = [_webhook(bench, bytes([n] * 16), "bad\x00topic" if n == 77 else "order.paid") for n in range(200)]
+    results = await asyncio.gather(*map(intake.keep, rows), return_exceptions=True)
+    assert [n for n, result in enumerate(results) if result != "new"] == [77]
+    assert await bench.hub.one("select count(*) from webhook") == 199
+
+
+async def test_two_processes_with_the_same_keys_in_opposite_order_never_wait_in_a_circle(bench: Bench) -> None:
+    one, two = Intake(bench.hub.hub.database, lambda: None), Intake(bench.hub.hub.database, lambda: None)
+    keys = [bytes([n] * 16) for n in range(150)]
+    for round_ in range(5):
+        marked = [bytes([round_]) + key[1:] for key in keys]
+        results = await asyncio.gather(
+            *(one.keep(_webhook(bench, key)) for key in marked),
+            *(two.keep(_webhook(bench, key)) for key in reversed(marked)),
+        )
+        assert sorted(results) == ["duplicate"] * 150 + ["new"] * 150
+    assert await bench.hub.one("select count(*) from webhook") == 750
