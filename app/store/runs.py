@@ -91,7 +91,7 @@ class DueRun:
     data: Any
 
 
-_CLAIM = """
+CLAIM = """
 select id, at, workspace, recipe, version_id, event_id, connection_id, subject, once_value, generation, mode, state,
     data from run where due_at <= $1 and state in ('running', 'waiting') order by due_at, id limit $2
 for update skip locked
@@ -100,7 +100,7 @@ for update skip locked
 
 async def claim(connection: Connection, now: datetime, limit: int) -> list[DueRun]:
     """Lock due runs, earliest first, for the length of the transaction."""
-    return [DueRun(*row) for row in await connection.fetch(_CLAIM, now, limit)]
+    return [DueRun(*row) for row in await connection.fetch(CLAIM, now, limit)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,33 +248,44 @@ async def wake_next(connection: Connection, ended: Sequence[tuple[str, str, byte
     """Make due what stood next behind runs (workspace, recipe, subject, event id) that ended or began to wait."""
     if not ended:
         return
-    await connection.execute(
-        """with next as (
-             select n.id, n.at from unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[])
+    rows = await connection.fetch(
+        """select n.id from unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[])
                as t(workspace, recipe, subject, event_id), lateral (
-                 select id, at from run r where r.workspace = t.workspace and r.recipe = t.recipe
+                 select id from run r where r.workspace = t.workspace and r.recipe = t.recipe
                    and r.subject = t.subject and r.state = 'running' and r.event_id > t.event_id
-                 order by r.event_id limit 1) n),
-           locked as (
-             select run.id, run.at from run join next on run.id = next.id and run.at = next.at
-             order by run.id for update of run skip locked)
-           update run r set due_at = $5 from locked where r.id = locked.id and r.at = locked.at""",
+                 order by r.event_id limit 1) n""",
         *map(list, zip(*ended, strict=True)),
-        now,
     )
+    await make_due(connection, [row["id"] for row in rows], now, skip=True)
 
 
-async def make_due(connection: Connection, run_ids: Sequence[UUID], now: datetime) -> None:
-    """Make open runs due; locked in the order of their ids."""
+async def lock_open(
+    connection: Connection, run_ids: Sequence[UUID], *, held: bool = False, skip: bool = False
+) -> list[UUID]:
+    """Lock those of these runs that are open, in the order of their ids, and answer them. held: those of paused recipes
+    too. skip: leave out those that somebody else has locked.
+
+    What is decided about them needs a statement of its own after this one: while a lock is waited for, the run goes on,
+    and the waiting statement still sees how it stood before."""
     ids = sorted(set(run_ids))
+    if not ids:
+        return []
+    rows = await connection.fetch(
+        f"""select id from run where id = any($1) and at >= $2 and state = any($3) order by id
+            for update {"skip locked" if skip else ""}""",
+        ids,
+        min(map(time_of, ids)),
+        ["running", "waiting", "held"] if held else ["running", "waiting"],
+    )
+    return [row["id"] for row in rows]
+
+
+async def make_due(connection: Connection, run_ids: Sequence[UUID], now: datetime, *, skip: bool = False) -> None:
+    """Make open runs due. skip: but for those that somebody else moves at this moment."""
+    ids = await lock_open(connection, run_ids, skip=skip)
     if ids:
         await connection.execute(
-            """with open as (select id, at from run where id = any($1) and at >= $2
-                   and state in ('running', 'waiting') order by id for update)
-               update run r set due_at = $3 from open where r.id = open.id and r.at = open.at and r.at >= $2""",
-            ids,
-            min(map(time_of, ids)),
-            now,
+            "update run set due_at = $2 where id = any($1) and at >= $3", ids, now, min(map(time_of, ids))
         )
 
 
@@ -290,16 +301,15 @@ async def states(connection: Connection, run_ids: Sequence[UUID]) -> dict[UUID, 
 
 async def replace_untouched(connection: Connection, run_ids: Sequence[UUID], reason: str, now: datetime) -> set[UUID]:
     """Cancel those of these runs that are open and made no call yet; answers them."""
-    if not run_ids:
+    ids = await lock_open(connection, run_ids, held=True)
+    if not ids:
         return set()
     rows = await connection.fetch(
-        """with open as (select id, at from run where id = any($1) and at >= $2
-               and state in ('running', 'waiting', 'held') order by id for update)
-           update run r set state = 'cancelled', reason = $3, due_at = null, ended_at = $4 from open
-           where r.id = open.id and r.at = open.at and not exists (select 1 from call where call.run_id = r.id)
+        """update run r set state = 'cancelled', reason = $3, due_at = null, ended_at = $4
+           where id = any($1) and at >= $2 and not exists (select 1 from call where call.run_id = r.id)
            returning r.id""",
-        sorted(run_ids),
-        min(map(time_of, run_ids)),
+        ids,
+        min(map(time_of, ids)),
         reason,
         now,
     )

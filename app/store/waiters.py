@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app.ids import time_of
+from app.store import runs
 from app.store.database import Connection, Row
 
 
@@ -46,7 +47,7 @@ async def remove(connection: Connection, ended_runs: Sequence[UUID], ended_steps
         )
 
 
-_PATHS = """
+PATHS = """
 with recursive wanted as (select distinct * from unnest($1::text[], $2::text[]) as t(workspace, type)),
 walk as (
     select w.workspace, w.type,
@@ -65,7 +66,7 @@ async def paths(connection: Connection, types: Sequence[tuple[str, str]]) -> dic
     """The fields by which events of each (workspace, type) are waited for: one index probe a field."""
     found: dict[tuple[str, str], list[str]] = {}
     if types:
-        for row in await connection.fetch(_PATHS, *map(list, zip(*types, strict=True))):
+        for row in await connection.fetch(PATHS, *map(list, zip(*types, strict=True))):
             found.setdefault((row["workspace"], row["type"]), []).append(row["path"])
     return found
 
@@ -102,15 +103,7 @@ async def hear(connection: Connection, found: Sequence[tuple[UUID, UUID]], now: 
     if not found:
         return
     await note(connection, found)
-    ids = sorted({run_id for run_id, _ in found})
-    await connection.execute(
-        """with open as (select id, at from run where id = any($1) and at >= $2 and state in ('running', 'waiting')
-               order by id for update)
-           update run r set due_at = $3 from open where r.id = open.id and r.at = open.at and r.at >= $2""",
-        ids,
-        min(map(time_of, ids)),
-        now,
-    )
+    await runs.make_due(connection, [run_id for run_id, _ in found], now)
 
 
 async def heard(connection: Connection, run_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:

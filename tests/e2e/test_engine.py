@@ -1,7 +1,7 @@
 """The engine with a whole hub: real PostgreSQL, a sandbox outside, time moved by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.byhand import Approval, approve
 from app.registry import Registry
 from app.sandbox import make_app as make_sandbox
 from tests.support import testconnector
@@ -352,3 +353,87 @@ steps:
     (made,) = await shop.made()
     assert made.startswith("bad: ")
     assert (await shop.runs())[0][0] == "failed"
+
+
+async def test_no_event_between_trigger_and_wait_is_missed_however_the_workers_race(shop: Shop) -> None:
+    """Trigger and awaited event follow each other while two workers drain every stage as fast as they can."""
+    await shop.hub.recipe("ask", WELCOME)
+    hub, stop = shop.hub, asyncio.Event()
+
+    async def work(drain: Callable[[], Awaitable[bool]]) -> None:
+        while not stop.is_set():
+            await drain()
+            await asyncio.sleep(0)
+
+    drains = [hub.normaliser.drain, hub.runner.match_waiters, hub.runner.drain]
+    workers = [asyncio.create_task(work(drain)) for drain in drains * 2]
+    try:
+        for number in range(1, 41):
+            await shop.order(number, "order.created", settle=False)
+            while not await hub.one("select count(*) from webhook where state <> 'due'") >= 2 * number - 1:
+                await asyncio.sleep(0)
+            await shop.order(number, "order.paid", settle=False)
+    finally:
+        stop.set()
+        await asyncio.gather(*workers)
+    await shop.settle()
+    assert await shop.runs() == [("done", None)] * 40
+    assert sorted(await shop.made()) == ["paid 10.00"] * 40
+    assert await hub.one("select count(*) from waiter") == 0
+
+
+async def test_a_run_of_a_subject_waits_for_an_earlier_one_until_that_waits(shop: Shop) -> None:
+    source = """
+title: In order
+on: order.updated
+steps:
+  - {id: a, use: testbench.make_native, with: {id: "1", note: "a{{ order.totals.paid.amount }}"}}
+  - {id: b, use: testbench.make_native, with: {id: "1", note: "b{{ order.totals.paid.amount }}"}}
+  - wait: 1d
+  - {id: c, use: testbench.make_native, with: {id: "1", note: "c{{ order.totals.paid.amount }}"}}
+"""
+    await shop.hub.recipe("ordered", source)
+    shop.hub.hub.bells.lane, lane = (lambda name: True), shop.hub.hub.bells.lane
+    for hour in (10, 11, 12):
+        at = f"2026-11-20T{hour}:00:00Z"
+        await shop.order(1, "order.updated", settle=False, amount=f"{hour}.00", at=at)
+        await shop.hub.normaliser.drain()
+    assert await shop.hub.one("select count(*) from call") == 1
+    shop.hub.hub.bells.lane = lane
+    await shop.settle()
+    await shop.forward(seconds=5)
+    assert await shop.made() == ["a10.00", "b10.00", "a11.00", "b11.00", "a12.00", "b12.00"]
+    await shop.forward(days=1, seconds=5)
+    assert sorted((await shop.made())[6:]) == ["c10.00", "c11.00", "c12.00"]
+
+
+async def test_a_schedule_runs_its_recipe_once_a_slot(shop: Shop) -> None:
+    source = """
+title: Every hour
+on: {schedule: "0 * * * *"}
+steps:
+  - {use: testbench.make_native, with: {id: "1", note: "{{ slot.recipe }}"}}
+"""
+    await shop.hub.recipe("hourly", source)
+    await shop.settle()
+    assert await shop.made() == []
+    await shop.forward(hours=1)
+    await shop.forward(hours=3)
+    assert await shop.made() == ["hourly", "hourly"]
+
+
+async def test_a_person_is_asked_and_the_run_goes_on(shop: Shop) -> None:
+    source = """
+title: Ask
+on: order.paid
+steps:
+  - {id: ok, approve: "Ship {{ order.number }}?", timeout: 2d}
+  - {if: steps.ok.approved, use: testbench.make_native, with: {id: "1", note: "by {{ steps.ok.by }}"}}
+"""
+    await shop.hub.recipe("ask", source)
+    await shop.order(1)
+    (row,) = await shop.hub.rows("select run_id, output from step where kind = 'approve'")
+    assert row["output"]["title"] == "Ship #1?"
+    await approve(shop.hub.hub, "main", row["run_id"], Approval(approved=True), "ada")
+    await shop.settle()
+    assert await shop.made() == ["by ada"]

@@ -276,7 +276,7 @@ class Runner:
         probes = [(f.event_id, f.workspace, listening.ENDED, "run", f.run_id.bytes) for f in ended]
         next_ones = await waiters.find(db, probes)
         if next_ones:
-            await runs.make_due(db, [run_id for run_id, _ in next_ones], now)
+            await runs.make_due(db, [run_id for run_id, _ in next_ones], now, skip=True)
             await waiters.remove(db, [], [(run_id, QUEUE) for run_id, _ in next_ones])
 
     # --- one run -------------------------------------------------------------------------------------------------
