@@ -27,12 +27,12 @@ from app.events import Ref
 from app.pipeline import match
 from app.pipeline.match import Matched
 from app.pipeline.normalise.publish import Publisher, search_terms
-from app.pipeline.normalise.reading import Work, normalise, read, reads_wanted
+from app.pipeline.normalise.reading import Work, normalise, read, reads_wanted, traced
 from app.pipeline.normalise.states import States
 from app.store import deadlines, webhooks
 from app.store import events as store
+from app.store.database import AWAY, Database, Row
 from app.store.database import Connection as Db
-from app.store.database import Database, Row
 from app.store.packing import unpack
 
 log = structlog.get_logger()
@@ -55,35 +55,43 @@ class Normaliser:
     async def drain(self) -> bool:
         """Work one batch of due webhooks; True when there may be more."""
         try:
-            async with self.database.transaction() as db:
-                rows = await webhooks.claim(db, self.batch)
-                outcome = await self._work(db, rows)
-        except asyncpg.DataError:
-            return await self._one_by_one()
+            worked = await self._batch(self.batch)
         except _TWICE_LOCKED:
             return True
+        except Exception as e:
+            if is_away(e):
+                raise
+            return await self._one_by_one()
+        return worked == self.batch
+
+    async def _batch(self, limit: int) -> int:
+        async with self.database.transaction() as db:
+            rows = await webhooks.claim(db, limit)
+            outcome = await self._work(db, rows)
         await self.matcher.after_commit(outcome)
-        return len(rows) == self.batch
+        return len(rows)
 
     async def _one_by_one(self) -> bool:
-        """A batch failed for one webhook's bytes: nobody pays for another's."""
-        worked = 0
+        """A batch failed for one webhook: nobody pays for another's bytes, or for a bug that another met."""
         for _ in range(self.batch):
             async with self.database.transaction() as db:
                 rows = await webhooks.claim(db, 1)
+                if not rows:
+                    return False
                 try:
                     async with db.transaction():
                         outcome = await self._work(db, rows)
-                except asyncpg.DataError as e:
-                    log.warning("a webhook cannot be stored as events", webhook=str(rows[0]["id"]), error=str(e)[:200])
-                    reason = f"its events cannot be stored: {type(e).__name__}"
+                except _TWICE_LOCKED:
+                    raise
+                except Exception as e:
+                    if is_away(e):
+                        raise
+                    log.error("a webhook cannot be stored as events", webhook=str(rows[0]["id"]), **traced(e))
+                    reason = f"its events cannot be stored: {type(e).__name__}: {e}"[:500]
                     await webhooks.finish(db, [(rows[0]["id"], rows[0]["at"], "malformed", reason, 0)])
                     outcome = Matched()
             await self.matcher.after_commit(outcome)
-            worked += len(rows)
-            if not rows:
-                return False
-        return worked == self.batch
+        return True
 
     async def _work(self, db: Db, rows: Sequence[Row]) -> Matched:
         if not rows:
@@ -125,13 +133,29 @@ class Normaliser:
     async def drain_timers(self) -> bool:
         """Turn timers that fell due into events; True when there may be more."""
         try:
-            async with self.database.transaction() as db:
-                due = await deadlines.claim(db, derived.KINDS, self.clock.now(), self.batch)
-                outcome = await self._fall_due(db, due) if due else Matched()
+            return await self._timers(self.batch) == self.batch
         except _TWICE_LOCKED:
             return True
+        except Exception as e:
+            if is_away(e):
+                raise
+            return await self._timers(1) == 1
+
+    async def _timers(self, limit: int) -> int:
+        """Work due timers; one alone that fails is given up, so that it does not stand in the others' way."""
+        async with self.database.transaction() as db:
+            due = await deadlines.claim(db, derived.KINDS, self.clock.now(), limit)
+            try:
+                async with db.transaction():
+                    outcome = await self._fall_due(db, due) if due else Matched()
+            except Exception as e:
+                if limit > 1 or is_away(e) or isinstance(e, _TWICE_LOCKED):
+                    raise
+                log.error("a timer cannot be made an event", timer=str(due[0]["id"]), **traced(e))
+                await deadlines.remove(db, [due[0]["id"]])
+                outcome = Matched()
         await self.matcher.after_commit(outcome)
-        return len(due) == self.batch
+        return len(due)
 
     async def _fall_due(self, db: Db, due: Sequence[Row]) -> Matched:
         stored = await store.load(db, [UUID(timer["data"]["event_id"]) for timer in due])
@@ -166,6 +190,11 @@ class Normaliser:
         if event["subject_connection_id"] not in (None, connection.id):
             fact.shop, fact.order = event["subject_connection_id"], subject.id
         return fact
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the database is away, and nothing is wrong with the work. (What cannot be encoded for it is.)"""
+    return isinstance(error, AWAY) and not isinstance(error, ValueError)
 
 
 def _count(works: Sequence[Work], kept: dict[UUID, Any]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from traceback import format_exception
 from typing import Any, Protocol
 
 import structlog
@@ -122,8 +123,13 @@ def normalise(work: Work, memory: Memory) -> None:
 def _bug(work: Work, error: Exception) -> None:
     work.events = []
     webhook, topic = str(work.row["id"]), work.row["topic"]
-    log.error("a connector failed to normalise a webhook", webhook=webhook, topic=topic, exc_info=error)
+    log.error("a connector failed to normalise a webhook", webhook=webhook, topic=topic, **traced(error))
     work.end("malformed", f"{type(error).__name__}: {error}"[:500])
+
+
+def traced(error: Exception) -> dict[str, str]:
+    """A bug for the log: its traceback as text, without the values of variables (a customer's among them)."""
+    return {"error": f"{type(error).__name__}: {error}"[:500], "traceback": "".join(format_exception(error))[-4000:]}
 
 
 def _facts(work: Work, connection: Connection) -> Facts[Any]:
