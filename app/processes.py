@@ -33,7 +33,8 @@ def set_up_logging(settings: Settings) -> None:
     """Structured logs on stderr; a normal run says little."""
     level = getattr(logging, settings.log_level.upper(), logging.INFO)
     logging.basicConfig(level=level, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    shape = structlog.processors.JSONRenderer() if settings.log_json else structlog.dev.ConsoleRenderer(colors=False)
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    shape = structlog.processors.JSONRenderer() if settings.log_json else plain
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
