@@ -8,6 +8,7 @@ from connectors.mailchimp import members, shop
 from connectors.mailchimp.faults import problem
 from connectors.mailchimp.models import Settings
 from connectors.mailchimp.sandbox import sandbox
+from connectors.mailchimp.source import source
 
 
 def _headers(settings: Settings) -> Mapping[str, str]:
@@ -26,6 +27,7 @@ connector = Connector(
     category="marketing",
     settings=Settings,
     account="list_id",
+    source=source,
     actions=[*members.ACTIONS, *shop.ACTIONS],
     auth=HeaderAuth(_headers),
     http=HttpOptions(

@@ -23,6 +23,10 @@ class Settings(BaseModel):
     list_id: Annotated[str, Field(pattern=r"^\w{1,40}$", description="Audience > Settings > Audience ID")]
     api_key: Annotated[SecretStr, Field(description="Account > Extras > API keys; ends in its datacentre (-us21)")]
     store_id: Annotated[Text, Field(description="The store that `connect_store` made, for e-commerce")] = None
+    url_tokens: Annotated[
+        list[Annotated[SecretStr, Field(min_length=16)]],
+        Field(description="Unguessable words for ?token= of the webhook URL; several while one is changed"),
+    ] = []
     double_opt_in: Annotated[
         bool, Field(description="Mailchimp asks buyers who consented to confirm (status pending), before it mails them")
     ] = False

@@ -29,6 +29,7 @@ from connectors.mailchimp.forms import (
 from connectors.mailchimp.models import hash_of
 
 API_KEY = "0123456789abcdef0123456789abcdef-us99"
+URL_TOKEN = "sandbox-url-token-0123456789"  # noqa: S105
 LIST, STORE = "a1b2c3d4e5", "sandbox-store"
 _TITLES = {401: "API Key Invalid", 403: "Forbidden", 404: "Resource Not Found", 429: "Too Many Requests"}
 Body = dict[str, Json]
@@ -64,7 +65,7 @@ def sandbox() -> Sandbox:
         _route(store + "/{kind}/{id}", shop.change, "PATCH"),
         _route(store + "/carts/{id}", shop.delete_cart, "DELETE"),
     ]
-    settings = {"list_id": LIST, "api_key": API_KEY, "store_id": STORE}
+    settings = {"list_id": LIST, "api_key": API_KEY, "store_id": STORE, "url_tokens": [URL_TOKEN]}
     return Sandbox(settings, routes, lambda: {**audience.state(), **shop.state()}, fault)
 
 

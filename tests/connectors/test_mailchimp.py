@@ -6,10 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.connector import Action, Reply
-from app.errors import CredentialError, PermanentError, RetryableError, TradewindError
+from app.connector import Action, RawWebhook, Reply
+from app.errors import CredentialError, MalformedError, NotFoundError, PermanentError, RetryableError, TradewindError
 from app.events import Address, Checkout, Consent, Customer, LineItem, Money, Order, Product, Totals, Variant
 from connectors.mailchimp.faults import LATER, problem
 from connectors.mailchimp.models import (
@@ -26,7 +28,8 @@ from connectors.mailchimp.models import (
     hash_of,
 )
 from connectors.mailchimp.shop import example_checkout, example_line, example_order, example_product
-from tests.connectors.conftest import REGISTRY, Bench, open_bench
+from connectors.mailchimp.source import source
+from tests.connectors.conftest import NOW, REGISTRY, Bench, open_bench
 from tests.support.vendorspecs import spec
 
 CONNECTOR = REGISTRY["mailchimp"]
@@ -306,6 +309,39 @@ def test_errors_mean_what_happens_next(status: int, body: bytes, kind: type[Trad
     assert type(found) is kind if kind is not None else found is None
     if b"errors" in body:
         assert "tags: too many" in str(found)
+
+
+# --- webhooks ---------------------------------------------------------------------------------------------------
+
+
+def came(body: bytes, **query: str) -> RawWebhook:
+    return RawWebhook(body, {}, query, NOW)
+
+
+def test_without_tokens_no_webhook_is_taken() -> None:
+    bare = Settings(list_id="abc", api_key="secret-us21")
+    with pytest.raises(NotFoundError):
+        source.signature.verify(came(b"type=subscribe", token=""), bare, NOW)
+
+
+@pytest.mark.parametrize(
+    ("body", "read"),
+    [
+        (b"type=a&data%5Bx%5D%5By%5D=1+2", {"type": "a", "data": {"x": {"y": "1 2"}}}),
+        (b"data=1&data%5Bx%5D=2", {"data": {"x": "2"}}),
+        (b"", {}),
+    ],
+)
+def test_a_form_is_read_as_it_is_nested(body: bytes, read: dict[str, Any]) -> None:
+    assert source.parse(came(body)) == read
+
+
+@given(st.binary(max_size=200))
+def test_nothing_that_comes_in_can_crash_the_reader(body: bytes) -> None:
+    try:
+        source.identify(came(body), Settings(list_id="abc", api_key="secret-us21"))
+    except MalformedError:
+        return
 
 
 # --- the vendor's description -----------------------------------------------------------------------------------
