@@ -146,3 +146,59 @@ async def test_a_paused_connection_reads_nothing(shop: tuple[Harness, Shop]) -> 
     await hub.settle()
     assert fake.asked == []
     assert await hub.one("select state from webhook") == "reading"
+
+
+# --- senders that are believed only after a look ------------------------------------------------------------------
+
+
+@pytest.fixture
+async def gumroad(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[tuple[Harness, Shop]]:
+    fake = Shop()
+    async with serving(fake.app) as address, running(database_url, redis_url, tmp_path) as hub:
+        settings = {"seller_id": "seller==", "tokens": ["a-long-enough-token"], "access_token": "secret-token"}
+        await hub.connect("gum", Registry()["gumroad"], settings, base_url=address)
+        yield hub, fake
+
+
+PING = b"resource_name=sale&seller_id=seller%3D%3D&sale_id=sale-1%3D%3D&price=500&currency=usd&email=ada%40example.com"
+
+
+def sale() -> Response:
+    said = {"id": "sale-1==", "seller_id": "seller==", "email": "ada@example.com", "price": 500, "currency": "usd",
+            "created_at": "2026-11-20T10:00:00Z", "product_name": "Knots", "order_id": 12345,
+            "quantity": 1}  # fmt: skip
+    return JSONResponse({"success": True, "sale": said})
+
+
+async def test_an_unsigned_ping_is_no_event_before_its_sale_is_read_back(gumroad: tuple[Harness, Shop]) -> None:
+    hub, fake = gumroad
+    fake.answer = lambda: Response("{}", 503)
+    await hub.send("gum", "sale", PING)
+    async with asyncio.timeout(10):
+        while not fake.asked:
+            await hub.settle()
+            await asyncio.sleep(0.02)
+    assert await hub.one("select count(*) from event") == 0
+    fake.answer = sale
+    async with asyncio.timeout(10):
+        while await hub.one("select state from webhook") in ("reading", "due"):
+            async with hub.hub.database.acquire() as db:
+                await db.execute("update timer set due_at = least(due_at, clock_timestamp())")
+            await hub.settle()
+            await asyncio.sleep(0.05)
+    (row,) = await hub.rows("select state, reason from webhook")
+    assert (row["state"], row["reason"]) == ("normalised", None)
+    assert await hub.one("select count(*) from event where type = 'order.paid'") == 1
+
+
+async def test_a_ping_of_a_sale_that_is_not_there_ends_malformed_with_the_reason(
+    gumroad: tuple[Harness, Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "TRIES", 2)
+    monkeypatch.setattr(reads, "_wait", lambda tries, error: timedelta(milliseconds=5))
+    hub, fake = gumroad
+    fake.answer = lambda: JSONResponse({"success": False, "message": "The sale was not found."}, 404)
+    await hub.send("gum", "sale", PING)
+    row = await settled(hub, "malformed")
+    assert "not found" in row["reason"]
+    assert await hub.one("select count(*) from event") == 0
