@@ -156,7 +156,7 @@ HUGE = 10 * 1024 * 1024
 REFUSING = ({"what": "500", "rate": 0.30},)
 BROKEN = (
     {"what": "timeout", "rate": 0.05},
-    {"what": "429", "rate": 0.05, "retry_after": 1},
+    {"what": "429", "rate": 0.005, "retry_after": 1},
     {"what": "close", "rate": 0.04},
     {"what": "half", "rate": 0.04},
     {"what": "huge", "rate": 0.01, "size": HUGE},
