@@ -133,7 +133,7 @@ async def replay(
     async with hub.database.transaction() as db:
         if kept_id and (kept := await store.kept_replay(db, kept_id)) is not None:
             return _kept(kept, asked)
-        plan, refused = await _plan(hub, matcher, db, workspace, event_id, wanted)
+        plan, refused = await plan_event(hub, matcher, db, workspace, event_id, wanted)
         report = Replay(
             event_id=event_id,
             dry_run=dry_run,
@@ -147,7 +147,7 @@ async def replay(
             kept = await store.note_replay(db, kept_id, workspace, asked, text, actor, len(plan))
             if kept is not None:
                 return _kept(kept, asked)
-        lanes = await _begin(hub, matcher.runner, db, workspace, plan)
+        lanes = await begin_planned(hub, matcher.runner, db, workspace, plan)
         detail = {"runs": [str(planned.beginning.run_id) for planned in plan], "redo": wanted.redo}
         await store.note(db, Deed(workspace, actor, "replay", f"event/{event_id}", {}), to_json(detail))
     for connection_id in lanes:
@@ -168,9 +168,13 @@ def _kept(row: Row, asked: str) -> Replay:
 # --- planning ---------------------------------------------------------------------------------------------------
 
 
-async def _plan(
+async def plan_event(
     hub: Hub, matcher: Matcher, db: Db, workspace: str, event_id: UUID, wanted: ReplayWanted
 ) -> tuple[list[_Planned], dict[str, str]]:
+    """The runs that a replay of an event begins, and the recipes that it does not run with the reasons.
+
+    Raises as `replay` does.
+    """
     row = (await event_store.load(db, [event_id])).get(event_id)
     if row is None or row["workspace"] != workspace:
         raise NotFoundError("there is no such event; perhaps it expired")
@@ -374,7 +378,8 @@ def _key(runner: Runner, beginning: Beginning, row: Row) -> bytes | None:
 # --- doing ------------------------------------------------------------------------------------------------------
 
 
-async def _begin(hub: Hub, runner: Runner, db: Db, workspace: str, plan: Sequence[_Planned]) -> set[UUID]:
+async def begin_planned(hub: Hub, runner: Runner, db: Db, workspace: str, plan: Sequence[_Planned]) -> set[UUID]:
+    """Begin planned runs in this transaction; answers the connections whose lanes now have work."""
     now = hub.clock.now()
     firsts = [(p.once.once_key, p.once.run_id, p.once.free_at) for p in plan if p.once and p.once.once_key]
     await run_store.take_once(db, [(key, run_id, free) for key, run_id, free in firsts if key], now)

@@ -14,7 +14,7 @@ from uuid import UUID
 import asyncpg
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from app.byhand.replay import ReplayWanted, _begin, _plan
+from app.byhand.replay import ReplayWanted, begin_planned, plan_event
 from app.byhand.runs import retry
 from app.byhand.texts import PlainText
 from app.errors import ConflictError, MalformedError, NotFoundError, RejectedError
@@ -246,7 +246,7 @@ class Replays:
     ) -> tuple[int, set[UUID]]:
         """Begin new runs for an event, in this transaction."""
         try:
-            plan, refused = await _plan(
+            plan, refused = await plan_event(
                 self.hub, self.matcher, db, row["workspace"], event_id, _asked(options, recipes)
             )
         except RejectedError as e:
@@ -257,7 +257,7 @@ class Replays:
         plan = [replace(each, beginning=replace(each.beginning, replay_id=row["id"])) for each in plan]
         tally.add("runs", len(plan))
         tally.effects(Counter(effect.standing for each in plan for effect in each.foreseen.effects))
-        return len(plan), await _begin(self.hub, self.matcher.runner, db, row["workspace"], plan)
+        return len(plan), await begin_planned(self.hub, self.matcher.runner, db, row["workspace"], plan)
 
     async def _retry(self, db: Db, row: Row, run_id: UUID, tally: _Tally) -> int:
         """Let a failed run go on. That commits by itself; after a crash the run is not failed any more, so it is not
@@ -293,7 +293,7 @@ class Replays:
             tally.add("runs")
             tally.effects(Counter(await store.standing_of_calls(db, item)))
             return
-        plan, refused = await _plan(self.hub, self.matcher, db, row["workspace"], item, _asked(options, recipes))
+        plan, refused = await plan_event(self.hub, self.matcher, db, row["workspace"], item, _asked(options, recipes))
         for name, why in refused.items():
             tally.refuse(item, name, why)
         tally.add("runs", len(plan))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.byhand.replay import begin_planned
 from app.byhand.replays import Replays
 from app.ids import new_id
 from tests.support.bench import Bench, benched
@@ -162,18 +163,16 @@ async def test_a_crash_between_two_events_repeats_none(bench: Bench, monkeypatch
     await orders(bench, failing=set(), count=4)
     replay = await made(bench, type="order.paid")
     await act(bench, replay, "start")
-    from app.byhand import replays as module
-
-    begin, begun = module._begin, []
+    begun = []
 
     async def dies_at_the_third(*args: Any) -> Any:
-        lanes = await begin(*args)
+        lanes = await begin_planned(*args)
         begun.append(1)
         if len(begun) == 3:
             raise RuntimeError("the process dies before it commits")
         return lanes
 
-    monkeypatch.setattr(module, "_begin", dies_at_the_third)
+    monkeypatch.setattr("app.byhand.replays.begin_planned", dies_at_the_third)
     with pytest.raises(RuntimeError):
         await drainer(bench).drain()
     assert (await bench.get(f"/v1/replays/{replay}"))["done"] == 2

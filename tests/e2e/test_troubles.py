@@ -48,7 +48,7 @@ class Stage:
         await self.troubles.look(self.hub.hub.clock.now() + later)
         await self.hub.settle()
         rows = await self.hub.rows("select * from event where type like 'hub.%' order by id")
-        return [(row["type"], canonical.load(row["type"], 1, unpack(row["data"])).trouble) for row in rows]
+        return [(row["type"], _trouble(row)) for row in rows]
 
     async def orders(self, *numbers: int, status: int | None = None) -> None:
         for number in numbers:
@@ -56,6 +56,12 @@ class Stage:
                 self.books.statuses["/unsafe"].append(status)
             await self.hub.send("shop", "order.paid", payload(number))
             await self.hub.settle()
+
+
+def _trouble(row: Any) -> canonical.HubTrouble:
+    data = canonical.load(row["type"], row["schema_version"], unpack(row["data"]))
+    assert isinstance(data, canonical.HubEvent)
+    return data.trouble
 
 
 @pytest.fixture
