@@ -81,6 +81,8 @@ def object_of(known: Mapping[str, Shape]) -> Shape:
 def model_fields(model: type[BaseModel]) -> Mapping[str, Shape]:
     """Shapes of a model's fields, computed ones too, by the names that recipes use."""
     fields = {name: shape_of(field.annotation) for name, field in model.model_fields.items()}
+    if not model.__pydantic_complete__:
+        model.model_rebuild()  # event models are built when first used; before that, computed fields tell no type
     return fields | {name: shape_of(field.return_type) for name, field in model.model_computed_fields.items()}
 
 
