@@ -190,3 +190,26 @@ async def test_it_looks_at_start_and_then_hourly(bench: Bench, monkeypatch: pyte
     looking.next_at = hub.clock.now()
     await looking.look()
     assert len(passes) == 2
+
+
+async def test_an_attempt_that_was_never_heard_of_leaves_its_call_unsure(bench: Bench) -> None:
+    await order_long_ago(bench)
+    await bench.post("/v1/connections/shop/pause")
+    await bench.hub.rows("update call set state = 'due', ended_at = null, unsure = false where path = 'second'")
+    await bench.hub.rows(
+        "update attempt set state = 'sending' where call_id = (select id from call where state = 'due')"
+    )
+    await kept(bench)
+    (call,) = await bench.hub.rows("select unsure, state from call")
+    assert (call["unsure"], call["state"]) == (True, "due"), "it may have acted"
+    assert await bench.hub.one("select state from attempt") == "unsure"
+
+
+async def test_orders_flow_while_partitions_go(bench: Bench) -> None:
+    await order_long_ago(bench)
+    going = asyncio.create_task(kept(bench))
+    for number in range(2001, 2011):
+        await bench.order(number)
+    assert (await going).later == []
+    states = await bench.hub.rows("select distinct state from run where at > clock_timestamp() - interval '1 day'")
+    assert [row["state"] for row in states] == ["done"]
