@@ -352,6 +352,6 @@ async def stored_requests(connection: Connection, call: DueCall) -> bytes | None
         """select requests from attempt where call_id = $1 and at >= $2 and requests is not null
            order by number desc limit 1""",
         call.id,
-        call.at,
+        time_of(call.id),
     )
     return packed
