@@ -62,9 +62,11 @@ class Outline:
 
     absent: its events' nouns, all None (an event brings only some). awaits: event types that its runs may wait for.
     ordered: runs of one subject can stand in each other's way. recalls: nouns whose remembered attributes it reads.
+    ids: of its steps, all None (a step that has not ended gives nothing).
     """
 
     absent: Mapping[str, None]
+    ids: Mapping[str, None]
     awaits: frozenset[str]
     ordered: bool
     recalls: frozenset[str]
@@ -96,6 +98,7 @@ def _outline(recipe: Recipe) -> Outline:
     alone = len(kinds) == 1 and kinds[0].milestone and kinds[0].noun in ("order", "checkout") and not recipe.once_per
     return Outline(
         absent=dict.fromkeys(nouns_of(recipe.events)),
+        ids=dict.fromkeys(step.id for step in recipe.all_steps() if step.id is not None),
         awaits=awaits,
         ordered=len(tuple(recipe.all_steps())) > 1 and not alone,
         recalls=frozenset(recalls),

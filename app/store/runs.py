@@ -377,3 +377,21 @@ async def cancel_calls(connection: Connection, run_ids: Sequence[UUID]) -> set[U
         "select distinct run_id from call where run_id = any($1) and state = 'due'", list(run_ids)
     )
     return {row["run_id"] for row in rows}
+
+
+async def outputs(connection: Connection, event_ids: Sequence[UUID], recipe: str) -> dict[UUID, dict[str, list[Any]]]:
+    """What the calls of a recipe's runs answered: event id -> step path -> outputs, in the order of the calls."""
+    if not event_ids:
+        return {}
+    rows = await connection.fetch(
+        """select r.event_id, c.path, c.output from run r join call c on c.run_id = r.id
+           where r.event_id = any($1) and r.at >= $2 and c.at >= $2 and r.recipe = $3 and c.state = 'done'
+             and c.output is not null order by c.id""",
+        list(event_ids),
+        min(map(time_of, event_ids)),
+        recipe,
+    )
+    found: dict[UUID, dict[str, list[Any]]] = {}
+    for row in rows:
+        found.setdefault(row["event_id"], {}).setdefault(row["path"], []).append(row["output"])
+    return found

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from app.byhand import Approval, approve
+from app.pipeline.match.dry import dry_run
 from app.registry import Registry
 from app.sandbox import make_app as make_sandbox
 from tests.support import testconnector
@@ -437,3 +438,30 @@ steps:
     await approve(shop.hub.hub, "main", row["run_id"], Approval(approved=True), "ada")
     await shop.settle()
     assert await shop.made() == ["by ada"]
+
+
+async def test_a_dry_run_shows_every_call_and_makes_none(shop: Shop) -> None:
+    source = "title: Dry\non: order.paid\nwhere: order.totals.paid.amount > 5\nsteps:\n  - wait: 1d\n" + say("sent")
+    hub = shop.hub.hub
+    await shop.hub.recipe("dry", source.replace("> 5", "> 500"))
+    await shop.order(1)
+    event_id = await shop.hub.one("select id from event")
+    asked = (hub.database, hub.recipes, hub.connections, hub.registry, "main", event_id, "dry")
+    refused = await dry_run(*asked)
+    assert refused.decision == "where is false: order.totals.paid.amount > 500 (order.totals.paid.amount is 10.00)"
+    waiting = await dry_run(*asked, source)
+    assert (waiting.state, waiting.calls) == ("waiting", [])
+    whole = await dry_run(*asked, source, within=timedelta(days=2))
+    (call,) = whole.calls
+    assert (whole.state, call.use, call.connection, call.assumed) == ("done", "testbench.make_native", "bench", True)
+    assert call.input == {"id": "1", "note": "sent"}
+    assert await shop.made() == []
+    assert await shop.hub.one("select count(*) from run") == 0
+
+
+async def test_why_a_recipe_did_not_run_is_kept_with_the_event(shop: Shop) -> None:
+    source = "title: No\non: order.paid\nwhere: order.number and order.totals.paid.amount > 50\nsteps:\n"
+    await shop.hub.recipe("no", source + say("x"))
+    await shop.order(1)
+    decisions = await shop.hub.one("select decisions from event")
+    assert decisions["no"] == "where is false: order.totals.paid.amount > 50 (order.totals.paid.amount is 10.00)"

@@ -4,7 +4,7 @@ Nothing is stored and nothing sleeps: the same decisions (`why_not`, `once_of`) 
 with rows kept in memory. Tests of recipes and dry runs stand on it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -69,6 +69,7 @@ class Captured:
     attempts: int = 0
     output: Any = None
     error: str | None = None
+    assumed: bool = False
 
 
 @dataclass
@@ -112,7 +113,9 @@ class Happened:
 
 @dataclass
 class Simulation:
-    """One recipe with its inputs. told: answers by step path or `connector.action`, one after another."""
+    """One recipe with its inputs. told: answers by step path or `connector.action`, one after another; a call that
+    nothing is told of gets a made-up output (`assumed`). reach: how a call finds its connection, where there are real
+    ones."""
 
     recipe: Recipe
     connectors: Mapping[str, Connector[Any]]
@@ -121,6 +124,7 @@ class Simulation:
     now: datetime = START
     shop: Connection | None = None
     zone: ZoneInfo = UTC_ZONE
+    reach: Callable[[Facts, Call], Connection | str] | None = None
     runs: list[SimulatedRun] = field(default_factory=list)
     decisions: list[str] = field(default_factory=list)
     calls: list[Captured] = field(default_factory=list)
@@ -357,6 +361,8 @@ class Simulation:
         action = None if isinstance(target, str) else _action(target, does)
         told = self._answer(call)
         call.attempts += 1
+        call.assumed = told is None
+        told = told or Told()
         if told.fails is None:
             call.state, call.output = "done", output_of(action, told.output)
             return
@@ -370,13 +376,13 @@ class Simulation:
         else:
             call.due_at = self.now + FIRST_RETRY * 2 ** (call.attempts - 1)
 
-    def _answer(self, call: Captured) -> Told:
+    def _answer(self, call: Captured) -> Told | None:
         name = next((name for name in (call.step, call.step.partition("[")[0], call.use) if name in self.told), None)
         if name is None:
-            return Told()
+            return None
         answers, used = self.told[name], self._taken.get(f"answer {name}", 0)
         self._taken[f"answer {name}"] = used + 1
-        return answers[min(used, len(answers) - 1)] if answers else Told()
+        return answers[min(used, len(answers) - 1)] if answers else None
 
     # --- what lies around ----------------------------------------------------------------------------------------
 
@@ -412,6 +418,11 @@ class Simulation:
         return self._made[key]
 
     def _target(self, facts: Facts, call: Call) -> Connection | str:
+        if self.reach is not None:
+            found = self.reach(facts, call)
+            if not isinstance(found, str):
+                self._made.setdefault((found.connector.slug, found.slug), found)
+            return found
         if call.connector == "store":
             if facts.connection is None:
                 return "the event came from no store"

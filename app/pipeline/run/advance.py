@@ -16,6 +16,7 @@ from app import events as canonical
 from app.connector import Action
 from app.domain.connections import Connection
 from app.domain.memory import with_remembered
+from app.domain.recipes import outline_of
 from app.expressions import EvaluationError, render
 from app.ids import new_id
 from app.pipeline.run.awaiting import ears, meant
@@ -92,7 +93,7 @@ class Walk:
     def go(self) -> "Walk":
         """Walk the recipe; `state` tells where the run stands after it."""
         recipe = self.facts.recipe
-        self.scope["steps"] = dict.fromkeys(step.id for step in recipe.all_steps() if step.id is not None)
+        self.scope["steps"] = dict(outline_of(recipe).ids)
         frame = Frame(self.scope)
         try:
             if recipe.cancel_on:
