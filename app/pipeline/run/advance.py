@@ -249,14 +249,12 @@ class Walk:
     def _may_call(self, frame: Frame) -> bool:
         """Whether neither quiet hours nor a limit hold the run back now."""
         recipe = self.facts.recipe
-        if recipe.limits and not self._has_leave():
-            return False
         if recipe.quiet_hours is not None:
             zone = self.around.zone(self.facts, recipe.quiet_hours.timezone, frame.scope)
             until = quiet_until(recipe.quiet_hours, self.around.now, zone)
             if until is not None:
                 return self._blocked(until)
-        return True
+        return not recipe.limits or self._has_leave()
 
     def _has_leave(self) -> bool:
         row = self.steps.get(LIMITS)
