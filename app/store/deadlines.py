@@ -74,11 +74,15 @@ async def try_later(
     why: str,
 ) -> None:
     """Set a read's next try, and say at its webhook (id, at) why it still waits."""
-    await connection.execute(
-        "update timer set due_at = $2, data = $3::jsonb where id = $1", timer_id, due_at, to_json(dict(data))
-    )
+    await postpone(connection, timer_id, due_at, data)
     await connection.execute(
         "update webhook set reason = $3 where id = $1 and at >= $2 and state = 'reading'", *webhook, why
+    )
+
+
+async def postpone(connection: Connection, timer_id: UUID, due_at: datetime, data: Mapping[str, Any]) -> None:
+    await connection.execute(
+        "update timer set due_at = $2, data = $3::jsonb where id = $1", timer_id, due_at, to_json(dict(data))
     )
 
 

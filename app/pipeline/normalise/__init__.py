@@ -2,6 +2,7 @@
 
 reading.py   one webhook: parse it, run its connector's pure function, say how it ended
 states.py    what is remembered of objects: locked, compared, brought up to date
+erasing.py   privacy requests, carried out in batches
 publish.py   new facts: whose they are, where they belong, what follows; matched and stored
 
 Rows are claimed and worked inside one transaction: a worker that dies lets go of them by that. Remembered states,
@@ -26,6 +27,7 @@ from app.domain.facts import Fact, fact_of
 from app.events import Ref
 from app.pipeline import match
 from app.pipeline.match import Matched
+from app.pipeline.normalise import erasing
 from app.pipeline.normalise.publish import Publisher, search_terms
 from app.pipeline.normalise.reading import Work, normalise, read, reads_wanted, traced
 from app.pipeline.normalise.states import States
@@ -131,9 +133,11 @@ class Normaliser:
         return Publisher(self.connections, self.clock, self.hasher, self.matcher)
 
     async def drain_timers(self) -> bool:
-        """Turn timers that fell due into events; True when there may be more."""
+        """Turn timers that fell due into events, and carry out privacy requests; True when there may be more."""
         try:
-            return await self._timers(self.batch) == self.batch
+            async with self.database.transaction() as db:
+                erased = await erasing.carry_out(db, self.hasher, self.clock.now())
+            return await self._timers(self.batch) == self.batch or erased
         except _TWICE_LOCKED:
             return True
         except Exception as e:

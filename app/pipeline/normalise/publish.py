@@ -13,6 +13,7 @@ from app.domain.connections import Connections
 from app.domain.facts import Fact, fact_of
 from app.pipeline import match
 from app.pipeline.match import Matched
+from app.pipeline.normalise import erasing
 from app.store import deadlines
 from app.store import events as store
 from app.store.database import Connection as Db
@@ -44,6 +45,7 @@ class Publisher:
         now = self.clock.now()
         set_ = {timer.key: timer for fact in fresh if (timer := derived.timer(self.hasher, fact)) is not None}
         await deadlines.put(db, [timer for timer in set_.values() if timer.due_at > now])
+        await deadlines.put(db, [due for fact in fresh if (due := erasing.asked(self.hasher, fact, now)) is not None])
         return matched
 
     def _known(self, workspace: str) -> bool:
