@@ -103,7 +103,8 @@ async def count_due(connection: Connection) -> int:
 
 
 _REPROCESS = """
-update webhook set state = 'due', reason = null, normalised_at = null
+update webhook set state = 'due', reason = null, normalised_at = null,
+    reads = case when reads -> 'unread' = '{}' then reads end
 where workspace = $1 and state = any($2) and ($3::uuid is null or connection_id = $3)
 """
 
