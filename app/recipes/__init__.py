@@ -43,6 +43,7 @@ from app.recipes.model import (
 from app.recipes.moments import over_at, span_of
 from app.recipes.reading import read_recipe
 from app.recipes.schedules import Cron, parse_cron
+from app.recipes.schema import json_schema
 from app.recipes.scopes import expressions_of, nouns_of, used
 from app.recipes.together import check_connections, check_together, connection_of
 
@@ -84,6 +85,7 @@ __all__ = [
     "connection_of",
     "expressions_of",
     "flatten",
+    "json_schema",
     "load_folder",
     "load_text",
     "nouns_of",
