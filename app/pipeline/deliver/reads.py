@@ -14,7 +14,7 @@ from uuid import UUID
 
 import structlog
 
-from app.errors import CredentialError, PermanentError, RetryableError, TradewindError
+from app.errors import CredentialError, RetryableError, TradewindError, UnsureError
 from app.ids import time_of
 from app.pipeline.deliver.attempt import Attempt, LaneHttp, LaneLostError, Line
 from app.pipeline.deliver.outcome import Failed, Ok
@@ -86,11 +86,14 @@ async def make(line: Line, database: Database, waiting: Waiting, done: Callable[
             async with asyncio.timeout(line.options.timeout * 2):
                 waiting.read[name] = await _get(line, want["path"], want["params"])
             outcome = Ok("null")
-        except LaneLostError:
-            return None
-        except (TradewindError, TimeoutError, ValueError) as e:
-            failures[name] = e
-            outcome = _failed(e)
+        except (LaneLostError, *AWAY) as e:
+            if not isinstance(e, TimeoutError):
+                return None  # nobody's fault: somebody reads it again when this lease is over
+            failures[name], outcome = e, _failed(e)
+        except Exception as e:
+            if not isinstance(e, TradewindError):
+                log.exception("a read failed unexpectedly", connection=line.connection.slug, read=name)
+            failures[name], outcome = e, _failed(e)
     await _persistently(lambda: _record(line, database, waiting, failures, done))
     return outcome
 
@@ -105,10 +108,10 @@ def _failed(error: Exception) -> Failed:
     match error:
         case CredentialError():
             kind = "credential"
-        case PermanentError() | ValueError():
-            kind = "permanent"
-        case _:
+        case RetryableError() | UnsureError() | TimeoutError():
             kind = "throttled" if status == 429 else "retryable"
+        case _:
+            kind = "permanent"
     return Failed(kind, str(error)[:500] or type(error).__name__, wait, status)  # type: ignore[arg-type]
 
 
@@ -136,8 +139,8 @@ async def _record(
 
 def _given_up(error: Exception, last: bool, required: bool) -> bool:
     """Whether to do without. A refusal may still pass (what a webhook names may not be readable yet)."""
-    refused = isinstance(error, PermanentError | ValueError) and not isinstance(error, CredentialError)
-    return last and (refused or not required)
+    may_pass = isinstance(error, RetryableError | UnsureError | TimeoutError | CredentialError)
+    return last and not (required and may_pass)
 
 
 def _wait(tries: int, error: Exception) -> timedelta:

@@ -80,7 +80,7 @@ def read(work: Work) -> None:
 
 def _odd(body: bytes) -> bool:
     """Whether a JSON body may hold U+0000 or a lone surrogate: escaped, or as bytes that a lenient reader takes."""
-    return b"\\u" in body or b"\xed" in body or b"\x00" in body
+    return (b"\\" in body and b"\\u" in body) or b"\xed" in body or b"\x00" in body
 
 
 def reads_wanted(works: Sequence[Work], hasher: Hasher, now: datetime) -> Iterator[Deadline]:
