@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from app.recipes.reading import RECIPE_KEYS
+from app.recipes.steps import EVERY_KEY
 from app.recipes.testing import Report, run_folder, run_tests
 from app.registry import Registry
 
@@ -78,3 +80,19 @@ def test_a_recipe_without_a_test_file_is_named(folder: Path) -> None:
     report = run_tests(folder, Registry())
     assert report.untested == ["greet"]
     assert report.passed
+
+
+def test_the_example_of_the_guide_is_good_and_passes(tmp_path: Path) -> None:
+    guide = (FOLDER.parent / "docs" / "writing-recipes.md").read_text()
+    recipe, tests = (block.split("\n```")[0] for block in guide.split("```yaml\n")[1:3])
+    (tmp_path / "greet-large-orders.yaml").write_text(recipe)
+    (tmp_path / "greet-large-orders.test.yaml").write_text(tests)
+    report = run_tests(tmp_path, Registry())
+    assert report.passed, report.text()
+    assert len(report.results) == 2
+    assert report.coverage[0].missing == ()
+
+
+def test_every_key_of_the_language_is_in_the_guide() -> None:
+    guide = (FOLDER.parent / "docs" / "writing-recipes.md").read_text()
+    assert [key for key in (*RECIPE_KEYS, *EVERY_KEY) if f"`{key}" not in guide and f"`{key}:" not in guide] == []
