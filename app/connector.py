@@ -174,7 +174,7 @@ def parse_json(raw: RawWebhook) -> Json:
     except ValueError:
         pass
     try:
-        return stdlib_json.loads(raw.body, parse_float=Decimal, parse_constant=_no_constant)
+        return stdlib_json.loads(raw.body, parse_float=Decimal, parse_int=_whole, parse_constant=_no_constant)
     except (ValueError, RecursionError) as e:
         raise MalformedError(f"the body is not JSON: {str(e)[:200]}") from e
 
@@ -182,6 +182,11 @@ def parse_json(raw: RawWebhook) -> Json:
 def _may_hold_long_numbers(body: bytes) -> bool:
     """Whether 15 digits stand in a row anywhere: a twentieth of what the exact search costs."""
     return body.translate(_AS_DIGITS).find(b"0" * 15) >= 0
+
+
+def _whole(digits: str) -> Json:
+    """Exact at any length; Python's own int refuses thousands of digits, for they cost quadratic time."""
+    return int(digits) if len(digits) < 1000 else Decimal(digits)
 
 
 def _no_constant(name: str) -> Json:

@@ -80,7 +80,7 @@ def steps(count: int) -> dict[str, float]:
     """The pure steps of one order, in microseconds."""
     mine, hasher = connection(), Hasher(b"k" * 32)
     rows = [row(new_id(), mine.id, body) for body in bodies(1, count)]
-    works = [Work(each, mine) for each in rows]  # type: ignore[arg-type]
+    works = [Work(each, mine) for each in rows]
     for work in works:
         read(work)
     facts: Facts[Any] = Facts(topic="orders/paid", settings=mine.settings, headers={}, received_at=rows[0]["at"])
@@ -89,7 +89,7 @@ def steps(count: int) -> dict[str, float]:
     known = [fact_of(hasher, mine, event, False, rows[0]["at"], None) for event in events]
     matched, states = Matched(), States(hasher)
     return {
-        "unpack, parse, clean": timed(read, [Work(each, mine) for each in rows]),  # type: ignore[arg-type]
+        "unpack, parse, clean": timed(read, [Work(each, mine) for each in rows]),
         "connector": timed(lambda work: rule(work.payload, facts, {}), works),
         "around it": timed(lambda work: normalise(replace(work), states), works)
         - timed(lambda work: rule(work.payload, facts, {}), works),

@@ -1,6 +1,7 @@
 """`POST /webhooks/{connection}`: bare ASGI in front of everything else, for every microsecond is paid per order."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +15,7 @@ from app.api.problems import problem
 from app.domain.rejections import Rejections
 from app.errors import MalformedError, NotFoundError, RejectedError, TooLargeError, UnavailableError
 from app.hub import Hub
-from app.metrics import WEBHOOKS
+from app.metrics import ACK, WEBHOOKS
 from app.pipeline.receive import Intake, receive
 
 log = structlog.get_logger()
@@ -41,12 +42,14 @@ class WebhookEndpoint:
         self._rejections = rejections
 
     async def __call__(self, scope: Scope, receive_: Receive, send: Send) -> None:
+        began = time.perf_counter()
         answer = await self._answer(scope, receive_)
         if answer is not None:
             await answer(scope, receive_, send)
             return
         await send(_OK_START)
         await send(_OK_END)
+        ACK.observe(time.perf_counter() - began)
 
     async def _answer(self, scope: Scope, receive_: Receive) -> Response | None:
         """The answer; None for a plain 200."""

@@ -15,7 +15,7 @@ from app.store import byhand as audit
 from app.store import floods as store
 from app.store import replays, runs
 from app.store.byhand import Deed
-from app.store.database import to_json
+from app.store.database import Connection, to_json
 
 PAGE = 200
 AT_MOST = timedelta(seconds=20)
@@ -67,7 +67,7 @@ async def cancel_many(hub: Hub, workspace: str, wanted: RunsWanted, actor: str, 
     )
 
 
-async def _resolved(db: audit.Connection, workspace: str, wanted: RunsWanted) -> store.OpenRuns:
+async def _resolved(db: Connection, workspace: str, wanted: RunsWanted) -> store.OpenRuns:
     connections = None
     if wanted.connection is not None:
         connections = await replays.connections_named(db, workspace, wanted.connection)

@@ -155,6 +155,7 @@ class LaneHttp:
     async def _send(self, request: Request, reads: bool, fresh: bool) -> Reply:
         line, attempt = self._line, self._attempt
         seconds = line.options.timeout
+        attempt.last = None
         try:
             reply = await line.transport.send(
                 request,

@@ -44,6 +44,10 @@ class Work:
         self.state, self.reason = state, reason
 
 
+DEEPEST = 200
+"""Levels of nesting in a body; every reader after this one (pydantic, orjson, Python) stops soon above."""
+
+
 class Memory(Protocol):
     """What is remembered of objects."""
 
@@ -66,16 +70,35 @@ def read(work: Work) -> None:
     try:
         raw = RawWebhook(unpack(work.row["body"]), work.headers, {}, work.row["at"])
         payload = source.parse(raw)
+        if raw.body.count(b"[") + raw.body.count(b"{") > DEEPEST and _deeper_than(payload, DEEPEST):
+            raise MalformedError(f"the body is nested deeper than {DEEPEST} levels")
         work.payload = canonical.clean(payload) if source.parse is not parse_json or _odd(raw.body) else payload
         if work.row["reads"] is None:
             work.reads = source.needs(topic, work.payload, connection.settings)
     except MalformedError as e:
         return work.end("malformed", str(e)[:500])
+    except RecursionError:
+        return work.end("malformed", "the body is nested too deep")
     except Exception as e:
         return _bug(work, e)
     if work.reads:
         work.end("reading", "waits for " + ", ".join(each.name for each in work.reads))
     return None
+
+
+def _deeper_than(value: Any, most: int) -> bool:
+    """Whether plain data is nested deeper than `most` levels; walks level by level, so no depth can break it."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(most):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _odd(body: bytes) -> bool:
