@@ -117,7 +117,8 @@ def throughput(made: Stage, rounds: int, orders: int, workers: int) -> list[tupl
     spent = ", ".join(f"{name} {used[name]:.2f}" for name in sorted(used) if not name.startswith("sink"))
     ratio = statistics.median(rate / floor for rate, floor in zip(rates, floors, strict=True))
     memory = {name: made.memory(name) for name in made.processes if name.startswith(("api", "worker"))}
-    listed = " + ".join(f"{name} {mb:.0f}" for name, mb in memory.items())
+    listed = " + ".join(f"{name} {mb[0]:.0f}" for name, mb in memory.items())
+    resident = sum(mb[1] for mb in memory.values())
     return [
         (
             "end to end, drained, none lost",
@@ -129,7 +130,7 @@ def throughput(made: Stage, rounds: int, orders: int, workers: int) -> list[tupl
             f"{sum(v for n, v in used.items() if n != 'sink'):.2f}",
             spent + " (floor's inserts included)",
         ),
-        ("memory, resident", f"{sum(memory.values()):.0f} MB", listed),
+        ("memory (PSS)", f"{sum(mb[0] for mb in memory.values()):.0f} MB", f"{listed}; resident {resident:.0f} MB"),
     ]
 
 

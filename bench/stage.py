@@ -122,9 +122,10 @@ class Stage:
 
         return asyncio.run(read())
 
-    def memory(self, name: str) -> float:
-        """Resident MB."""
-        return float(psutil.Process(self.processes[name].pid).memory_info().rss / 1e6)
+    def memory(self, name: str) -> tuple[float, float]:
+        """(MB with shared pages counted by their share, resident MB)."""
+        full = psutil.Process(self.processes[name].pid).memory_full_info()
+        return full.pss / 1e6, full.rss / 1e6
 
 
 def _cpu(process: psutil.Process) -> float:
