@@ -234,3 +234,20 @@ async def announce(connection: Connection, recipes: Sequence[tuple[str, str]]) -
                where r.workspace = t.workspace and r.name = t.name""",
             *map(list, zip(*recipes, strict=True)),
         )
+
+
+async def span(
+    connection: Connection, workspace: str, types: Sequence[str], since: datetime, until: datetime, after: UUID | None,
+    limit: int,
+) -> list[Row]:  # fmt: skip
+    """Stored events of some types in a span of time, in their order, from behind one of them on."""
+    return await connection.fetch(
+        """select * from event where workspace = $1 and type = any($2) and at >= $3 and at < $4
+             and ($5::uuid is null or id > $5) order by id limit $6""",
+        workspace,
+        list(types),
+        since if after is None else max(since, time_of(after)),
+        until,
+        after,
+        limit,
+    )

@@ -37,6 +37,8 @@ from app.store.runs import CallRow, StepRow
 START = datetime(2026, 1, 5, 10, tzinfo=UTC)
 ROUNDS = 500
 """Walks of one run at one moment, at most: a recipe cannot need more steps than that."""
+KEPT = 5_000
+"""Values of `once_per` and effects that a long history remembers."""
 FIRST_RETRY = timedelta(minutes=1)
 MOST_ATTEMPTS = 10
 HASHER = Hasher(b"simulation")
@@ -115,7 +117,7 @@ class Happened:
 class Simulation:
     """One recipe with its inputs. told: answers by step path or `connector.action`, one after another; a call that
     nothing is told of gets a made-up output (`assumed`). reach: how a call finds its connection, where there are real
-    ones."""
+    ones. recorded: answers for the runs of single events, instead of those that are told to all."""
 
     recipe: Recipe
     connectors: Mapping[str, Connector[Any]]
@@ -125,11 +127,13 @@ class Simulation:
     shop: Connection | None = None
     zone: ZoneInfo = UTC_ZONE
     reach: Callable[[Facts, Call], Connection | str] | None = None
+    recorded: dict[UUID, Mapping[str, Sequence[Told]]] = field(default_factory=dict)
     runs: list[SimulatedRun] = field(default_factory=list)
     decisions: list[str] = field(default_factory=list)
     calls: list[Captured] = field(default_factory=list)
     _events: list[Heard] = field(default_factory=list)
     _taken: dict[str, int] = field(default_factory=dict)
+    _answered: dict[str, int] = field(default_factory=dict)
     _once: dict[str, tuple[SimulatedRun, datetime | None]] = field(default_factory=dict)
     _places: dict[str, list[datetime]] = field(default_factory=dict)
     _effects: dict[bytes, Captured] = field(default_factory=dict)
@@ -187,6 +191,21 @@ class Simulation:
                 self._go(run)
                 answered = True
         return answered
+
+    def forget_ended(self) -> None:
+        """Let go of runs that ended and all that only they needed: a long history stays small."""
+        self.runs = [run for run in self.runs if run.state in OPEN]
+        self.decisions.clear()
+        waiting = {run.facts.event_id for run in self.runs}
+        self.recorded = {event_id: told for event_id, told in self.recorded.items() if event_id in waiting}
+        if not self.runs:
+            self._events.clear()
+            self._taken.clear()
+            self._answered.clear()
+        if len(self._once) > 2 * KEPT:
+            self._once = dict(list(self._once.items())[-KEPT:])
+        if len(self._effects) > 2 * KEPT:
+            self._effects = dict(list(self._effects.items())[-KEPT:])
 
     def _next(self) -> datetime | None:
         due = [run.due_at for run in self.runs if run.state in OPEN and run.due_at is not None]
@@ -359,7 +378,7 @@ class Simulation:
         assert isinstance(does, Call)  # noqa: S101 (only such steps make calls)
         target = self._target(run.facts, does)
         action = None if isinstance(target, str) else _action(target, does)
-        told = self._answer(call)
+        told = self._answer(run, call)
         call.attempts += 1
         call.assumed = told is None
         told = told or Told()
@@ -376,12 +395,14 @@ class Simulation:
         else:
             call.due_at = self.now + FIRST_RETRY * 2 ** (call.attempts - 1)
 
-    def _answer(self, call: Captured) -> Told | None:
-        name = next((name for name in (call.step, call.step.partition("[")[0], call.use) if name in self.told), None)
+    def _answer(self, run: SimulatedRun, call: Captured) -> Told | None:
+        told = self.recorded.get(run.facts.event_id, self.told)
+        name = next((name for name in (call.step, call.step.partition("[")[0], call.use) if name in told), None)
         if name is None:
             return None
-        answers, used = self.told[name], self._taken.get(f"answer {name}", 0)
-        self._taken[f"answer {name}"] = used + 1
+        key = f"{run.facts.event_id if told is not self.told else ''} {name}"
+        answers, used = told[name], self._answered.get(key, 0)
+        self._answered[key] = used + 1
         return answers[min(used, len(answers) - 1)] if answers else None
 
     # --- what lies around ----------------------------------------------------------------------------------------
