@@ -158,7 +158,8 @@ class Simulation:
         if identity in self._taken:
             return
         self._taken[identity] = 1
-        self._events.append(_heard(fact))
+        if outline_of(self.recipe).awaits:
+            self._events.append(_heard(fact))
         if fact.event.type in self.recipe.events:
             self._begin(fact)
         for run in self.runs:
@@ -194,6 +195,11 @@ class Simulation:
 
     def forget_ended(self) -> None:
         """Let go of runs that ended and all that only they needed: a long history stays small."""
+        for run in self.runs:
+            if run.state not in OPEN:
+                run.scope, run.steps = {}, {}
+                for call in run.calls:
+                    call.values = None
         self.runs = [run for run in self.runs if run.state in OPEN]
         self.decisions.clear()
         waiting = {run.facts.event_id for run in self.runs}
