@@ -33,6 +33,7 @@ from tests.support.testconnector import ACTIONS
 OWNERS = ("a", "b")
 KINDS = {action.name: action for action in ACTIONS}
 MARGIN = timedelta(seconds=1)
+STAGES = ("claimed", "marked", "sent", "sent", "unheard", "refused", "ok", "ok, twice", "unsure")
 
 
 @dataclass
@@ -99,7 +100,21 @@ class Delivery(RuleBasedStateMachine):
 
     # --- what a process does --------------------------------------------------------------------------------------
 
-    @rule(name=st.sampled_from(OWNERS))
+    @rule(name=st.sampled_from(OWNERS), upto=st.sampled_from(STAGES))
+    def work(self, name: str, upto: str) -> None:
+        """Take the lane if it is free, sweep, claim, and bring every call in hand as far as this."""
+        self.take(name)
+        self.sweep(name)
+        self.retries_come_due()
+        self.claim(name)
+        if upto != "claimed":
+            self.mark(name, upto == "unheard")
+            self.take_back(name)
+        if upto in ("refused", "sent", "ok", "ok, twice", "unsure"):
+            self.send(name, upto != "refused")
+        if upto in ("ok", "ok, twice", "unsure"):
+            self.answer(name, upto != "unsure", upto == "ok, twice")
+
     def take(self, name: str) -> None:
         async def work() -> Held | None:
             async with self.database.acquire() as db:
@@ -109,7 +124,6 @@ class Delivery(RuleBasedStateMachine):
         if owner.held is None:
             owner.held = self._do(work())
 
-    @rule(name=st.sampled_from(OWNERS))
     def claim(self, name: str) -> None:
         owner = self.owners[name]
         if owner.held is None:
@@ -124,50 +138,41 @@ class Delivery(RuleBasedStateMachine):
         for call in self._do(work(owner.held)):
             owner.flights[call.id] = Flight(call, Attempt(call))
 
-    @rule(name=st.sampled_from(OWNERS), pick=st.integers(0, 9), lost=st.booleans())
-    def mark(self, name: str, pick: int, lost: bool) -> None:
+    def mark(self, name: str, lost: bool) -> None:
         """`lost`: the mark is made, and the process never hears of it: its bytes stay here, and it says so later."""
-        flight = self._flight(name, "claimed", pick)
-        if flight is None:
-            return
-        call = flight.call
-        if call.unsure and KINDS[self.kinds[call.id]].name == "make_lookup" and self.acted.get(call.id):
-            self._end(name, flight, Ok("{}", found=True))
-            return
-        sending = Sending(flight.attempt.id, call.id, self.lane, call.attempts + 1, call.fence, name, pack(b"[]"), 30)
-        if not self._do(self.ledger._mark([sending]))[0]:
-            del self.owners[name].flights[call.id]
-        else:
-            flight.stage = "unheard" if lost else "marked"
+        for flight in self._flights(name, "claimed"):
+            call = flight.call
+            if call.unsure and self.kinds[call.id] == "make_lookup" and self.acted.get(call.id):
+                self._end(name, flight, Ok("{}", found=True))
+            elif not self._do(self.ledger._mark([self._sending(name, flight)]))[0]:
+                del self.owners[name].flights[call.id]
+            else:
+                flight.stage = "unheard" if lost else "marked"
 
-    @rule(name=st.sampled_from(OWNERS), pick=st.integers(0, 9))
-    def take_back(self, name: str, pick: int) -> None:
-        flight = self._flight(name, "unheard", pick)
-        if flight is not None:
+    def _sending(self, name: str, flight: Flight) -> Sending:
+        call = flight.call
+        return Sending(flight.attempt.id, call.id, self.lane, call.attempts + 1, call.fence, name, pack(b"[]"), 30)
+
+    def take_back(self, name: str) -> None:
+        for flight in self._flights(name, "unheard"):
             self._end(name, flight, Failed("retryable", "not sent"))
 
-    @rule(name=st.sampled_from(OWNERS), pick=st.integers(0, 9), acts=st.booleans())
-    def send(self, name: str, pick: int, acts: bool) -> None:
+    def send(self, name: str, acts: bool) -> None:
         """Bytes go only within the deadline; the outside acts, or says that it will not (429)."""
-        flight = self._flight(name, "marked", pick)
-        if flight is None:
-            return
-        if flight.attempt.id in self.expired:
-            self._end(name, flight, Failed("retryable", "its time was over before it was sent"))
-        elif acts:
-            flight.attempt.sent, flight.stage = True, "sent"
-            self.acted[flight.call.id] = self.acted.get(flight.call.id, 0) + 1
-        else:
-            self._end(name, flight, Failed("throttled", "429", retry_after=1))
+        for flight in self._flights(name, "marked"):
+            if flight.attempt.id in self.expired:
+                self._end(name, flight, Failed("retryable", "its time was over before it was sent"))
+            elif acts:
+                flight.attempt.sent, flight.stage = True, "sent"
+                self.acted[flight.call.id] = self.acted.get(flight.call.id, 0) + 1
+            else:
+                self._end(name, flight, Failed("throttled", "429", retry_after=1))
 
-    @rule(name=st.sampled_from(OWNERS), pick=st.integers(0, 9), ok=st.booleans(), twice=st.booleans())
-    def answer(self, name: str, pick: int, ok: bool, twice: bool) -> None:
-        """The answer comes, or the connection breaks. `twice`: the commit was done and its answer lost."""
-        flight = self._flight(name, "sent", pick)
-        if flight is not None:
+    def answer(self, name: str, ok: bool, twice: bool) -> None:
+        """The answers come, or the connections break. `twice`: the commit was done and its answer lost."""
+        for flight in self._flights(name, "sent"):
             self._end(name, flight, Ok("{}") if ok else Failed("unsure", "cut off"), 2 if twice else 1)
 
-    @rule(name=st.sampled_from(OWNERS))
     def sweep(self, name: str) -> None:
         owner = self.owners[name]
         if owner.held is not None:
@@ -189,18 +194,22 @@ class Delivery(RuleBasedStateMachine):
 
     # --- what the world does --------------------------------------------------------------------------------------
 
-    @rule()
+    @rule(deadlines=st.booleans())
+    def freeze(self, deadlines: bool) -> None:
+        """Whoever holds the lane stands still for as long as its lease, perhaps for as long as an answer takes."""
+        self.lease_runs_out()
+        if deadlines:
+            self.deadlines_pass()
+
     def lease_runs_out(self) -> None:
         self._sql("update lane set lease_until = clock_timestamp() - interval '1 s' where owner is not null")
 
-    @rule()
     def deadlines_pass(self) -> None:
         past = self._sql(
             "update attempt set deadline = clock_timestamp() - interval '2 s' where state = 'sending' returning id"
         )
         self.expired |= {row["id"] for row in past}
 
-    @rule()
     def retries_come_due(self) -> None:
         self._sql("update call set due_at = clock_timestamp() - interval '1 s' where state = 'due'")
 
@@ -239,11 +248,9 @@ class Delivery(RuleBasedStateMachine):
                 step("a")
             self.retries_come_due()
             self.claim("a")
-            for flight in list(self.owners["a"].flights.values()):
-                self.mark("a", 0, False)
-                if flight.stage == "marked":
-                    self.send("a", 0, True)
-                    self.answer("a", 0, True, False)
+            self.mark("a", False)
+            self.send("a", True)
+            self.answer("a", True, False)
             if not self._sql("select 1 from call where state = 'due'"):
                 break
         self.nothing_acts_twice_unseen()
@@ -254,9 +261,8 @@ class Delivery(RuleBasedStateMachine):
 
     # --- below ----------------------------------------------------------------------------------------------------
 
-    def _flight(self, name: str, stage: str, pick: int) -> Flight | None:
-        found = [flight for flight in self.owners[name].flights.values() if flight.stage == stage]
-        return found[pick % len(found)] if found else None
+    def _flights(self, name: str, stage: str) -> list[Flight]:
+        return [flight for flight in self.owners[name].flights.values() if flight.stage == stage]
 
     def _end(self, name: str, flight: Flight, outcome: Outcome, times: int = 1) -> None:
         for _ in range(times):
@@ -295,6 +301,6 @@ def _against(url: str) -> Iterator[None]:
 @pytest.mark.chaos
 def test_any_order_of_claims_crashes_and_answers_keeps_the_ledger_true(databases: Databases) -> None:
     quiet: list[Any] = list(HealthCheck)
-    bounds = settings(max_examples=35, stateful_step_count=40, deadline=None, suppress_health_check=quiet)
+    bounds = settings(max_examples=80, stateful_step_count=25, deadline=None, suppress_health_check=quiet)
     with databases.fresh() as url, _against(url):
         run_state_machine_as_test(Delivery, settings=bounds)

@@ -416,7 +416,7 @@ class Lane:
         held = self.held
         if held is None:
             return
-        wait = probe_in or timedelta(seconds=min(60.0, 2.0 ** min(held.probes, 6)))
+        wait = probe_in or timedelta(seconds=min(30.0, 2.0 ** min(held.probes, 5)))
         async with self._database.acquire() as db:
             await lanes.park(db, held, reason[:500], wait)
         if not held.parked:
