@@ -1,6 +1,6 @@
 """What expressions may read of an event: its nouns, the customer, and the event itself, as plain data."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -34,6 +34,54 @@ def scope_of_stored(data: BaseModel, event_id: UUID, stored: Mapping[str, Any]) 
         bool(stored.get("test")), bool(stored.get("historical")),
     )  # fmt: skip
     return _scope(data, envelope)
+
+
+class LateScope(dict[str, Any]):
+    """A scope that is made when it is first looked into: most walks of a run only end it, and read nothing. What is put
+    in before stays as it was put."""
+
+    def __init__(self, make: Callable[[], Mapping[str, Any]]) -> None:
+        super().__init__()
+        self._make: Callable[[], Mapping[str, Any]] | None = make
+
+    def _fill(self) -> None:
+        make, self._make = self._make, None
+        for name, value in make().items() if make is not None else ():
+            self.setdefault(name, value)
+
+    def __missing__(self, name: str) -> Any:
+        if self._make is None:
+            raise KeyError(name)
+        self._fill()
+        return self[name]
+
+    def __contains__(self, name: object) -> bool:
+        self._fill()
+        return super().__contains__(name)
+
+    def __iter__(self) -> Iterator[str]:
+        self._fill()
+        return super().__iter__()
+
+    def __len__(self) -> int:
+        self._fill()
+        return super().__len__()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self._fill()
+        return super().get(name, default)
+
+    def keys(self) -> Any:
+        self._fill()
+        return super().keys()
+
+    def values(self) -> Any:
+        self._fill()
+        return super().values()
+
+    def items(self) -> Any:
+        self._fill()
+        return super().items()
 
 
 def _scope(data: BaseModel, envelope: dict[str, Any]) -> dict[str, Any]:

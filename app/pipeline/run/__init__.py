@@ -20,7 +20,7 @@ from app.crypto import Hasher
 from app.domain.connections import Connection, Connections
 from app.domain.memory import recall
 from app.domain.recipes import ActiveRecipe, Recipes, inputs_of, outline_of
-from app.domain.scope import scope_of_stored
+from app.domain.scope import LateScope, scope_of_stored
 from app.ids import new_id, time_of
 from app.pipeline.run import leave, listening
 from app.pipeline.run.advance import LIMITS, Walk
@@ -289,11 +289,16 @@ class Runner:
             run.id, run.workspace, recipe, run.event_id, connection, run.subject, run.once_value, run.generation,
             run.mode == "dry", about,
         )  # fmt: skip
+        return facts, LateScope(lambda: self._scope(run, recipe, connection, kept))
+
+    def _scope(
+        self, run: DueRun, recipe: Recipe, connection: Connection | None, kept: Mapping[str, Any]
+    ) -> dict[str, Any]:
         slug, platform = (connection.slug, connection.connector.slug) if connection else (None, None)
         data = canonical.load(kept["type"], kept["schema"], kept["data"])
         scope = scope_of_stored(data, run.event_id, {**kept, "connection": slug, "platform": platform})
         absent = outline_of(recipe).absent
-        return facts, {**absent, **scope, "inputs": self._inputs(run, recipe), "now": self.clock.now()}
+        return {**absent, **scope, "inputs": self._inputs(run, recipe), "now": self.clock.now()}
 
     def _inputs(self, run: DueRun, recipe: Recipe) -> Mapping[str, Any]:
         active = self.recipes.find(run.workspace, run.recipe)
