@@ -146,11 +146,12 @@ async def matched(connection: Connection, events: Sequence[Row]) -> None:
         )
 
 
-async def unmatched(connection: Connection, workspaces: Sequence[str]) -> list[Row]:
-    """Events of workspaces that are committed and not yet held against the waiters."""
+async def unmatched(connection: Connection, workspaces: Sequence[str], types: Sequence[str]) -> list[Row]:
+    """Events of these workspaces and types that are committed and not yet held against the waiters."""
     return await connection.fetch(
-        f"select {_EVENT} from event where waiters_due and workspace = any($1) order by id limit 5000",
+        f"select {_EVENT} from event where waiters_due and workspace = any($1) and type = any($2) order by id",
         list(workspaces),
+        list(types),
     )
 
 

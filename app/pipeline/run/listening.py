@@ -91,14 +91,10 @@ async def listen(
         return found
     rows = await _came(db, [run for run, _ in listeners], found)
     await _look_back(db, hasher, connections, [run for run, _ in listeners], steps, found)
-    coming_due = [run for run, recipe in listeners if run.state == "waiting"]
+    coming_due = [(run, outline_of(recipe).awaits) for run, recipe in listeners if run.state == "waiting"]
     if coming_due:
-        fresh = await waiters.unmatched(db, sorted({run.workspace for run in coming_due}))
-        for run in coming_due:
-            rows.setdefault(run.id, []).extend(
-                row for row in fresh if row["workspace"] == run.workspace and row["id"] > run.event_id
-            )
-        await _hold(db, coming_due, steps, now, found)
+        await _last_look(db, coming_due, rows)
+        await _hold(db, [run for run, _ in coming_due], steps, now, found)
     known: dict[UUID, Heard | None] = {}
     for run_id, events in rows.items():
         for row in events:
@@ -107,6 +103,18 @@ async def listen(
             if (heard := known[row["id"]]) is not None:
                 found.heard.setdefault(run_id, []).append(heard)
     return found
+
+
+async def _last_look(db: Db, runs: Sequence[tuple[DueRun, frozenset[str]]], rows: dict[UUID, list[Row]]) -> None:
+    """Events that are committed and were not yet held against the waiters, for runs of which a step comes due."""
+    types = frozenset[str]().union(*(awaits for _, awaits in runs))
+    fresh = await waiters.unmatched(db, sorted({run.workspace for run, _ in runs}), sorted(types))
+    for run, awaits in runs:
+        rows.setdefault(run.id, []).extend(
+            row
+            for row in fresh
+            if row["type"] in awaits and row["workspace"] == run.workspace and row["id"] > run.event_id
+        )
 
 
 async def _came(db: Db, runs: Sequence[DueRun], found: Listening) -> dict[UUID, list[Row]]:
