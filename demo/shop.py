@@ -24,6 +24,7 @@ import httpx
 import orjson
 
 from app.domain.connections_file import Declared, read_connections
+from app.errors import ConfigError
 from app.registry import Registry
 from connectors.shopify.sample import order
 
@@ -101,7 +102,11 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="stop after so many orders")
     said = parser.parse_args()
     signal.signal(signal.SIGTERM, _close)
-    shop = open_shop(said.hub)
+    try:
+        shop = open_shop(said.hub)
+    except ConfigError as e:
+        sys.stderr.write(f"the demo shop stays closed:\n{e}\n")
+        raise SystemExit(2) from None
     with httpx.Client(timeout=10) as client:
         for _ in itertools.count() if said.count is None else range(said.count):
             shop.place_order(client)
