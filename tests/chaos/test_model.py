@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -131,7 +132,7 @@ class Delivery(RuleBasedStateMachine):
 
         async def work(held: Held) -> list[DueCall]:
             async with self.database.transaction() as db:
-                claimed = await calls.claim(db, held, datetime.now(UTC), 2)
+                claimed = await calls.claim(db, held, datetime.now(UTC), 10)
                 await effects.reserve(db, [(c.effect_key, c.workspace, c.id, c.path) for c in claimed])
             return claimed
 
@@ -301,6 +302,34 @@ def _against(url: str) -> Iterator[None]:
 @pytest.mark.chaos
 def test_any_order_of_claims_crashes_and_answers_keeps_the_ledger_true(databases: Databases) -> None:
     quiet: list[Any] = list(HealthCheck)
-    bounds = settings(max_examples=80, stateful_step_count=25, deadline=None, suppress_health_check=quiet)
+    bounds = settings(max_examples=50, stateful_step_count=25, deadline=None, suppress_health_check=quiet)
     with databases.fresh() as url, _against(url):
         run_state_machine_as_test(Delivery, settings=bounds)
+
+
+@pytest.mark.chaos
+def test_whatever_an_owner_was_doing_when_it_froze_the_next_one_doubles_nothing(databases: Databases) -> None:
+    """Every case of: one owner gets so far, stands still, another gets so far, the first wakes and goes on."""
+    before, meanwhile = ("claimed", "marked", "sent"), ("claimed", "sent", "ok")
+    after = ("sent", "ok, twice", "unsure")
+    with databases.fresh() as url, _against(url):
+        for first, deadlines, second, last in product(before, (False, True), meanwhile, after):
+            try:
+                _frozen(first, deadlines, second, last)
+            except AssertionError as e:
+                raise AssertionError(f"{first}, frozen ({deadlines=}), {second} elsewhere, {last}: {e}") from e
+
+
+def _frozen(first: str, deadlines: bool, second: str, last: str) -> None:
+    machine = Delivery()
+    machine.work("a", first)
+    machine.freeze(deadlines)
+    machine.work("b", second)
+    machine.nothing_acts_twice_unseen()
+    machine.work("a", last)
+    machine.nothing_acts_twice_unseen()
+    machine.what_is_done_was_done()
+    machine.work("b", "ok")
+    machine.nothing_acts_twice_unseen()
+    machine.a_released_effect_never_acted()
+    machine.teardown()
