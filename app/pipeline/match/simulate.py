@@ -117,7 +117,7 @@ class Happened:
 class Simulation:
     """One recipe with its inputs. told: answers by step path or `connector.action`, one after another; a call that
     nothing is told of gets a made-up output (`assumed`). reach: how a call finds its connection, where there are real
-    ones. recorded: answers for the runs of single events, instead of those that are told to all."""
+    ones; a system that is not connected yet is taken as if it were. recorded: answers for the runs of single events, instead of those that are told to all."""
 
     recipe: Recipe
     connectors: Mapping[str, Connector[Any]]
@@ -449,7 +449,7 @@ class Simulation:
             found = self.reach(facts, call)
             if not isinstance(found, str):
                 self._made.setdefault((found.connector.slug, found.slug), found)
-            return found
+                return found
         if call.connector == "store":
             if facts.connection is None:
                 return "the event came from no store"
