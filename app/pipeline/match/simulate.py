@@ -115,9 +115,12 @@ class Happened:
 
 @dataclass
 class Simulation:
-    """One recipe with its inputs. told: answers by step path or `connector.action`, one after another; a call that
-    nothing is told of gets a made-up output (`assumed`). reach: how a call finds its connection, where there are real
-    ones; a system that is not connected yet is taken as if it were. recorded: answers for the runs of single events, instead of those that are told to all."""
+    """One recipe with its inputs.
+
+    told: answers by step path or `connector.action`, one after another; a call that nothing is told of gets a made-up
+    output (`assumed`). recorded: answers for the runs of single events, instead of those that are told to all. reach:
+    how a call finds its connection, where there are real ones; a system that is not connected yet is taken as if it were.
+    """
 
     recipe: Recipe
     connectors: Mapping[str, Connector[Any]]
