@@ -119,7 +119,7 @@ class Simulation:
 
     told: answers by step path or `connector.action`, one after another; a call that nothing is told of gets a made-up
     output (`assumed`). recorded: answers for the runs of single events, instead of those that are told to all. reach:
-    how a call finds its connection, where there are real ones; a system that is not connected yet is taken as if it were.
+    how a call finds its connection, where there are real ones; systems that are not connected yet count as connected.
     """
 
     recipe: Recipe
