@@ -133,39 +133,110 @@ def _report(problems: list[Problem], as_json: bool) -> None:
 
 
 @app.command("test")
-def run_tests(folder: Folder = None, as_json: AsJson = False) -> None:
+def run_tests(
+    folder: Folder = None,
+    update: Annotated[bool, typer.Option("--update", help="Write what came as what is expected.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Run the test files beside the recipes. Exit code 1 if a case fails."""
-    import importlib
-    import importlib.util
+    from app.recipes.testing import run_folder
 
-    place = _folder(folder)
-    if importlib.util.find_spec("app.recipes.testing") is not None:
-        raise typer.Exit(importlib.import_module("app.recipes.testing").run_folder(place, as_json=as_json))
-    raise typer.Exit(_check_tests(place, as_json))
+    raise typer.Exit(run_folder(_folder(folder), as_json=as_json, update=update))
 
 
-def _check_tests(folder: Path, as_json: bool) -> int:
-    """Check the form of test files, and that each fits its recipe; answers the exit code."""
-    from app.documents import DocumentError, read_file
-    from app.recipes import RegistryCatalogue, load_folder
-    from app.recipes.testfile import read_test_file
-    from app.registry import Registry
+@app.command("dry-run")
+def try_event(
+    name: Name,
+    event: Annotated[str, typer.Argument(help="The id of a stored event.")],
+    file: Annotated[Path | None, typer.Option(help="Another text of the recipe than the one that runs.")] = None,
+    passes: Annotated[str, typer.Option("--pass", help="How much time passes after the event.")] = "0s",
+    workspace: Workspace = "main",
+    as_json: AsJson = False,
+) -> None:
+    """Show what a recipe would do about a stored event: every call with its input, nothing sent."""
+    from uuid import UUID
 
-    catalogue = RegistryCatalogue(Registry.of(session.settings()))
-    problems: list[Problem] = []
-    cases = 0
-    for loaded in load_folder(folder, catalogue):
-        path = folder / f"{loaded.name}.test.yaml"
-        if loaded.recipe is None or not path.exists():
-            continue
-        try:
-            tests, found = read_test_file(read_file(path, f"{folder.name}/{path.name}"), loaded.recipe, catalogue)
-        except DocumentError as e:
-            problems += e.problems
-            continue
-        problems += found
-        cases += len(tests.cases)
-    _report(problems, as_json)
-    if not as_json:
-        typer.echo(f"{cases} cases fit their recipes; they were read, not run.")
-    return 1 if any(problem.severity == "error" for problem in problems) else 0
+    from app.hub import Hub
+    from app.pipeline.match.dry import DryRun, dry_run
+    from app.recipes import parse_duration
+
+    source, within = file.read_text() if file else None, parse_duration(passes)
+
+    async def work(hub: Hub) -> DryRun:
+        return await dry_run(
+            hub.database,
+            hub.recipes,
+            hub.connections,
+            hub.registry,
+            workspace,
+            UUID(event),
+            name,
+            source,
+            within=within,
+        )
+
+    shown = session.in_hub(work)
+    if as_json:
+        print_json(shown.as_json())
+        return
+    typer.echo(f"{shown.decision}; it would be {shown.state}" + (f": {shown.reason}" if shown.reason else ""))
+    for call in shown.calls:
+        answer = ", answer made up" if call.assumed else ""
+        typer.echo(
+            f"  {call.at:%Y-%m-%d %H:%M}  {call.use} at {call.connection} (step {call.step}{answer}): {call.input}"
+        )
+
+
+@app.command()
+def backtest(
+    file: Annotated[Path, typer.Argument(help="The recipe's file.")],
+    last: Annotated[str, typer.Option(help="How far to look back.")] = "30d",
+    against: Annotated[str, typer.Option(help="`current`: compare with the version that runs.")] = "",
+    workspace: Workspace = "main",
+    as_json: AsJson = False,
+) -> None:
+    """Run the stored events of the last days through a recipe, and tell what it would have done."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from app.errors import ConfigError
+    from app.hub import Hub
+    from app.pipeline.match.backtest import Backtest
+    from app.pipeline.match.backtest import backtest as run
+    from app.recipes import parse_duration, parse_recipe
+
+    recipe, span = parse_recipe(file.read_text(), file.stem), parse_duration(last)
+
+    async def work(hub: Hub) -> Backtest:
+        until = hub.clock.now()
+        active = hub.recipes.find(workspace, recipe.name) if against == "current" else None
+        if against and active is None:
+            raise ConfigError(f"no version of {recipe.name} runs: there is nothing to compare with.")
+        with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bar:
+            task = bar.add_task("backtest", total=span.total_seconds())
+            return await run(
+                hub.database, hub.recipes, hub.connections, hub.registry, workspace, recipe, until - span, until,
+                against=active.recipe if active else None,
+                progress=lambda _, at: bar.update(task, completed=(at - until + span).total_seconds()),
+            )  # fmt: skip
+
+    report = session.in_hub(work)
+    if as_json:
+        print_json(report.as_json())
+        return
+    sides = {"new": report.new} | ({"current": report.current} if report.current else {})
+    print_rows([{"version": name, **_told(each.as_json())} for name, each in sides.items()], False, empty="")
+    typer.echo(f"{report.events} events" + (f", {report.differing} answered otherwise" if report.current else ""))
+    for each in report.differences:
+        typer.echo(f"  {each.at:%Y-%m-%d %H:%M} {each.event_id}")
+        for mark, calls in (("-", each.before), ("+", each.after)):
+            for call in calls:
+                typer.echo(f"    {mark} {call[:200]}")
+
+
+def _told(totals: dict[str, object]) -> dict[str, object]:
+    """Counts for a table: objects as `name: number`."""
+    return {
+        key: ", ".join(f"{name}: {number}" for name, number in each.items()) if isinstance(each, dict) else each
+        for key, each in totals.items()
+    }
