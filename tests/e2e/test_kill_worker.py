@@ -69,10 +69,13 @@ async def test_a_worker_killed_in_the_middle_leaves_one_invoice_an_order(hub: tu
     try:
         await _until(db, "select $1 - count(*) from call where action like '%invoice' and state = 'done'", ORDERS // 5)
         made.kill("worker")
+        made.hub("worker-2", "worker")
+        killed_at = await db.fetchval("select clock_timestamp()")
         open_attempts = await db.fetchval("select count(*) from attempt where state = 'sending'")
         assert set(await sending) == {200}
-        made.hub("worker-2", "worker")
         await _until(db, NOT_ENDED, ORDERS)
+        taken_over = await db.fetchval("select min(at) from attempt where at > $1", killed_at)
+        assert (taken_over - killed_at).total_seconds() <= 15
         assert await db.fetchval("select count(*) from run where state = 'done'") == ORDERS
         assert await db.fetchval("select count(*) from effect where state <> 'done'") == 0
         assert await db.fetchval("select count(*) from attempt where state = 'sending'") == 0
