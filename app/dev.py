@@ -214,7 +214,7 @@ class Dev:
     async def _fill(self) -> None:
         os.environ["TRADEWIND_SANDBOX"] = self.sandbox_url
         async with open_hub(self.settings) as hub:
-            await fill(hub, *([DEMO / "connections.yaml"] if self._has_demo() else []))
+            await fill(hub, *([DEMO / "connections.yaml"] if self._has_demo() else []), forgiving=False)
             await self._keep_key(hub)
 
     def _start_children(self) -> None:

@@ -128,31 +128,34 @@ async def _fill(settings: Settings) -> None:
         sys.stderr.write(f"The first API key, with every right; it is shown only now: {key}\n")
 
 
-async def fill(hub: Hub, *more: Path) -> list[str]:
+async def fill(hub: Hub, *more: Path, forgiving: bool = True) -> None:
     """Bring connections (of the file, and of `more` files) and the folder's recipes into the database, one process at
-    a time. What is wrong is printed and answered: the last good version goes on. Raises ConfigError as `_connections`
-    says."""
+    a time. What is wrong with a file is said with its place and mend. `forgiving`, as in production: its last good
+    version goes on, and so does all else; only a broken connections file of a hub without connections raises
+    ConfigError. Else every error raises it."""
     settings = hub.settings
     async with one_at_a_time(hub.database):
-        said = [line for path in (hub.settings.connections, *more) if path for line in await _connections(hub, path)]
+        refused = [said for path in (settings.connections, *more) if path and (said := await _connections(hub, path))]
+        nothing = bool(refused) and not list(hub.connections)
         problems = await sync_folder(hub.database, hub.registry, settings.recipes_folder.resolve())
-    said += [str(problem) for problem in problems]
-    for line in said:
+    refused += [str(problem) for problem in problems if problem.severity == "error"]
+    if refused and (nothing or not forgiving):
+        raise ConfigError("\n".join(refused))
+    for line in (*refused, *(str(problem) for problem in problems if problem.severity == "warning")):
         sys.stderr.write(f"{line}\n")
-    return said
+    if refused:
+        sys.stderr.write("What is refused above does not run; where an earlier version was good, that one goes on.\n")
 
 
-async def _connections(hub: Hub, path: Path) -> list[str]:
-    """Apply a connections file. A broken one stops a first start (ConfigError), but not a hub that has connections:
-    those go on as they were."""
+async def _connections(hub: Hub, path: Path) -> str | None:
+    """Apply a connections file, whole or not at all; answers what is wrong with it."""
     try:
         declared = read_connections(path, hub.registry)
     except ConfigError as e:
-        if not list(hub.connections):
-            raise
-        return [f"{e}", f"{path} is not applied; the connections go on as they were."]
+        return str(e)
     await apply(hub.database, hub.ring, declared, f"file:{path.resolve()}")
-    return []
+    await hub.connections.refresh()
+    return None
 
 
 def own_command(*arguments: str) -> list[str]:

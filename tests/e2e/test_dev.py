@@ -258,16 +258,32 @@ def test_a_taken_port_is_said_with_the_mend(folder: Path, port: int) -> None:
             assert "Traceback" not in refused.said
 
 
-def test_a_broken_connections_file_is_said_with_its_place(folder: Path, port: int) -> None:
+def test_a_broken_connections_file_is_refused_with_its_place(folder: Path, port: int) -> None:
     (folder / "connections.yaml").write_text("connections:\n  shop: {connector: nowhere}\n")
+    done = refused_dev(folder, port, TRADEWIND_CONNECTIONS="connections.yaml")
+    assert "connections.yaml:2:" in done.stderr
+
+
+def test_a_broken_recipe_is_refused_with_its_place_and_mend(folder: Path, port: int) -> None:
+    (folder / "recipes").mkdir()
+    (folder / "recipes" / "greet.yaml").write_text(
+        "title: Greet\non: order.paid\nwhere: order.totl.amount > 0\nsteps:\n  - {stop: done}\n"
+    )
+    done = refused_dev(folder, port, TRADEWIND_RECIPES="recipes")
+    assert "greet.yaml:3:" in done.stderr
+    assert "`order.total`" in done.stderr or "'total'" in done.stderr
+
+
+def refused_dev(folder: Path, port: int, **more: str) -> "subprocess.CompletedProcess[str]":
+    """What `tradewind dev` says when it does not start."""
     command = [sys.executable, "-m", "app.cli", "dev", "--no-demo"]
-    environment = {**ENVIRONMENT, "TRADEWIND_PORT": str(port), "TRADEWIND_CONNECTIONS": "connections.yaml"}
+    environment = {**ENVIRONMENT, "TRADEWIND_PORT": str(port), **more}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=START_SECONDS, check=False
     )
-    assert done.returncode == 2
-    assert "connections.yaml:2:" in done.stderr
+    assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
+    return done
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
