@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -13,6 +14,7 @@ from arq.worker import func
 from redis.exceptions import RedisError
 
 from app.bells import Bells, Drain
+from app.byhand.flow import release_held
 from app.byhand.replays import Replays
 from app.domain.credentials import Credentials
 from app.domain.retention import Retention
@@ -117,6 +119,7 @@ async def work(hub: Hub, stop: asyncio.Event, started: Callable[[], None] = lamb
         drains = [Drain("normalise", normaliser.drain), Drain("run", runner.drain)]
         drains.append(Drain("deadlines", normaliser.drain_timers))
         drains += [Drain("waiters", runner.match_waiters), Drain("timed", Timed(hub.database, matcher).drain)]
+        drains.append(Drain("held", partial(release_held, hub)))
         drains.append(Drain("replays", Replays(hub, matcher).drain))
         drains.append(Drain("troubles", troubles_of(hub, matcher).drain))
         for drain in drains:

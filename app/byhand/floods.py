@@ -89,8 +89,8 @@ async def _by_pages(hub: Hub, wanted: store.OpenRuns, reason: str) -> tuple[int,
             ids = await store.page(db, wanted, after, PAGE)
             if not ids:
                 return ended, flying, False
-            flying |= await runs.cancel_calls(db, ids)
             gone = await store.end_runs(db, ids, reason, now)
+            flying |= await runs.cancel_calls(db, ids)
             await runs.wake_next(db, [(r["workspace"], r["recipe"], r["subject"], r["event_id"]) for r in gone], now)
         ended, after = ended + len(gone), ids[-1]
     return ended, flying, True

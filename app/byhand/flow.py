@@ -1,10 +1,9 @@
 """Stopping and starting the flow: recipes and connections by hand."""
 
-import asyncio
 from typing import Literal
 
 from app.errors import ConflictError, NotFoundError
-from app.hub import REFRESH, Hub
+from app.hub import Hub
 from app.store import byhand as store
 from app.store import connections, recipes
 from app.store.byhand import Deed
@@ -17,7 +16,8 @@ _CHANGES: dict[str, dict[str, bool]] = {
     "enable": {"enabled": True},
     "disable": {"enabled": False},
 }
-_later: set[asyncio.Task[None]] = set()
+PAGE = 500
+"""Held runs that are let go at once."""
 
 
 async def set_recipe(hub: Hub, workspace: str, name: str, verb: RecipeVerb, actor: str) -> int:
@@ -31,38 +31,30 @@ async def set_recipe(hub: Hub, workspace: str, name: str, verb: RecipeVerb, acto
         if not await recipes.change(db, workspace, name, **_CHANGES[verb]):
             raise NotFoundError(f"there is no recipe {name!r}")
         if verb == "resume":
-            released = await store.release_held(db, workspace, name, hub.clock.now())
+            released = await store.count_held(db, workspace, name)
         await store.note_change(db, Deed(workspace, actor, verb, f"recipe/{name}", {"released": released}))
     await hub.recipes.refresh()
     if verb == "resume":
-        hub.bells.ring("run", elsewhere=True)
-        _release_the_late(hub, workspace, name)
+        await release_page(hub, workspace, name)
+        hub.bells.ring("held", elsewhere=True)
     return released
 
 
-def _release_the_late(hub: Hub, workspace: str, name: str) -> None:
-    """Other processes may hold runs for as long as they believe that the recipe is paused: release those too."""
-
-    async def again() -> None:
-        for _ in range(3):
-            await asyncio.sleep(2 * REFRESH)
-            active = hub.recipes.find(workspace, name)
-            if active is None or active.paused:
-                return
-            async with hub.database.begin() as db:
-                released = await store.release_held(db, workspace, name, hub.clock.now())
-            if released:
-                hub.bells.ring("run", elsewhere=True)
-
-    task = asyncio.create_task(again())
-    _later.add(task)
-    task.add_done_callback(_ended)
+async def release_page(hub: Hub, workspace: str, name: str) -> bool:
+    """Let the first held runs of a recipe go on; True when there may be more."""
+    async with hub.database.transaction() as db:
+        released = await store.release_held(db, workspace, name, hub.clock.now(), PAGE)
+    if released:
+        hub.bells.ring("run", elsewhere=True)
+    return released == PAGE
 
 
-def _ended(task: asyncio.Task[None]) -> None:
-    _later.discard(task)
-    if not task.cancelled():
-        task.exception()
+async def release_held(hub: Hub) -> bool:
+    """A worker's look for runs that are held by no paused recipe: it was resumed, and they are many, or a process that
+    did not know it yet made them. True when there may be more."""
+    async with hub.database.acquire() as db:
+        recipes_holding = await store.holding(db)
+    return any([await release_page(hub, workspace, name) for workspace, name in recipes_holding])
 
 
 async def pause_connection(hub: Hub, workspace: str, slug: str, paused: bool, actor: str) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, update
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ids import new_id
@@ -249,14 +249,40 @@ async def be_sure(db: Connection, call: LockedCall) -> None:
 # --- a recipe is resumed ----------------------------------------------------------------------------------------
 
 
-async def release_held(db: AsyncConnection, workspace: str, recipe: str, now: datetime) -> int:
-    """Let the runs that a paused recipe held go on; answers how many."""
-    released = await db.execute(
-        update(run)
-        .where(run.c.workspace == workspace, run.c.recipe == recipe, run.c.state == "held")
-        .values(state="running", reason=None, due_at=now)
+async def count_held(db: AsyncConnection, workspace: str, recipe: str) -> int:
+    """How many runs a paused recipe holds."""
+    held = select(func.count()).where(run.c.workspace == workspace, run.c.recipe == recipe, run.c.state == "held")
+    return int((await db.execute(held)).scalar_one())
+
+
+async def holding(db: Connection) -> list[tuple[str, str]]:
+    """(workspace, name) of the recipes that are not paused and have held runs."""
+    rows = await db.fetch(
+        """select workspace, name from recipe p where not p.paused and exists (
+             select 1 from run r where r.workspace = p.workspace and r.recipe = p.name and r.state = 'held')"""
     )
-    return int(released.rowcount)
+    return [(row["workspace"], row["name"]) for row in rows]
+
+
+async def release_held(db: Connection, workspace: str, recipe: str, now: datetime, limit: int) -> int:
+    """Let the first of the runs that a recipe held go on, in the order of their events; answers how many."""
+    rows = await db.fetch(
+        """select id from run where workspace = $1 and recipe = $2 and state = 'held' order by event_id limit $3
+           for update skip locked""",
+        workspace,
+        recipe,
+        limit,
+    )
+    ids = [row["id"] for row in rows]
+    if ids:
+        await db.execute(
+            """update run set state = 'running', reason = null, due_at = $3
+               where id = any($1) and at >= $2 and state = 'held'""",
+            ids,
+            min(map(time_in, ids)),
+            now,
+        )
+    return len(ids)
 
 
 # --- replays ----------------------------------------------------------------------------------------------------

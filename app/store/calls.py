@@ -222,6 +222,15 @@ where r.id = t.id and r.at >= t.at and r.at >= $4 and r.state in ('running', 'wa
 """
 
 
+async def lock(connection: Connection, call_ids: Sequence[UUID]) -> None:
+    """Lock calls for the transaction, in the order of their ids."""
+    await connection.execute(
+        "select 1 from call where id = any($1) and at >= $2 order by id for update",
+        list(call_ids),
+        min(map(time_of, call_ids)),
+    )
+
+
 async def record_calls(connection: Connection, ended: Sequence[Ended]) -> set[UUID]:
     """Write what becomes of the calls; answers those that were still ours (not taken over, not cancelled)."""
     rows = [

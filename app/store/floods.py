@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app.ids import time_of
+from app.store import runs
 from app.store.database import Connection, Row
 
 OPEN = ("running", "waiting", "held")
@@ -62,14 +63,12 @@ async def page(db: Connection, wanted: OpenRuns, after: UUID, limit: int) -> lis
 
 async def end_runs(db: Connection, run_ids: Sequence[UUID], reason: str, now: datetime) -> list[Row]:
     """End what is still open of these runs, with their steps and waiters; (id, workspace, recipe, subject, event_id) of
-    those. Their unsent calls are ended before, by `runs.cancel_calls`."""
+    those. Their unsent calls are ended next, by `runs.cancel_calls`: a run that is locked makes no further ones."""
     since = min(map(time_of, run_ids))
     rows = await db.fetch(
-        """with open as (select id, at from run where id = any($1) and at >= $2
-               and state in ('running', 'waiting', 'held') order by id for update)
-           update run r set state = 'cancelled', reason = $3, due_at = null, ended_at = $4 from open
-           where r.id = open.id and r.at = open.at returning r.id, r.workspace, r.recipe, r.subject, r.event_id""",
-        list(run_ids),
+        """update run r set state = 'cancelled', reason = $3, due_at = null, ended_at = $4
+           where id = any($1) and at >= $2 returning r.id, r.workspace, r.recipe, r.subject, r.event_id""",
+        await runs.lock_open(db, run_ids, held=True),
         since,
         reason,
         now,

@@ -76,7 +76,7 @@ from event e left join connection c on c.id = e.connection_id
 
 async def events(db: Connection, workspace: str, page: Page, wanted: EventFilter) -> list[Row]:
     """Text finds an order number, an e-mail address or a sender's id of the subject; where none is found, part of a
-    failed run's error; else a sender's id of the object (which no index helps to find)."""
+    failed run's error; else a sender's id of the object."""
     for by_text in (_named, _failed_saying, _stating):
         rows = await _events(db, workspace, page, wanted, by_text)
         if rows or not wanted.text:
@@ -135,7 +135,10 @@ def _failed_saying(where: _Where, text: str) -> str:
 
 def _stating(where: _Where, text: str) -> str:
     where.args.append(text.strip())
-    return f"select n.id from event n where n.workspace = $1 and n.object_id = ${len(where.args)}"
+    return (
+        f"select n.id from event n where n.workspace = $1 and n.object_id = ${len(where.args)} "
+        "and n.object_id <> n.subject_id"
+    )
 
 
 # --- runs -------------------------------------------------------------------------------------------------------
@@ -233,7 +236,7 @@ async def effects(
 ) -> list[Row]:
     """Effects by the newest call; with `limit` + 1 rows where there are more."""
     where = _workspace("e", workspace)
-    where.add("e.state = {}", state)
+    where.add("e.uncertain and e.state = {}" if state == "uncertain" else "e.state = {}", state)
     if before is not None:
         where.args += before
         where.conditions.append(f"(e.call_id, e.key) < (${len(where.args) - 1}, ${len(where.args)})")

@@ -379,6 +379,18 @@ async def cancel_calls(connection: Connection, run_ids: Sequence[UUID]) -> set[U
     return {row["run_id"] for row in rows}
 
 
+async def cancelled(connection: Connection, run_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of these runs that were cancelled."""
+    if not run_ids:
+        return set()
+    rows = await connection.fetch(
+        "select id from run where id = any($1) and at >= $2 and state = 'cancelled'",
+        list(run_ids),
+        min(map(time_of, run_ids)),
+    )
+    return {row["id"] for row in rows}
+
+
 async def outputs(connection: Connection, event_ids: Sequence[UUID], recipe: str) -> dict[UUID, dict[str, list[Any]]]:
     """What the calls of a recipe's runs answered: event id -> step path -> outputs, in the order of the calls."""
     if not event_ids:

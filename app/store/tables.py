@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     DateTime,
     Index,
     Integer,
@@ -251,7 +252,8 @@ event = Table(
     Column("decisions", JSONB, nullable=False, server_default="{}"),
     _flag("waiters_due"),
     PrimaryKeyConstraint("id", "at"),
-    Index("event_by_subject", "workspace", "subject_kind", "subject_id", "id"),
+    Index("event_by_subject", "workspace", "subject_id", "subject_kind", "id"),
+    Index("event_by_object", "workspace", "object_id", "id", postgresql_where=text("object_id <> subject_id")),
     Index("event_by_number", "workspace", "number", postgresql_where=text("number is not null")),
     Index("event_by_email", "workspace", "email", postgresql_where=text("email is not null")),
     Index("event_by_type", "workspace", "type", "id"),
@@ -377,6 +379,7 @@ run = Table(
     Index("run_by_event", "event_id"),
     Index("run_in_order", "workspace", "recipe", "subject", "event_id", postgresql_where=text("state = 'running'")),
     Index("run_by_recipe", "workspace", "recipe", "id"),
+    Index("run_held", "workspace", "recipe", "event_id", postgresql_where=text("state = 'held'")),
     Index("run_failed", "workspace", "id", postgresql_where=text("state = 'failed'")),
     Index("run_by_replay", "replay_id", postgresql_where=text("replay_id is not null")),
     Index(
@@ -544,7 +547,10 @@ effect = Table(
     _flag("doubled"),
     _time("at", default=True),
     _time("ended_at"),
+    Column("uncertain", Boolean, Computed("state = 'uncertain'", persisted=True)),
     _one_of("state", EFFECT_STATES),
+    # By a column of its own, which does not change when an effect is done: such an update touches no index.
+    Index("effect_uncertain", "workspace", "call_id", "key", postgresql_where=text("uncertain")),
 )
 
 lane = Table(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.byhand.flow import release_held
 from app.hub import open_hub
 from app.ids import new_id
 from app.registry import Registry
@@ -139,6 +140,52 @@ async def test_cancelling_waits_for_what_is_being_sent_and_leaves_none_behind(be
     await bench.work()
     assert await bench.hub.one("select state from effect") == "done"
     assert bench.outside.count("/unsafe") == 0
+
+
+@pytest.mark.parametrize(("status", "effect"), [(429, "released"), (500, "uncertain")])
+async def test_a_call_whose_run_is_cancelled_while_it_flies_is_never_tried_again(
+    bench: Bench, status: int, effect: str
+) -> None:
+    bench.outside.open.clear()
+    bench.outside.statuses["/native"] = [status]
+    await bench.hub.send("shop", "order.paid", payload(1))
+    await _begun(bench, 1)
+    await bench.hub.delivery.poll()
+    await until(lambda: _asked(bench, 1))
+    run_id = await bench.hub.one("select id from run")
+    asking = asyncio.create_task(bench.post(f"/v1/runs/{run_id}/cancel"))
+    await until(lambda: _cancelled(bench))
+    bench.outside.open.set()
+    assert (await asking)["in_flight"] == 0
+    await bench.work()
+    (call,) = await bench.hub.rows("select state, unsure from call")
+    assert (call["state"], call["unsure"]) == ("cancelled", status == 500)
+    assert await bench.hub.one("select state from effect") == effect
+    assert len(bench.outside.asked) == 1
+
+
+async def test_a_retry_of_a_cancelled_run_is_not_sent_though_who_cancelled_it_died(bench: Bench) -> None:
+    await bench.hub.send("shop", "order.paid", payload(1))
+    await _begun(bench, 1)
+    await bench.hub.rows("update call set attempts = 1, failures = 1")
+    await bench.hub.rows("update run set state = 'cancelled', ended_at = now(), due_at = null")
+    await bench.hub.settle()
+    assert await bench.hub.one("select state from call") == "cancelled"
+    assert not bench.outside.asked
+
+
+async def test_runs_that_no_paused_recipe_holds_go_on_though_nobody_says_so(bench: Bench) -> None:
+    await bench.post("/v1/recipes/two-steps/pause")
+    await bench.refresh()
+    await flood(bench, 1, 3)
+    await _begun(bench, 3)
+    await release_held(bench.hub.hub)
+    assert await bench.hub.one("select count(*) from run where state = 'held'") == 3, "it is paused"
+    await bench.hub.rows("update recipe set paused = false, updated_at = now()")
+    await bench.refresh()
+    await release_held(bench.hub.hub)
+    await bench.work()
+    assert bench.outside.count("/unsafe") == 3
 
 
 async def test_a_cancel_that_names_nothing_is_refused(bench: Bench) -> None:

@@ -25,7 +25,7 @@ from app.pipeline.deliver.attempt import Attempt, LaneLostError, Line
 from app.pipeline.deliver.limits import Breaker, Limiter
 from app.pipeline.deliver.outcome import Budget, Failed, Ok, Outcome, Standing, Verdict, decide
 from app.pipeline.deliver.record import Ledger
-from app.store import calls, effects, lanes
+from app.store import calls, effects, lanes, runs
 from app.store.calls import DueCall, Ended
 from app.store.database import AWAY, Database
 from app.store.lanes import Held
@@ -238,7 +238,8 @@ class Lane:
             return False
         async with self._database.transaction() as db:
             claimed = await calls.claim(db, held, now, room, probe)
-            fresh, skipped = await self._reserve(db, claimed, now)
+            wanted = await _without_cancelled(db, claimed)
+            fresh, skipped = await self._reserve(db, wanted, now)
         if skipped:
             self._ledger.wake_runs()
         for call in fresh:
@@ -444,6 +445,15 @@ class Lane:
         if action is not None:
             lost = Failed("unsure", "the process that sent it ended before the answer was recorded")
             await self._conclude(line, call, action, Attempt(call, attempt_id, sent=True), lost)
+
+
+async def _without_cancelled(db: Any, claimed: list[DueCall]) -> list[DueCall]:
+    """Calls that were tried before are not tried again where their run was cancelled, whatever became of who did."""
+    over = await runs.cancelled(db, [call.run_id for call in claimed if call.attempts])
+    if not over:
+        return claimed
+    await runs.cancel_calls(db, sorted(over))
+    return [call for call in claimed if call.run_id not in over]
 
 
 def _action(connection: Connection, call: DueCall) -> Action | None:

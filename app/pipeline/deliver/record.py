@@ -5,7 +5,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from app.clock import Clock
-from app.store import calls, effects
+from app.store import calls, effects, runs
 from app.store.calls import Ended, Sending
 from app.store.database import Connection, Database
 from app.store.shared import Shared
@@ -38,6 +38,7 @@ class Ledger:
         may exist twice."""
         over: list[UUID] = []
         async with self._database.transaction() as connection:
+            ended = await _not_for_cancelled_runs(connection, ended)
             ours = await calls.record_calls(connection, ended)
             others = [e for e in ended if e.call_id not in ours]
             before = await calls.recorded_before(connection, others) if others else set()
@@ -61,6 +62,21 @@ class Ledger:
         doubled |= {e.effect_key for e in mine if e.doubled}
         if doubled:
             await effects.mark_doubled(connection, sorted(doubled))
+
+
+async def _not_for_cancelled_runs(connection: Connection, ended: list[Ended]) -> list[Ended]:
+    """What should be tried again ends here where its run was cancelled while it was under way. The calls are locked by
+    a statement of their own, before the runs are read: who cancels looks at the calls once more afterwards."""
+    again = [e for e in ended if e.call_state == "due"]
+    if not again:
+        return ended
+    await calls.lock(connection, [e.call_id for e in again])
+    over = await runs.cancelled(connection, [e.run_id for e in again])
+    return [_stopped(e) if e.call_state == "due" and e.run_id in over else e for e in ended] if over else ended
+
+
+def _stopped(ended: Ended) -> Ended:
+    return replace(ended, call_state="cancelled", effect_state="uncertain" if ended.unsure else "released")
 
 
 def _late(ended: Ended) -> Ended:
