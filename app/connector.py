@@ -94,11 +94,13 @@ class Read:
     """An API read wanted before normalising, made as a GET in the connection's lane; its JSON is `facts.reads[name]`.
 
     required: without it no event can be made (the webhook waits for the read); else the event says what is missing.
+    headers: beside the connection's own.
     """
 
     name: str
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     required: bool = False
 
 

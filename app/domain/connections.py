@@ -40,6 +40,17 @@ class Connection:
     """"complete": everything that happened there before is known, so first orders and lifetime values can be said."""
 
     @property
+    def is_shop(self) -> bool:
+        """Whether orders begin there: by its role, else a store does, and nobody who only sends mail or parcels."""
+        return self.role == "shop" or (self.role is None and self.connector.category == "store")
+
+    @property
+    def sells(self) -> bool:
+        """Whether it tells of sales of its own: a shop, or a processor beside no shop's checkout."""
+        alone = self.role is None and self.connector.category == "payments"
+        return self.connector.source is not None and (self.is_shop or alone)
+
+    @property
     def source(self) -> Source[Any]:
         """Raises LookupError for a connector that receives nothing."""
         if self.connector.source is None:

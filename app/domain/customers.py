@@ -93,11 +93,7 @@ def e164(phone: str | None, country: str | None) -> str | None:
 
 def history_known(connections: Connections, workspace: str) -> bool:
     """Whether the past of everything that sells in the workspace is known, so that "first order" can be said."""
-    sellers = [
-        each
-        for each in connections
-        if each.workspace == workspace and each.connector.source is not None and each.role != "payments"
-    ]
+    sellers = [each for each in connections if each.workspace == workspace and each.sells]
     return bool(sellers) and all(each.history == "complete" for each in sellers)
 
 

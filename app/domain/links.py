@@ -31,9 +31,8 @@ class Sellers:
 
 def sellers(connections: Connections, workspace: str) -> Sellers:
     mine = [each for each in connections if each.workspace == workspace and each.connector.source is not None]
-    shops = tuple(each for each in mine if each.role == "shop")
-    others = tuple(each for each in mine if each.role is None)
-    return Sellers(shops or others, tuple(each for each in mine if each.role == "payments"))
+    shops = tuple(each for each in mine if each.is_shop)
+    return Sellers(shops, tuple(each for each in mine if each.role == "payments"))
 
 
 async def link(db: Db, hasher: Hasher, connections: Connections, facts: Sequence[Fact]) -> None:
@@ -50,7 +49,7 @@ async def _told_by_shops(db: Db, hasher: Hasher, workspace: str, facts: Sequence
     """Shops' events that name payments: remember whose they are, and move what was told of them before."""
     told: dict[bytes, tuple[UUID, str]] = {}
     for fact in facts:
-        if fact.connection.role != "payments" and fact.event.subject.kind == "order":
+        if fact.connection.is_shop and fact.event.subject.kind == "order":
             for ref in fact.event.links:
                 if ref.kind not in _OF_A_SHOP:
                     told[_key(hasher, workspace, ref.id)] = (fact.connection.id, fact.event.subject.id)

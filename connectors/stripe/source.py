@@ -60,17 +60,19 @@ NEEDS_LINES = sales.TOPICS.keys() - {"checkout.session.expired"}
 
 
 def needs(topic: str, payload: Json, settings: Settings) -> Sequence[Read]:
-    """Reads wanted before normalising: a session's line items, and the refunds of a charge whose body has none. A
-    connected account's would need its own header, and are not read."""
+    """Reads wanted before normalising: a session's line items, and the refunds of a charge whose body has none; of a
+    connected account in its name."""
     body = Obj(payload if isinstance(payload, dict) else {})
     o = body.of("data").of("object")
     id = o.text("id") or ""
-    if settings.api_key is None or body.text("account") or not _READABLE.fullmatch(id) or is_placeholder(id):
+    if settings.api_key is None or not _READABLE.fullmatch(id) or is_placeholder(id):
         return ()
+    account = body.text("account")
+    headers = {"Stripe-Account": account} if account and _READABLE.fullmatch(account) else {}
     if topic in NEEDS_LINES and not o.has(checkout.LINES):
-        return (checkout.lines_read(id),)
+        return (checkout.lines_read(id, headers),)
     if topic == "charge.refunded" and not o.all(refunds.REFUNDS):
-        return (Read(refunds.REFUNDS, "/v1/refunds", {"charge": id, "limit": "100"}),)
+        return (Read(refunds.REFUNDS, "/v1/refunds", {"charge": id, "limit": "100"}, headers),)
     return ()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.domain import customers
+from app.domain.links import sellers
 from app.events import money
 from app.registry import Registry
 from app.store.packing import unpack_json
@@ -120,6 +121,14 @@ async def test_one_shop_with_an_unknown_past_leaves_the_workspace_unknown(hub: H
     assert customers.history_known(hub.hub.connections, "main")
     await connect(hub, "outlet")
     assert not customers.history_known(hub.hub.connections, "main")
+
+
+async def test_only_what_sells_has_a_past_to_know(hub: Harness) -> None:
+    await know_the_past(hub)
+    audience = {"list_id": "a1b2c3", "api_key": "key-us21", "url_tokens": ["a-long-enough-token"]}
+    await hub.connect("mail", Registry()["mailchimp"], audience)
+    assert customers.history_known(hub.hub.connections, "main"), "a mailing list has no orders"
+    assert [each.slug for each in sellers(hub.hub.connections, "main").shops] == ["store"]
 
 
 async def test_a_person_is_one_across_connections_and_guest_orders(hub: Harness) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -26,11 +27,13 @@ class Shop:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.headers: list[Headers] = []
         self.answer: Callable[[], Response] = lambda: JSONResponse([REFUND])
         self.app = Starlette(routes=[Route("/{path:path}", self._serve)])
 
     async def _serve(self, request: Request) -> Response:
         self.asked.append(request.url.path)
+        self.headers.append(request.headers)
         return self.answer()
 
 
@@ -146,6 +149,24 @@ async def test_a_paused_connection_reads_nothing(shop: tuple[Harness, Shop]) -> 
     await hub.settle()
     assert fake.asked == []
     assert await hub.one("select state from webhook") == "reading"
+
+
+async def test_what_belongs_to_a_connected_account_is_read_in_its_name(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    fake = Shop()
+    fake.answer = lambda: JSONResponse({"object": "list", "data": [], "has_more": False})
+    async with serving(fake.app) as address, running(database_url, redis_url, tmp_path) as hub:
+        settings = {"account": "acct_platform", "webhook_secrets": ["whsec_1"], "api_key": "sk_test_1"}
+        await hub.connect("stripe", Registry()["stripe"], settings, base_url=address)
+        session = {"id": "cs_test_1", "object": "checkout.session", "mode": "payment", "payment_status": "paid",
+                   "amount_total": 500, "amount_subtotal": 500, "currency": "eur", "status": "complete"}  # fmt: skip
+        await hub.send("stripe", "", {"id": "evt_1", "object": "event", "account": "acct_seller", "livemode": False,
+                                      "type": "checkout.session.completed", "created": 1_791_000_000,
+                                      "data": {"object": session}})  # fmt: skip
+        await settled(hub, "normalised")
+    assert fake.asked == ["/v1/checkout/sessions/cs_test_1/line_items"]
+    assert fake.headers[0]["stripe-account"] == "acct_seller"
 
 
 # --- senders that are believed only after a look ------------------------------------------------------------------

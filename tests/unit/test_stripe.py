@@ -259,12 +259,14 @@ def test_what_is_no_event_is_malformed(body: bytes) -> None:
         read(body)
 
 
-def test_a_connected_account_s_event_says_whose_it_is_and_is_not_read() -> None:
+def test_a_connected_account_s_event_says_whose_it_is_and_is_read_in_its_name() -> None:
     body = sample_event("checkout.session.completed", _session(), NOW, account="acct_seller")
-    assert source.needs("checkout.session.completed", orjson.loads(body), account(api_key="sk_test_1")) == ()
+    (read,) = source.needs("checkout.session.completed", orjson.loads(body), account(api_key="sk_test_1"))
+    assert read.headers == {"Stripe-Account": "acct_seller"}
     (paid,) = [event for event in told(body, settings=account(api_key="sk_test_1")) if event.type == "order.paid"]
     assert noun(paid).extra["account"] == "acct_seller"
-    assert "connected account" in str(paid.note)
+    own = orjson.loads(sample_event("checkout.session.completed", _session(), NOW))
+    assert source.needs("checkout.session.completed", own, account(api_key="sk_test_1"))[0].headers == {}
 
 
 # --- every topic and every published body

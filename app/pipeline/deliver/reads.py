@@ -84,7 +84,7 @@ async def make(line: Line, database: Database, waiting: Waiting, done: Callable[
             continue
         try:
             async with asyncio.timeout(line.options.timeout * 2):
-                waiting.read[name] = await _get(line, want["path"], want["params"])
+                waiting.read[name] = await _get(line, want)
             outcome = Ok("null")
         except (LaneLostError, *AWAY) as e:
             if not isinstance(e, TimeoutError):
@@ -98,9 +98,10 @@ async def make(line: Line, database: Database, waiting: Waiting, done: Callable[
     return outcome
 
 
-async def _get(line: Line, path: str, params: Mapping[str, str]) -> Any:
+async def _get(line: Line, want: Mapping[str, Any]) -> Any:
     http = LaneHttp(line, Attempt(cast(Any, None)))  # a read changes nothing: it is never marked as a call's attempt
-    return (await http.get(path, params=params or None)).json()
+    params, headers = want["params"] or None, want.get("headers") or None
+    return (await http.request("GET", want["path"], params=params, headers=headers)).json()
 
 
 def _failed(error: Exception) -> Failed:

@@ -111,7 +111,13 @@ def reads_wanted(works: Sequence[Work], hasher: Hasher, now: datetime) -> Iterat
     for work in works:
         if work.state == "reading" and work.connection is not None:
             wanted = [
-                {"name": each.name, "path": each.path, "params": dict(each.params), "required": each.required}
+                {
+                    "name": each.name,
+                    "path": each.path,
+                    "params": dict(each.params),
+                    "headers": dict(each.headers),
+                    "required": each.required,
+                }
                 for each in work.reads
             ]
             key = hasher("timer", "read", work.row["id"].bytes)

@@ -7,7 +7,7 @@ on one timeline whatever comes first; a session without one (free, or a subscrip
 invoice) is known by its own id.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.connector import Json, Read, Unread
@@ -69,10 +69,10 @@ def _displayed(each: Obj) -> dict[str, Json]:
 # --- line items: never in the event, so they are read
 
 
-def lines_read(session_id: str) -> Read:
+def lines_read(session_id: str, headers: Mapping[str, str]) -> Read:
     """GET /v1/checkout/sessions/{id}/line_items, with the products for their names and sku."""
     path = f"/v1/checkout/sessions/{session_id}/line_items"
-    return Read(LINES, path, {"limit": "100", "expand[]": "data.price.product"})
+    return Read(LINES, path, {"limit": "100", "expand[]": "data.price.product"}, headers)
 
 
 def read_lines(o: Obj, read: "Json | Unread | None", why_not: str) -> tuple[list[LineItem] | None, str | None]:

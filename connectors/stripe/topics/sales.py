@@ -72,9 +72,7 @@ def _orders(
 
 def _lines(notice: Notice, facts: Facts[Settings]) -> tuple[list[LineItem] | None, str | None]:
     why_not = "Stripe's event has none; give the connection an api_key to read them"
-    if notice.account and facts.settings.api_key is not None:
-        why_not = "they belong to a connected account, which the connection's api_key does not read"
-    elif facts.settings.api_key is not None:
+    if facts.settings.api_key is not None:
         why_not = "they were not read"
     return checkout.read_lines(notice.object, facts.reads.get(checkout.LINES), why_not)
 
