@@ -18,14 +18,13 @@ import orjson
 from app.domain.connections import Connection
 from app.errors import ConfigError, MalformedError
 from app.fixtures import cleaned
+from app.recipes.payloads import bodies_in, payload_folder
 from app.store import flow
 from app.store.database import Database
 from app.store.packing import unpack
 from app.store.webhooks import unpack_headers
 
 AT_ONCE = 20
-BESIDE = (".events.json", ".given.json")
-"""Files beside a payload that are none."""
 
 
 @dataclass
@@ -92,7 +91,7 @@ def samples(connection: Connection, topic: str, count: int) -> Iterator[bytes]:
     if generator is not None:
         first = int(time.time()) % 10_000_000
         return (orjson.dumps(generator(first + number)) for number in range(count))
-    files = payload_files(connection.connector.slug, topic)
+    files = bodies_in(payload_folder(connection.connector.slug) / topic.replace("/", "-"))
     if not files:
         raise ConfigError(f"There is no sample of {topic!r}: give a body by --file.")
     return (files[number % len(files)].read_bytes() for number in range(count))
@@ -110,13 +109,6 @@ def _generator(slug: str, topic: str) -> Callable[[int], Any] | None:
     if made is None or "at" not in inspect.signature(made).parameters:
         return None
     return lambda number: made(number, at=datetime.now(UTC), rng=Random(number))
-
-
-def payload_files(slug: str, topic: str) -> list[Path]:
-    """The sample bodies of a topic in the connector's folder."""
-    place = importlib.import_module(f"connectors.{slug}").__file__
-    folder = Path(place or ".").parent / "payloads" / topic.replace("/", "-")
-    return [path for path in sorted(folder.glob("*.*")) if not path.name.endswith(BESIDE)]
 
 
 async def capture_webhooks(database: Database, connection: Connection, last: int, out: Path) -> list[Path]:

@@ -8,6 +8,7 @@ cases:
     when:
       - event: paid
         with: {order: {note: as a gift}}        # laid over the event's data
+      - webhook: shopify/orders-paid/basic      # a body as the platform sends it, `with` laid over it
       - pass: 3d
       - approve: ok                             # or `decline`: what a person answers at a step
     answers:                                    # what actions answer, by step path or action, one after another
@@ -18,10 +19,10 @@ cases:
         - {use: quickbooks.create_invoice, with: {due_in_days: 30}}     # named inputs only; others are not compared
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import datetime, timedelta
+from pathlib import Path as FilePath
 from typing import Any, Literal, cast, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -34,6 +35,7 @@ from app.recipes.catalogue import Catalogue
 from app.recipes.cursor import Cursor
 from app.recipes.inputs import valid
 from app.recipes.model import Approve, Call, Recipe, Step
+from app.recipes.payloads import laid_over, payload_path
 from app.recipes.together import meant
 
 Outcome = Literal["done", "failed", "cancelled", "waiting", "stopped", "none"]
@@ -66,10 +68,12 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A captured webhook by the name of its payload, instead of an event."""
+    """A webhook by the name of its body, instead of an event; changes: laid over the body; connection: who sends it."""
 
     connector: str
     payload: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    connection: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +139,15 @@ class TestFile:
     cases: tuple[Case, ...]
 
 
-def read_test_file(document: Document, recipe: Recipe, catalogue: Catalogue) -> tuple[TestFile, list[Problem]]:
-    """The cases of a recipe's test file, and every fault in it: unknown steps, events that their model refuses ..."""
+def read_test_file(
+    document: Document, recipe: Recipe, catalogue: Catalogue, folder: FilePath | None = None
+) -> tuple[TestFile, list[Problem]]:
+    """The cases of a recipe's test file (which lies in `folder`), and every fault in it: unknown steps, events that
+    their model refuses ..."""
     problems: list[Problem] = []
     top = Cursor(document, (), document.data, problems)
     keys = top.mapping(("inputs", "events", "cases"), needed=("cases",))
-    reader = _Reader(recipe, catalogue)
+    reader = _Reader(recipe, catalogue, folder)
     inputs = reader.inputs(keys["inputs"]) if "inputs" in keys else {}
     for name, each in keys["events"].free_mapping().items() if "events" in keys else ():
         reader.events[name] = reader.given(each)
@@ -152,6 +159,7 @@ def read_test_file(document: Document, recipe: Recipe, catalogue: Catalogue) -> 
 class _Reader:
     recipe: Recipe
     catalogue: Catalogue
+    folder: FilePath | None = None
     events: dict[str, Given] = field(default_factory=dict)
 
     def steps(self) -> dict[str, Step]:
@@ -185,8 +193,7 @@ class _Reader:
         if "event" in keys:
             return self.changed(keys)
         if "webhook" in keys:
-            inner = keys["webhook"].mapping(("connector", "payload"), needed=("connector", "payload"))
-            return Webhook(inner["connector"].text(), inner["payload"].text()) if len(inner) == 2 else None
+            return self.webhook(keys)
         if "pass" in keys:
             return Passes(keys["pass"].duration())
         if "approve" in keys or "decline" in keys:
@@ -197,6 +204,25 @@ class _Reader:
         if each.value not in self.events:
             each.wrong(f"there is no event named {each.value!r} in this file", hint(str(each.value), self.events))
         return self.events.get(each.value)
+
+    def webhook(self, keys: dict[str, Cursor]) -> Webhook | None:
+        """`shopify/orders-paid/basic`, or `{connector: shopify, payload: orders-paid}`."""
+        each = keys["webhook"]
+        if isinstance(each.value, str):
+            connector, _, payload = each.value.partition("/")
+            named = {"connector": each, "payload": each}
+        else:
+            named = each.mapping(("connector", "payload"), needed=("connector", "payload"))
+            if len(named) < 2:
+                return None
+            connector, payload = named["connector"].text(), named["payload"].text()
+        if connector not in self.catalogue.connectors():
+            mend = hint(connector, self.catalogue.connectors())
+            named["connector"].wrong(f"there is no connector {connector!r}", mend)
+            return None
+        named["payload"].parsed(lambda _: payload_path(connector, payload, self.folder), None)
+        changes = {name: one.value for name, one in keys["with"].free_mapping().items()} if "with" in keys else {}
+        return Webhook(connector, payload, changes, keys["connection"].text() if "connection" in keys else None)
 
     def changed(self, keys: dict[str, Cursor]) -> Given | None:
         given = self.named(keys["event"])
@@ -340,43 +366,3 @@ def unknown_fields(each: Cursor, shape: Shape) -> None:
     elif isinstance(each.value, list) and shape.item is not None:
         for child in each.items():
             unknown_fields(child, shape.item)
-
-
-def laid_over(below: Any, above: Any) -> Any:
-    """Objects laid over each other, all else replaced."""
-    if isinstance(below, Mapping) and isinstance(above, Mapping):
-        return {**below, **{name: laid_over(below.get(name), each) for name, each in above.items()}}
-    return above
-
-
-def differences(expected: Any, actual: Any, at: str = "") -> Iterator[str]:
-    """Where what came differs from what was expected, a line each. Of objects only the named fields are compared."""
-    here = at or "it"
-    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
-        for name, each in expected.items():
-            inner = f"{at}.{name}" if at else str(name)
-            if name not in actual and each is not None:
-                yield f"{inner}: expected {said(each)}, and it is missing"
-            else:
-                yield from differences(each, actual.get(name), inner)
-    elif isinstance(expected, list | tuple) and isinstance(actual, list | tuple):
-        if len(expected) != len(actual):
-            yield f"{here}: expected {len(expected)} items, got {len(actual)}: {said(actual)}"
-        for index, (one, other) in enumerate(zip(expected, actual, strict=False)):
-            yield from differences(one, other, f"{at}[{index}]")
-    elif plain(expected) != plain(actual) or isinstance(expected, bool) != isinstance(actual, bool):
-        yield f"{here}: expected {said(expected)}, got {said(actual)}"
-
-
-def plain(value: Any) -> Any:
-    """Numbers as Decimals, times and dates as text: as a test file writes them."""
-    if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        return Decimal(value)
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    return value.isoformat() if isinstance(value, date) else value
-
-
-def said(value: Any) -> str:
-    text = repr(value) if isinstance(value, str) else str(plain(value))
-    return text if len(text) <= 200 else text[:197] + "..."

@@ -4,30 +4,31 @@ report = run_tests(Path("recipes"), Registry())
 report.passed, report.text()
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import orjson
 from pydantic import ValidationError
-from ruamel.yaml import YAML
 
+from app.connector import Ignored
 from app.documents import DocumentError, Problem, read_file
-from app.pipeline.match.simulate import Captured, Simulation, Told
+from app.pipeline.match.simulate import Simulation, Told
 from app.recipes.catalogue import RegistryCatalogue
+from app.recipes.covering import ways_met, ways_of
 from app.recipes.inputs import settled
 from app.recipes.loading import Loaded, load_folder
-from app.recipes.model import Choose, Recipe
+from app.recipes.model import Recipe
+from app.recipes.outcomes import compare
+from app.recipes.payloads import Platform, payload_path
+from app.recipes.snapshots import rewrite
 from app.recipes.testfile import (
     Case,
     Decides,
-    Expected,
-    ExpectedCall,
     Given,
     Passes,
     Webhook,
-    differences,
     read_test_file,
 )
 from app.registry import Registry
@@ -74,7 +75,7 @@ class Report:
         yield from (str(problem) for problem in self.problems)
         for result in self.results:
             if result.differences:
-                yield f"✗ {result.recipe}: {result.case} (line {result.line})"
+                yield f"✗ {result.recipe}: {result.case} ({result.recipe}.test.yaml:{result.line})"
                 yield from (f"    {difference}" for difference in result.differences)
         for each in self.coverage:
             cases = [result for result in self.results if result.recipe == each.recipe]
@@ -132,14 +133,14 @@ def _run_recipe(
     except DocumentError as error:
         report.problems += error.problems
         return
-    tests, problems = read_test_file(document, recipe, catalogue)
+    tests, problems = read_test_file(document, recipe, catalogue, folder)
     report.problems += problems
     if problems:
         return
     met: set[str] = set()
     wrong: dict[int, Simulation] = {}
     for index, case in enumerate(tests.cases):
-        found, simulation = run_case(recipe, registry, case)
+        found, simulation = run_case(recipe, registry, case, folder)
         met |= ways_met(recipe, simulation) if simulation else set()
         report.results.append(Result(recipe.name, case.name, document.mark(case.at).line, tuple(found)))
         if found and simulation is not None:
@@ -152,8 +153,10 @@ def _run_recipe(
         report.updated.append(recipe.name)
 
 
-def run_case(recipe: Recipe, registry: Registry, case: Case) -> tuple[list[str], Simulation | None]:
-    """What came otherwise than a case expects, and the simulation that it ran in."""
+def run_case(
+    recipe: Recipe, registry: Registry, case: Case, folder: Path | None = None
+) -> tuple[list[str], Simulation | None]:
+    """What came otherwise than a case expects, and the simulation that it ran in. folder: of the test file."""
     told = {
         name: [Told(each.output, each.fails, each.message) for each in answers]
         for name, answers in case.answers.items()
@@ -163,7 +166,15 @@ def run_case(recipe: Recipe, registry: Registry, case: Case) -> tuple[list[str],
     except ValueError as error:
         return [str(error)], None
     simulation = Simulation(recipe, {connector.slug: connector for connector in registry}, inputs, told)
-    found = [said for each in case.happenings if (said := _happen(simulation, each))]
+    platforms: dict[str, Platform] = {}
+    found = []
+    for each in case.happenings:
+        if isinstance(each, Webhook):
+            platform = platforms.setdefault(each.connector, Platform(registry[each.connector]))
+            said = _come_in(simulation, platform, each, folder)
+        else:
+            said = _happen(simulation, each)
+        found += [said] if said else []
     return [*found, *compare(simulation, case.expected)], simulation
 
 
@@ -181,107 +192,20 @@ def _happen(simulation: Simulation, each: Any) -> str | None:
         simulation.forward(each.span)
     elif isinstance(each, Decides) and not simulation.decide(each.step, each.approved, each.note):
         return f"nobody is asked at {each.step!r} when the answer comes"
-    elif isinstance(each, Webhook):
-        return "webhooks by their payload cannot be tested here; state the event that they become"
     return None
 
 
-# --- comparing --------------------------------------------------------------------------------------------------
-
-
-def outcome(simulation: Simulation) -> tuple[str, str | None]:
-    """How the last run ended (none: there was none), and why."""
-    if not simulation.runs:
-        return "none", "; ".join(simulation.decisions) or None
-    run = simulation.runs[-1]
-    if run.state == "running":
-        return "waiting", run.reason
-    return ("stopped" if run.state == "done" and run.stopped else run.state), run.reason
-
-
-def compare(simulation: Simulation, expected: Expected) -> list[str]:
-    state, reason = outcome(simulation)
-    found = []
-    if state != expected.run and not (expected.run == "done" and state == "stopped"):
-        found.append(f"run: expected {expected.run}, got {state}" + (f" ({reason})" if reason else ""))
-    why = "; ".join(dict.fromkeys(each for each in (reason, *simulation.decisions) if each))
-    if expected.reason is not None and expected.reason not in why:
-        found.append(f"reason: expected {expected.reason!r}, got {why!r}")
-    if expected.calls is not None:
-        found += list(_calls(simulation.calls, expected.calls))
-    return found
-
-
-def _calls(made: Sequence[Captured], expected: Sequence[ExpectedCall]) -> Iterator[str]:
-    got = [f"{call.use}" for call in made]
-    wanted = [call.use for call in expected]
-    if got != wanted:
-        yield f"calls: expected {', '.join(wanted) or 'none'}; got {', '.join(got) or 'none'}"
-        return
-    for number, (call, one) in enumerate(zip(made, expected, strict=True), 1):
-        if one.step is not None and one.step != call.step.partition("[")[0] and one.step != call.step:
-            yield f"call {number}, {call.use}: expected step {one.step!r}, got {call.step!r}"
-        for line in differences(one.values, call.values):
-            yield f"call {number}, {call.use}: {line}"
-
-
-# --- coverage ---------------------------------------------------------------------------------------------------
-
-
-def ways_of(recipe: Recipe) -> list[str]:
-    """The ways through a recipe: each step, done and left out where it has an `if`; each branch of a choice."""
-    ways = [] if recipe.where is None else ["where is true", "where is false"]
-    for step in recipe.all_steps():
-        ways += [step.path] if step.condition is None else [f"{step.path}, done", f"{step.path}, left out"]
-        if isinstance(step.does, Choose):
-            ways += [f"{step.path}, branch {index + 1}" for index in range(len(step.does.branches))]
-            ways += [f"{step.path}, otherwise"]
-    return ways
-
-
-def ways_met(recipe: Recipe, simulation: Simulation) -> set[str]:
-    met = {"where is true"} if simulation.runs else set[str]()
-    if any(said.startswith("where is false") for said in simulation.decisions):
-        met.add("where is false")
-    for run in simulation.runs:
-        for row in run.steps.values():
-            try:
-                step = recipe.step(row.path)
-            except KeyError:
-                continue
-            done = row.state != "skipped"
-            met |= {step.path} if step.condition is None else {f"{step.path}, {'done' if done else 'left out'}"}
-            if isinstance(step.does, Choose) and done and isinstance(row.output, Mapping):
-                taken = row.output.get("branch")
-                met.add(f"{step.path}, {'otherwise' if taken is None else f'branch {taken + 1}'}")
-    return met
-
-
-# --- writing expectations anew ----------------------------------------------------------------------------------
-
-
-def rewrite(path: Path, cases: Sequence[Case], wrong: Mapping[int, Simulation]) -> None:
-    """Write what came as what is expected; comments and all other cases stay as they are."""
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 120
-    document = yaml.load(path.read_text())
-    for index, simulation in wrong.items():
-        state, _ = outcome(simulation)
-        expect: dict[str, Any] = {"run": state}
-        if cases[index].expected.calls is not None or simulation.calls:
-            before = list(cases[index].expected.calls or ())
-            expect["calls"] = [_as_written(call, before, number) for number, call in enumerate(simulation.calls)]
-        document["cases"][index]["expect"] = expect
-    with path.open("w") as file:
-        yaml.dump(document, file)
-
-
-def _as_written(call: Captured, before: Sequence[ExpectedCall], number: int) -> dict[str, Any]:
-    """A call as a test file says it: with the inputs that were compared before, else with all."""
-    same = before[number] if number < len(before) and before[number].use == call.use else None
-    values = {name: call.values.get(name) for name in same.values} if same else call.values
-    written: dict[str, Any] = {"use": call.use}
-    if not (isinstance(call.step, str) and call.step == call.use):
-        written["step"] = call.step
-    return {**written, "with": values} if values else written
+def _come_in(simulation: Simulation, platform: Platform, each: Webhook, folder: Path | None) -> str | None:
+    """Let a webhook come in, and its events happen; a sentence where it cannot be read. One that becomes no event is
+    no fault: its reason is what the case may expect."""
+    try:
+        path = payload_path(each.connector, each.payload, folder)
+        events = platform.events(path, each.changes, simulation.now)
+    except (ValidationError, ValueError) as error:
+        return f"the webhook cannot happen: {error}"
+    if isinstance(events, Ignored):
+        simulation.decisions.append(f"{path.name} becomes no event: {events.reason}")
+        return None
+    for event in events:
+        simulation.come(event, simulation.source(each.connection, each.connector))
+    return None

@@ -8,6 +8,8 @@ import pytest
 
 from app.documents import read_document, read_file
 from app.recipes import RegistryCatalogue, load_folder, load_text
+from app.recipes.differences import differences
+from app.recipes.payloads import laid_over
 from app.recipes.testfile import (
     Answer,
     Case,
@@ -16,8 +18,6 @@ from app.recipes.testfile import (
     Passes,
     TestFile,
     Webhook,
-    differences,
-    laid_over,
     read_test_file,
 )
 from app.registry import Registry
@@ -46,6 +46,7 @@ WHOLE = (
       - pass: 3d
       - {type: order.paid, data: {order: {id: "2"}}, test: true, historical: true}
       - webhook: {connector: shopify, payload: orders-paid}
+        with: {email: ada@example.com}
       - approve: ok
         note: fine
     answers:
@@ -87,7 +88,7 @@ def test_everything_a_test_file_can_say_is_read() -> None:
     assert second == Passes(timedelta(days=3))
     assert isinstance(third, Given)
     assert (third.test, third.historical) == (True, True)
-    assert fourth == Webhook("shopify", "orders-paid")
+    assert fourth == Webhook("shopify", "orders-paid", {"email": "ada@example.com"})
     assert fifth == Decides("ok", True, "fine")
     assert case.inputs == {"due_days": 5}
     assert case.answers["invoice"] == (Answer({}, "retryable", "busy"), Answer({"id": "77"}))
@@ -116,6 +117,9 @@ CASE = EVENTS + "  - {name: a, when: %s, expect: done}\n"
         (CASE % "{event: paid, with: {order: {totals: {total: {amount: much}}}}}", "order.totals.total.amount: "),
         (CASE % "{type: ordr.payd.x, data: {ordr: 1}}", "has no 'ordr'"),
         (CASE % "{type: order.payd, data: {order: 1}}", "there is no event type 'order.payd'"),
+        (CASE % "{webhook: shopify/orders-payd}", "shopify has no payload 'orders-payd'. Did you mean 'orders-paid'?"),
+        (CASE % "{webhook: {connector: shopfy, payload: a}}",
+         "there is no connector 'shopfy'. Did you mean 'shopify'?"),
         (CASE % "{pass: 3 days}", "'3 days' is not a duration"),
         (CASE % "{approve: invoice}", "no step 'invoice' asks a person"),
         (EVENTS.replace("due_days", "due_day") + "  - {name: a, when: paid, expect: done}\n",

@@ -151,9 +151,11 @@ class Simulation:
         """An event comes in now. One that says the same as an earlier one is dropped, as a hub does."""
         ref, subject = _refs(type_, data)
         event = Event(type_, ref, subject, occurred_at or self.now, data, test=test, historical=historical)
-        source = self.source(connection, platform)
-        fact = Happened(new_id(), "main", source, event, test, occurred_at or self.now)
-        self.state(fact)
+        self.come(event, self.source(connection, platform))
+
+    def come(self, event: Event, source: Connection | None) -> None:
+        """An event comes in now as its source states it."""
+        self.state(Happened(new_id(), "main", source, event, event.test, event.occurred_at or self.now))
 
     def state(self, fact: Happened) -> None:
         """Match an event, and let all runs go on as far as they can."""
