@@ -8,6 +8,7 @@ TradewindError
 │   ├── NotFoundError        404
 │   ├── ConflictError        409
 │   ├── TooLargeError        413
+│   ├── TooManyError         429, try again after `retry_after` seconds
 │   └── UnavailableError     503, try again after `retry_after` seconds
 ├── RetryableError           surely had no effect outside: try again, after `retry_after` seconds if told
 ├── UnsureError              may have had its effect outside: the action's class of safety decides
@@ -50,6 +51,16 @@ class ConflictError(RejectedError):
 
 class TooLargeError(RejectedError):
     status = 413
+
+
+class TooManyError(RejectedError):
+    """A key asks more often than it may; it may again after `retry_after` seconds."""
+
+    status = 429
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class UnavailableError(RejectedError):

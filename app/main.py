@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from app.api import (
+    audit,
     connections,
     connectors,
     effects,
@@ -22,8 +23,10 @@ from app.api import (
     replays,
     runs,
     traces,
+    workspaces,
 )
 from app.api.description import describe, name_of
+from app.api.passage import Pace, pass_through
 from app.api.problems import HANDLERS
 from app.api.webhooks import WebhookEndpoint
 from app.domain.keys import Keys
@@ -36,7 +39,10 @@ from app.registry import Registry
 from app.settings import Settings
 
 VERSION = "0.1.0"
-ROUTERS = (traces, events, runs, floods, replays, effects, recipes, connections, connectors, inbound, keys, health)
+ROUTERS = (
+    *(traces, events, runs, floods, replays, effects, recipes, connections, connectors),
+    *(inbound, workspaces, keys, audit, health),
+)
 
 
 class App(FastAPI):
@@ -47,6 +53,8 @@ class App(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.webhooks_in is not None and scope["type"] == "http" and scope["path"].startswith("/webhooks/"):
             await self.webhooks_in(scope, receive, send)
+        elif scope["type"] == "http":
+            await pass_through(super().__call__, scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -61,6 +69,7 @@ def make_app(settings: Settings, registry: Registry | None = None) -> App:
             rejections = Rejections(hub.database)
             app.state.hub = hub
             app.state.keys = Keys(hub.database, settings.admin_key)
+            app.state.pace = Pace(settings.api_rate)
             app.state.matcher = matcher_of(hub)
             app.webhooks_in = WebhookEndpoint(hub, intake, rejections)
             fresh = asyncio.create_task(hub.keep_fresh())

@@ -37,6 +37,7 @@ def set_up_logging(settings: Settings) -> None:
     shape = structlog.processors.JSONRenderer() if settings.log_json else plain
     structlog.configure(
         processors=[
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info if settings.log_json else structlog.processors.StackInfoRenderer(),

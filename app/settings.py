@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     connections: Path | None = Field(None, description="A connections.yaml to apply at start.")
     recipes: Path | None = Field(None, description="Folder of recipes; the shipped ones if not set.")
     connectors: str = Field("", description="Further modules that hold a `connector`, commas between.")
+    api_rate: int = Field(300, description="Requests a second of each API key, in each process.", ge=1)
     max_body: int = Field(5 * 1024 * 1024, description="Largest webhook body accepted, bytes.")
     database_pool: int = Field(8, description="PostgreSQL connections of the pipeline, for each process.")
     statement_cache: int = Field(200, description="Prepared statements kept per connection; 0 behind PgBouncer.")

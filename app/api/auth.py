@@ -6,9 +6,13 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
+from app.api import idempotency
+from app.api.context import HubDep
+from app.api.passage import Pace
 from app.api.problems import CHALLENGE
 from app.domain.keys import Caller, Keys, Scope
-from app.errors import RejectedError
+from app.errors import NotFoundError, RejectedError, TooManyError
+from app.store import workspaces
 
 bearer = HTTPBearer(
     auto_error=False,
@@ -40,6 +44,7 @@ class ForbiddenError(RejectedError):
 
 async def _caller(
     request: Request,
+    hub: HubDep,
     scopes: SecurityScopes,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
     workspace: Annotated[
@@ -51,20 +56,39 @@ async def _caller(
         ),
     ] = None,
 ) -> Caller:
+    caller = await _known(request, credentials)
+    _count(request, caller)
+    for scope in scopes.scopes:
+        if not caller.may(scope):  # type: ignore[arg-type]
+            raise ForbiddenError(f"This needs a key with the scope {scope!r}.", scope)
+    if workspace is not None and workspace != caller.workspace:
+        if not caller.everywhere:
+            raise ForbiddenError("This key is of another workspace.", "admin")
+        async with hub.database.acquire() as db:
+            if not await workspaces.exists(db, workspace):
+                raise NotFoundError(f"there is no workspace {workspace!r}: make it with POST /v1/workspaces")
+        caller = replace(caller, workspace=workspace)
+    await idempotency.once(request, hub, caller)
+    return caller
+
+
+async def _known(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Caller:
     if credentials is None or not credentials.credentials:
         raise UnauthorizedError("This needs a key: `Authorization: Bearer tw_...`.")
     keys: Keys = request.app.state.keys
     caller = await keys.check(credentials.credentials)
     if caller is None:
         raise UnauthorizedError("This key opens nothing.", f'{CHALLENGE}, error="invalid_token"')
-    for scope in scopes.scopes:
-        if not caller.may(scope):  # type: ignore[arg-type]
-            raise ForbiddenError(f"This needs a key with the scope {scope!r}.", scope)
-    if workspace is None or workspace == caller.workspace:
-        return caller
-    if not caller.everywhere:
-        raise ForbiddenError("This key is of another workspace.", "admin")
-    return replace(caller, workspace=workspace)
+    return caller
+
+
+def _count(request: Request, caller: Caller) -> None:
+    """Raises TooManyError for a key that asks too often."""
+    pace: Pace = request.app.state.pace
+    standing, wait = pace.take(caller.id)
+    request.state.standing = standing
+    if wait:
+        raise TooManyError("This key asks too often: wait as long as Retry-After says.", wait)
 
 
 def require(scope: Scope) -> Any:

@@ -26,6 +26,8 @@ TAGS = [
     {"name": "connections", "description": "Accounts at outside systems."},
     {"name": "connectors", "description": "The catalogue of outside systems."},
     {"name": "webhooks", "description": "What came in, and what was refused."},
+    {"name": "workspaces", "description": "Merchants, each with all things of its own."},
+    {"name": "audit", "description": "Who did what."},
     {"name": "keys", "description": "API keys."},
     {"name": "health", "description": "For load balancers and monitoring; without a key."},
 ]

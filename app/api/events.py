@@ -5,7 +5,7 @@ import hashlib
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from app.api.auth import Reader, Replayer
@@ -105,10 +105,6 @@ async def replay_event(
     id: RowId,
     wanted: ReplayWanted | None = None,
     dry_run: Annotated[bool, Query(description="Only say what it would do.")] = False,
-    idempotency_key: Annotated[
-        str | None,
-        Header(max_length=255, description="The same key replays once, and is answered the same again."),
-    ] = None,
 ) -> Replay:
     """Begins new runs under the same effect keys: what was done outside is found and skipped. Name effects in `redo`
     to have them done anew."""
@@ -120,5 +116,4 @@ async def replay_event(
         wanted or ReplayWanted(recipes=None, version="current", redo=[]),
         caller.name,
         dry_run=dry_run,
-        idempotency_key=idempotency_key,
     )

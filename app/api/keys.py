@@ -60,8 +60,8 @@ async def list_keys(caller: Admin, hub: HubDep) -> Listed[KeyShown]:
 
 @router.post("", summary="Make an API key", status_code=201)
 async def make_key(caller: Admin, hub: HubDep, wanted: KeyWanted) -> KeyMade:
-    made = await keys.make(hub.database, wanted.name, wanted.scopes, caller.workspace, wanted.expires_at)
     async with hub.database.begin() as db:
+        made = await keys.make(db, wanted.name, wanted.scopes, caller.workspace, wanted.expires_at)
         detail = {"name": wanted.name, "scopes": list(wanted.scopes)}
         await byhand.note_change(db, Deed(caller.workspace, caller.name, "make key", f"key/{made.id}", detail))
     return KeyMade(id=made.id, key=made.key)
@@ -70,7 +70,7 @@ async def make_key(caller: Admin, hub: HubDep, wanted: KeyWanted) -> KeyMade:
 @router.post("/{id}/revoke", summary="Revoke an API key", status_code=204)
 async def revoke_key(caller: Admin, hub: HubDep, id: RowId) -> None:
     """It opens nothing any more within a second."""
-    if not await keys.revoke(hub.database, caller.workspace, id):
-        raise NotFoundError("there is no such key")
     async with hub.database.begin() as db:
+        if not await store.revoke(db, caller.workspace, id):
+            raise NotFoundError("there is no such key")
         await byhand.note_change(db, Deed(caller.workspace, caller.name, "revoke key", f"key/{id}", {}))

@@ -1,5 +1,6 @@
-"""Errors as RFC 9457 problem documents; every `type` is documented in docs/api.md."""
+"""Errors as RFC 9457 problem documents; every `type` is an address of this hub that tells about it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +15,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import RejectedError, UnavailableError
+from app.api.idempotency import AnsweredBefore
+from app.api.passage import request_id
+from app.errors import RejectedError, TooManyError, UnavailableError
 from app.store.database import AWAY
 
 log = structlog.get_logger()
@@ -26,8 +29,11 @@ NAMES = {
     404: "not-found",
     405: "method-not-allowed",
     409: "conflict",
+    412: "changed-meanwhile",
     413: "too-large",
     422: "invalid",
+    428: "condition-missing",
+    429: "too-many",
     500: "internal",
     503: "unavailable",
 }
@@ -46,10 +52,11 @@ class Fault(BaseModel):
 class Problem(BaseModel):
     """What went wrong (RFC 9457)."""
 
-    type: str = Field(description="Stable; see docs/api.md.", examples=["/problems/not-found"])
+    type: str = Field(description="Stable; the address tells about it.", examples=["/problems/not-found"])
     title: str = Field(examples=["Not Found"])
     status: int = Field(examples=[404])
     detail: str = Field(description="A sentence for people.", examples=["there is no such run"])
+    request_id: str | None = Field(None, description="Of the request: the log names it.", examples=["8f14e45fceea167a"])
     errors: list[Fault] | None = Field(None, description="What is wrong with each field of an invalid request.")
 
 
@@ -67,6 +74,8 @@ def problem(
         "status": status,
         "detail": detail,
     }
+    if known := request_id.get():
+        body["request_id"] = known
     if errors:
         body["errors"] = list(errors)
     return Response(orjson.dumps(body), status, headers=headers, media_type="application/problem+json")
@@ -75,9 +84,17 @@ def problem(
 async def on_rejected(request: Request, error: Exception) -> Response:
     status = error.status if isinstance(error, RejectedError) else 400
     headers = dict(getattr(error, "headers", {}))
-    if isinstance(error, UnavailableError):
-        headers["retry-after"] = str(round(error.retry_after))
-    return problem(status, NAMES.get(status, "malformed"), str(error), headers)
+    if isinstance(error, UnavailableError | TooManyError):
+        headers["retry-after"] = str(math.ceil(error.retry_after))
+    name = getattr(error, "name", None) or NAMES.get(status, "malformed")
+    return problem(status, name, str(error), headers, getattr(error, "errors", ()))
+
+
+async def on_answered(request: Request, error: Exception) -> Response:
+    """A repeat of a request that was done: its answer, as it was."""
+    if not isinstance(error, AnsweredBefore):
+        raise error
+    return error.response
 
 
 async def on_invalid(request: Request, error: Exception) -> Response:
@@ -126,6 +143,7 @@ HANDLERS: dict[Any, Any] = {
     DBAPIError: on_database,
     UnicodeError: on_unstorable,
     OverflowError: on_unstorable,
+    AnsweredBefore: on_answered,
     RejectedError: on_rejected,
     RequestValidationError: on_invalid,
     HTTPException: on_http,

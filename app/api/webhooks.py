@@ -11,6 +11,7 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.api.passage import id_of, request_id
 from app.api.problems import problem
 from app.domain.rejections import Rejections
 from app.errors import MalformedError, NotFoundError, RejectedError, TooLargeError, UnavailableError
@@ -25,7 +26,7 @@ READ_WITHIN = 10.0
 Headers = list[tuple[str, str]]
 
 _COUNTED = {result: WEBHOOKS.labels(result) for result in ("new", "duplicate", "handshake", "rejected", "unavailable")}
-_OK_START = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]}
+_OK_START = {"type": "http.response.start", "status": 200}
 _OK_END = {"type": "http.response.body", "body": b""}
 
 
@@ -43,11 +44,14 @@ class WebhookEndpoint:
 
     async def __call__(self, scope: Scope, receive_: Receive, send: Send) -> None:
         began = time.perf_counter()
+        known = id_of(scope)
+        request_id.set(known)
         answer = await self._answer(scope, receive_)
         if answer is not None:
+            answer.headers["x-request-id"] = known
             await answer(scope, receive_, send)
             return
-        await send(_OK_START)
+        await send({**_OK_START, "headers": [(b"content-length", b"0"), (b"x-request-id", known.encode())]})
         await send(_OK_END)
         ACK.observe(time.perf_counter() - began)
 

@@ -3,14 +3,12 @@ done outside is found and not done twice. `redo` names effects that shall be don
 and all others of the run are carried over into it.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-import orjson
 from pydantic import BaseModel, Field
 
 from app import events as canonical
@@ -119,20 +117,14 @@ async def replay(
     actor: str,
     *,
     dry_run: bool = False,
-    idempotency_key: str | None = None,
 ) -> Replay:
-    """Replay one event, or with `dry_run` only say what that would do. The same `idempotency_key` replays once and
-    answers the same again.
+    """Replay one event, or with `dry_run` only say what that would do.
 
     Raises NotFoundError, MalformedError for a `redo` that names nothing, ConflictError where an effect to be redone is
-    still in doubt, where the event's connection is gone, or where the key was used for something else.
+    still in doubt, or where the event's connection is gone.
     """
     await hub.refresh()
-    asked = to_json({"event": str(event_id), **wanted.model_dump()})
-    kept_id = _kept_id(workspace, idempotency_key) if idempotency_key and not dry_run else None
     async with hub.database.transaction() as db:
-        if kept_id and (kept := await store.kept_replay(db, kept_id)) is not None:
-            return _kept(kept, asked)
         plan, refused = await plan_event(hub, matcher, db, workspace, event_id, wanted)
         report = Replay(
             event_id=event_id,
@@ -142,27 +134,12 @@ async def replay(
         )
         if dry_run:
             return report
-        if kept_id:
-            text = report.model_dump_json()
-            kept = await store.note_replay(db, kept_id, workspace, asked, text, actor, len(plan))
-            if kept is not None:
-                return _kept(kept, asked)
         lanes = await begin_planned(hub, matcher.runner, db, workspace, plan)
         detail = {"runs": [str(planned.beginning.run_id) for planned in plan], "redo": wanted.redo}
         await store.note(db, Deed(workspace, actor, "replay", f"event/{event_id}", {}), to_json(detail))
     for connection_id in lanes:
         hub.bells.ring(f"lane:{connection_id}")
     return report
-
-
-def _kept_id(workspace: str, key: str) -> UUID:
-    return UUID(bytes=hashlib.blake2b(f"{workspace}\0{key}".encode(), digest_size=16).digest())
-
-
-def _kept(row: Row, asked: str) -> Replay:
-    if row["filter"] != orjson.loads(asked):
-        raise ConflictError("this Idempotency-Key was used for another replay")
-    return Replay.model_validate(row["report"])
 
 
 # --- planning ---------------------------------------------------------------------------------------------------

@@ -44,7 +44,8 @@ def new(
 
     async def work(database: Database) -> MadeKey:
         expires = await database.now() + timedelta(days=days) if days else None
-        return await make(database, name, scope or ["read"], None if every_workspace else workspace, expires)
+        async with database.begin() as db:
+            return await make(db, name, scope or ["read"], None if every_workspace else workspace, expires)
 
     made = session.in_database(work)
     if as_json:

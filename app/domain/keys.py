@@ -10,6 +10,8 @@ from time import monotonic
 from typing import Literal, Protocol, get_args
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from app.errors import MalformedError
 from app.ids import new_id
 from app.settings import Settings
@@ -29,12 +31,13 @@ SHOWN = len(PREFIX) + 8
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and about which workspace; with `everywhere` it may name another one."""
+    """Who asks, and about which workspace; with `everywhere` it may name another one. id: the key's own."""
 
     name: str
     scopes: frozenset[str]
     workspace: str = "main"
     everywhere: bool = False
+    id: str = ""
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes or "admin" in self.scopes
@@ -69,7 +72,7 @@ class Keys:
         """Who holds this key; None if nobody does (unknown, expired, revoked). Raises one of AWAY without a store."""
         digest = digest_of(key)
         if self._admin is not None and hmac.compare_digest(digest, self._admin):
-            return Caller("admin", frozenset({"admin"}), everywhere=True)
+            return Caller("admin", frozenset({"admin"}), everywhere=True, id="admin")
         until, caller = self._known.get(digest, (0.0, None))
         if monotonic() >= until:
             caller = await self._look_up(digest)
@@ -81,7 +84,8 @@ class Keys:
             row = await store.find(db, digest)
         if row is None or not hmac.compare_digest(row.digest, digest):
             return None
-        return Caller(row.name or row.prefix, frozenset(row.scopes), row.workspace or "main", row.workspace is None)
+        name, workspace = row.name or row.prefix, row.workspace or "main"
+        return Caller(name, frozenset(row.scopes), workspace, row.workspace is None, str(row.id))
 
     def _remember(self, digest: bytes, caller: Caller | None) -> None:
         if len(self._known) >= REMEMBERED_AT_MOST:
@@ -110,7 +114,7 @@ def checked_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
 
 
 async def make(
-    database: Database,
+    db: AsyncConnection,
     name: str,
     scopes: Iterable[str],
     workspace: str | None = "main",
@@ -119,8 +123,7 @@ async def make(
     """Make a key for one workspace, or with None for all. Raises MalformedError for scopes that are none."""
     key = new_key()
     row = store.NewKey(new_id(), workspace, name, key[:SHOWN], digest_of(key), checked_scopes(scopes), expires_at)
-    async with database.begin() as db:
-        await store.insert_key(db, row)
+    await store.insert_key(db, row)
     return MadeKey(row.id, key)
 
 

@@ -2,6 +2,7 @@
 the drains do: two sides never wait for each other in a circle."""
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -45,6 +46,9 @@ class LockedRun:
     subject: bytes
     event_id: UUID
 
+
+acting_under: ContextVar[str | None] = ContextVar("acting_under", default=None)
+"""The request that acts, where it may be repeated under an `Idempotency-Key`: each line of the audit log names it."""
 
 _CALL_FIELDS = ", ".join(LockedCall.__slots__)
 
@@ -358,30 +362,6 @@ async def carry_over(
         )
 
 
-async def note_replay(
-    db: Connection, replay_id: UUID, workspace: str, wanted: str, report: str, actor: str, runs: int
-) -> Row | None:
-    """Keep the answer to a replay under an id made of its idempotency key; if one is there, nothing is written and
-    (filter, report) of that one is answered."""
-    made = await db.fetchval(
-        """insert into replay (id, workspace, filter, state, done, total, report, actor, ended_at)
-           values ($1, $2, $3::jsonb, 'done', $4, $4, $5::jsonb, $6, clock_timestamp())
-           on conflict (id) do nothing returning id""",
-        replay_id,
-        workspace,
-        wanted,
-        runs,
-        report,
-        actor,
-    )
-    return None if made is not None else await kept_replay(db, replay_id)
-
-
-async def kept_replay(db: Connection, replay_id: UUID) -> Row | None:
-    row: Row | None = await db.fetchrow("select filter, report from replay where id = $1", replay_id)
-    return row
-
-
 # --- who did it -------------------------------------------------------------------------------------------------
 
 
@@ -399,16 +379,22 @@ class Deed:
 async def note(db: Connection, deed: Deed, detail: str) -> None:
     """Write a line of the audit log; `detail` as JSON text."""
     await db.execute(
-        "insert into audit (id, workspace, actor, verb, object, detail) values ($1, $2, $3, $4, $5, $6::jsonb)",
+        "insert into audit (id, workspace, actor, verb, object, detail) values ($1, $2, $3, $4, $5, $6::jsonb || $7)",
         new_id(),
         deed.workspace,
         deed.actor,
         deed.verb,
         deed.object,
         detail,
+        _under(),
     )
 
 
 async def note_change(db: AsyncConnection, deed: Deed) -> None:
     values = {name: getattr(deed, name) for name in Deed.__slots__}
-    await db.execute(insert(audit).values(id=new_id(), **values))
+    await db.execute(insert(audit).values(id=new_id(), **values | {"detail": deed.detail | _under()}))
+
+
+def _under() -> dict[str, str]:
+    under = acting_under.get()
+    return {} if under is None else {"idempotency": under}

@@ -222,6 +222,34 @@ async def rejected(db: Connection, workspace: str, page: Page, slug: str | None,
     )
 
 
+# --- who did what -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DeedFilter:
+    """`object` may end in `*`."""
+
+    actor: str | None = None
+    verb: str | None = None
+    object: str | None = None
+
+
+async def audit(db: Connection, workspace: str, page: Page, wanted: DeedFilter) -> list[Row]:
+    where = _workspace("u", workspace)
+    where.page(page, "u")
+    where.add("u.actor = {}", wanted.actor)
+    where.add("u.verb = {}", wanted.verb)
+    if wanted.object and wanted.object.endswith("*"):
+        where.add("starts_with(u.object, {})", wanted.object[:-1])
+    else:
+        where.add("u.object = {}", wanted.object)
+    return await db.fetch(
+        f"""select u.id, u.at, u.actor, u.verb, u.object, u.detail from audit u
+            where {where.sql()} order by u.id desc limit {page.limit + 1}""",
+        *where.args,
+    )
+
+
 # --- effects ----------------------------------------------------------------------------------------------------
 
 EFFECT_FIELDS = """

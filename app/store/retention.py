@@ -122,6 +122,7 @@ _EXPIRED = {
     "delivery": "key in (select key from delivery where expires_at < $1 limit $2 for update skip locked)",
     "once": "key in (select key from once where expires_at < $1 limit $2 for update skip locked)",
     "place": "(key, run_id) in (select key, run_id from place where expires_at < $1 limit $2 for update skip locked)",
+    "idempotency": "key in (select key from idempotency where expires_at < $1 limit $2 for update skip locked)",
     "rejected": "id in (select id from rejected where id < $1 order by id limit $2)",
 }
 TRIMMED: Sequence[str] = tuple(_EXPIRED)

@@ -175,6 +175,20 @@ audit = Table(
     Index("audit_by_time", "workspace", "at"),
 )
 
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("id", Uuid, nullable=False),
+    _workspace(),
+    Column("request", LargeBinary, nullable=False),
+    Column("answer", LargeBinary),
+    _time("at", default=True),
+    _time("locked_until", nullable=False),
+    _time("expires_at", nullable=False),
+    Index("idempotency_expiring", "expires_at"),
+)
+
 # --- what came in -----------------------------------------------------------------------------------------------
 
 webhook = Table(

@@ -74,6 +74,7 @@ async def test_every_route_refuses_no_key_a_wrong_one_and_too_small_a_scope(benc
 async def test_a_key_sees_only_its_workspace(bench: Bench) -> None:
     event_id = await bench.order()
     run = await bench.run(event_id)
+    await bench.post("/v1/workspaces", {"name": "other"}, 201)
     there = {"Tradewind-Workspace": "other"}
     made = await bench.api.post("/v1/keys", json={"name": "other", "scopes": ["admin"]}, headers=there)
     bearer = {"authorization": f"Bearer {made.json()['key']}"}

@@ -139,7 +139,7 @@ async def test_a_replay_with_an_idempotency_key_happens_once(bench: Bench) -> No
     assert await bench.post(path, body, key="k-1") == first
     await bench.work()
     assert bench.outside.count("/unsafe") == 2
-    await bench.post(path, {"redo": ["first"]}, 409, key="k-1")
+    await bench.post(path, {"redo": ["first"]}, 422, key="k-1")
     both = await asyncio.gather(bench.post(path, body, key="k-2"), bench.post(path, body, key="k-2"))
     await bench.work()
     assert both[0] == both[1]
