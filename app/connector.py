@@ -209,6 +209,9 @@ class Source(Generic[S]):
     topics: Mapping[str, Normaliser[S]]
     ignored: Mapping[str, str] = field(default_factory=dict)
     handshake: Callable[[RawWebhook, S], Answer | None] | None = None
+    """Answers a POST that is no webhook (a ping); None lets it go on."""
+    greet: Callable[[RawWebhook, S], Answer] | None = None
+    """Answers a GET, by which some senders make sure of an address before they post there. Raises RejectedError."""
     parse: Callable[[RawWebhook], Json] = parse_json
     needs: Callable[[str, Json, S], Sequence[Read]] = nothing_needed
     remembers: Callable[[str, Json], Sequence[Ref]] = nothing_remembered
@@ -241,7 +244,8 @@ class Http(Protocol):
 
     Raises RetryableError (surely nothing happened), UnsureError (it may have) or PermanentError: actions hold only the
     good path. `reads=True` marks a POST that changes nothing (a search). `limit_key` names the keyed rate limit
-    (a Slack channel).
+    (a Slack channel). `path` may be a whole URL that the system gave (a place to upload to): to another host than the
+    connection's no credentials go.
     """
 
     async def request(
@@ -446,7 +450,7 @@ class HttpOptions(Generic[S]):
     at_once: requests in flight at most. limits: rate windows. timeout: seconds for one whole request.
     problem: the logical error in an answer that HTTP calls a success, or a better reading of an error answer;
     None leaves it to the status. retryable: statuses (beside 408, 425, 429 and 503 with Retry-After) after which
-    surely nothing happened. learn: limits read off an answer.
+    surely nothing happened. learn: limits read off an answer. redirects: how many a read follows, within its host.
     """
 
     base_url: Callable[[S], str]
@@ -457,6 +461,7 @@ class HttpOptions(Generic[S]):
     problem: Callable[[Reply], TradewindError | None] | None = None
     retryable: frozenset[int] = frozenset()
     learn: Callable[[Reply], Pause | None] | None = None
+    redirects: int = 0
 
 
 @dataclass(frozen=True)
@@ -513,7 +518,8 @@ class Connector(Generic[S]):
 
     account: the settings field that names the account there (shop domain, realm id); part of a connection's identity.
     test: a cheap read that proves the credentials; answers a line for people, or raises CredentialError.
-    store: {generic store action: our action} for `store.<action>` in recipes.
+    store: {generic store action: our action} for `store.<action>` in recipes. cannot: {generic store action: why there
+    is no such thing here}, said where a recipe wants it.
     """
 
     slug: str
@@ -528,6 +534,7 @@ class Connector(Generic[S]):
     sandbox: Callable[[], Sandbox] | None = None
     test: Callable[[Any], Awaitable[str]] | None = None
     store: Mapping[str, str] = field(default_factory=dict)
+    cannot: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.account not in self.settings.model_fields:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.connector import EffectKey
-from app.domain.connections import Connection
+from app.domain.connections import Connection, blot, secret_texts
 from app.domain.credentials import Credentials
 from app.errors import TradewindError
 from app.http import Transport
@@ -41,14 +41,15 @@ async def prove(hub: Hub, connection: Connection) -> Proof:
 
         options = connection.connector.http
         limiter = Limiter(options.limits if options else ())
-        line = Line(connection, hub.name, transport, limiter, headers, _marked, hub.clock.now)
+        secrets = secret_texts(connection.settings)
+        line = Line(connection, hub.name, transport, limiter, headers, _marked, hub.clock.now, _kept, secrets)
         http = LaneHttp(line, Attempt(_no_call(hub, connection)))
         context = CallContext(http, connection.settings, EffectKey("0" * 32), hub.clock.now())
         try:
             async with asyncio.timeout(PROVE_WITHIN):
-                return Proof(True, await test(context))
+                return Proof(True, blot(await test(context), secrets))
         except TradewindError as e:
-            return Proof(False, str(e) or type(e).__name__)
+            return Proof(False, blot(str(e), secrets) or type(e).__name__)
         except TimeoutError:
             return Proof(False, f"no answer in {PROVE_WITHIN:g} s")
         except Exception as e:
@@ -58,6 +59,10 @@ async def prove(hub: Hub, connection: Connection) -> Proof:
 async def _marked(sending: Sending) -> bool:
     """Nothing is marked: a proof is no call."""
     return True
+
+
+def _kept(call_id: UUID, requests: bytes) -> bytes:
+    return requests  # which go nowhere
 
 
 def _no_call(hub: Hub, connection: Connection) -> DueCall:

@@ -37,7 +37,7 @@ class Fault(BaseModel):
     status: answer this instead, in the vendor's words. slow: wait so many seconds first. close: drop the connection,
     before a byte of the answer or in the middle of it. huge: answer so many bytes. malformed: answer 200 with half a
     JSON object. times: so often, then never again; rate: this share of the requests, by `seed` the same each time.
-    path: only where it is part of the path; method: only this.
+    path, body: only where it is part of the path, or of the body; method: only this.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +53,7 @@ class Fault(BaseModel):
     rate: Annotated[float, Field(ge=0, le=1)] | None = None
     seed: int = 0
     path: str | None = None
+    body: str | None = None
     method: str | None = None
 
 
@@ -67,8 +68,10 @@ class _Armed:
     left: int | None
     dice: random.Random
 
-    def strikes(self, method: str, path: str) -> bool:
+    def strikes(self, method: str, path: str, body: bytes) -> bool:
         fault = self.fault
+        if fault.body is not None and fault.body.encode() not in body:
+            return False
         if self.left == 0 or (fault.path or "") not in path or (fault.method or method).upper() != method:
             return False
         if fault.rate is not None and self.dice.random() >= fault.rate:
@@ -99,8 +102,8 @@ class _Mounted:
     def arm(self, faults: Sequence[Fault]) -> None:
         self.faults.extend(_Armed(fault, fault.times, random.Random(fault.seed)) for fault in faults)
 
-    def struck(self, method: str, path: str) -> Fault | None:
-        return next((armed.fault for armed in self.faults if armed.strikes(method, path)), None)
+    def struck(self, method: str, path: str, body: bytes) -> Fault | None:
+        return next((armed.fault for armed in self.faults if armed.strikes(method, path, body)), None)
 
 
 class _Faults:
@@ -114,7 +117,7 @@ class _Faults:
         body = await _body(request)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         self._mounted.requests.append(_noted(request, path, body))
-        fault = self._mounted.struck(request.method, path)
+        fault = self._mounted.struck(request.method, path, body)
         replay = _replay(body, receive)
         if fault is None:
             await self._mounted.router(scope, replay, send)

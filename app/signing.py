@@ -11,7 +11,7 @@ from typing import Generic, Literal, TypeVar
 from pydantic import BaseModel, SecretStr
 
 from app.connector import RawWebhook, Signed
-from app.errors import SignatureError
+from app.errors import NotFoundError, SignatureError
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -53,6 +53,23 @@ class HmacSignature(Generic[S]):
 
     def _encode(self, digest: bytes) -> str:
         return digest.hex() if self.encoding == "hex" else base64.b64encode(digest).decode()
+
+
+@dataclass(frozen=True)
+class TokenSignature(Generic[S]):
+    """For senders that sign nothing: `?token=` of the URL, any of several (rotation overlaps). A missing or wrong one,
+    or a connection without tokens, looks like an unknown address."""
+
+    tokens: Callable[[S], Sequence[SecretStr]]
+
+    def verify(self, raw: RawWebhook, settings: S, received_at: datetime) -> None:
+        given = raw.query.get("token", "").encode(errors="replace")
+        fits = [hmac.compare_digest(given, key_of(token)) for token in self.tokens(settings)]
+        if not any(fits):
+            raise NotFoundError("the token of the URL is missing or wrong")
+
+    def sign(self, body: bytes, settings: S, now: datetime) -> Signed:
+        return Signed({}, {"token": self.tokens(settings)[0].get_secret_value()})
 
 
 def key_of(secret: SecretStr) -> bytes:

@@ -43,6 +43,8 @@ class ConnectorDetail(ConnectorSummary):
     oauth: bool = Field(description="Its credentials come by OAuth 2.")
     topics: list[str] = Field(description="The sender's topics that become events.")
     ignored: dict[str, str] = Field(description="Known topics that mean nothing here, and why.")
+    store: dict[str, str] = Field(description="What `store.<action>` in a recipe means here.")
+    cannot: dict[str, str] = Field(description="What `store.<action>` cannot mean here, and why.")
     details: list[ActionShown]
 
 
@@ -64,6 +66,8 @@ async def get_connector(caller: Reader, hub: HubDep, slug: Name) -> ConnectorDet
         oauth=hasattr(connector.auth, "authorize_url"),
         topics=sorted(source.topics) if source else [],
         ignored=dict(source.ignored) if source else {},
+        store=dict(connector.store),
+        cannot=dict(connector.cannot),
         details=[_action(connector, action) for action in connector.actions],
     )
 

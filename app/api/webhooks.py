@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.passage import id_of, request_id
 from app.api.problems import problem
+from app.connector import RawWebhook
 from app.domain.rejections import Rejections
 from app.errors import MalformedError, NotFoundError, RejectedError, TooLargeError, UnavailableError
 from app.hub import Hub
@@ -61,7 +62,7 @@ class WebhookEndpoint:
         size = 0
         try:
             if scope["method"] != "POST":
-                return problem(405, "method-not-allowed", "Webhooks are posted.", headers={"allow": "POST"})
+                return self._greeted(workspace, slug, scope)
             headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
             body = await self._body(headers, receive_)
             size = len(body)
@@ -79,6 +80,17 @@ class WebhookEndpoint:
         except Exception:
             log.exception("a webhook could not be taken", connection=slug)
             return problem(500, "internal", "Something went wrong here; the log has the details.")
+
+    def _greeted(self, workspace: str, slug: str, scope: Scope) -> Response:
+        """A sender that looks whether there is somebody, before it posts. Raises RejectedError for who may not know."""
+        connection = self._hub.connections.find(workspace, slug)
+        source = connection.connector.source if connection else None
+        if connection is None or source is None or source.greet is None or scope["method"] not in ("GET", "HEAD"):
+            return problem(405, "method-not-allowed", "Webhooks are posted.", headers={"allow": "POST"})
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        raw = RawWebhook(b"", headers, QueryParams(scope["query_string"]), datetime.now(UTC))
+        answer = source.greet(raw, connection.settings)
+        return Response(answer.body, answer.status, dict(answer.headers))
 
     async def _accept(self, workspace: str, slug: str, headers: Headers, query: bytes, body: bytes) -> Response | None:
         connection = self._hub.connections.find(workspace, slug)

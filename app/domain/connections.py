@@ -1,13 +1,16 @@
 """Connections: one configured account at an outside system, as the running hub knows it."""
 
-from collections.abc import Callable, Iterator
+import base64
+import json
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 from uuid import UUID
 
+import orjson
 import structlog
 from pydantic import BaseModel, SecretStr
 
@@ -19,6 +22,10 @@ from app.store import connections as store
 from app.store.database import Database
 
 log = structlog.get_logger()
+
+BLOT = "•••"
+SHORTEST, SHORTEST_PATH = 6, 16
+"""Characters of a secret, and of the path of a secret address, from which on it is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +106,45 @@ def _revealed(value: Any) -> Any:
             return value
 
 
-def secret_texts(settings: BaseModel) -> set[str]:
-    """Every secret that the settings hold, for redaction."""
+def secret_texts(settings: BaseModel) -> frozenset[str]:
+    """Every secret that the settings hold, in all ways in which it may stand in a text, for redaction."""
     found: set[str] = set()
     pending = [split_secrets(settings)[1]]
     while pending:
         value: Any = pending.pop()
-        if isinstance(value, str) and len(value) >= 6:
-            found.add(value)
+        if isinstance(value, str):
+            found |= written(value)
         elif isinstance(value, dict):
             pending.extend(value.values())
         elif isinstance(value, list):
             pending.extend(value)
-    return found
+    return frozenset(found)
+
+
+def written(secret: str) -> set[str]:
+    """A secret as it is, and as JSON, URLs, forms and base64 (also of a longer text around it) write it. Of an address
+    its path counts; what is too short to be told from other words does not."""
+    if secret.startswith(("http://", "https://")):
+        secret = secret.partition("://")[2].partition("/")[2].rstrip("/")
+        return written(secret) if len(secret) >= SHORTEST_PATH else set()
+    if len(secret) < SHORTEST:
+        return set()
+    forms = {secret, orjson.dumps(secret).decode()[1:-1], json.dumps(secret)[1:-1], quote(secret, ""), quote(secret)}
+    forms.add(quote_plus(secret))
+    raw = secret.encode(errors="replace")
+    for before in range(3):
+        coded = base64.b64encode(bytes(before) + raw).decode().rstrip("=")
+        inner = coded[-(-before * 8 // 6) : len(coded) - ((before + len(raw)) % 3 > 0)]
+        forms |= {inner, inner.replace("+", "-").replace("/", "_")}
+    return forms | {orjson.dumps(form).decode()[1:-1] for form in forms}  # as a text in JSON that was text in JSON
+
+
+def blot(text: str, secrets: Collection[str]) -> str:
+    """The text with every secret replaced."""
+    for secret in secrets:
+        if secret in text:
+            text = text.replace(secret, BLOT)
+    return text
 
 
 def open_row(row: Any, registry: Registry, ring: KeyRing) -> Connection:

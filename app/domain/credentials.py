@@ -26,7 +26,7 @@ class Credentials:
 
     def __init__(self, database: Database, ring: KeyRing, transport: Transport, clock: Clock) -> None:
         self._database = database
-        self._ring = ring
+        self.ring = ring
         self._transport = transport
         self._clock = clock
         self._tokens: dict[UUID, tuple[int, str, float]] = {}
@@ -45,7 +45,7 @@ class Credentials:
         """Refresh under the row's lock, unless another process already did."""
         async with self._database.begin() as db:
             row = await store.lock_credentials(db, connection.id)
-            held = self._ring.open_json(row.credentials, connection.id.bytes) if row.credentials else {}
+            held = self.ring.open_json(row.credentials, connection.id.bytes) if row.credentials else {}
             if row.credentials_version > known and (token := self._still_good(held)):
                 self._keep(connection, row.credentials_version, held)
                 return token
@@ -59,7 +59,7 @@ class Credentials:
                 "refresh_token": answer.get("refresh_token") or refresh,
                 "expires_at": expires.timestamp(),
             }
-            await store.save_credentials(db, connection.id, self._ring.seal_json(kept, connection.id.bytes), expires)
+            await store.save_credentials(db, connection.id, self.ring.seal_json(kept, connection.id.bytes), expires)
         self._keep(connection, row.credentials_version + 1, kept)
         return str(kept["access_token"])
 

@@ -216,6 +216,12 @@ class Recipes:
         return next((action for action in connection.connector.actions if action.name == name), None)
 
 
+def cannot(connection: Connection, action: str) -> str:
+    """Why a store has no such action: in its connector's words, where it has some."""
+    why = connection.connector.cannot.get(action)
+    return f"{connection.connector.title} cannot {action.replace('_', ' ')}" + (f": {why}" if why else "")
+
+
 def inputs_of(recipe: Recipe, given: Mapping[str, Any]) -> tuple[Mapping[str, Any], str | None]:
     """The inputs of a version as expressions see them, from what the shop set for any version of it; beside them what
     is wrong with them."""

@@ -17,7 +17,7 @@ they are written, TLS always verified, no private address that the operator did 
 from app.http.answer import MAX_RETRY_AFTER, Response, classify, retry_after
 from app.http.guard import is_refused
 from app.http.passage import boottime
-from app.http.request import READS, Address, Request, Timeouts
+from app.http.request import READS, Address, Request, Timeouts, target
 from app.http.transport import KEEPALIVE, MAX_ANSWER, Transport
 
 __all__ = [
@@ -34,4 +34,5 @@ __all__ = [
     "classify",
     "is_refused",
     "retry_after",
+    "target",
 ]

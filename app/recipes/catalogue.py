@@ -20,6 +20,10 @@ class Catalogue(Protocol):
         """For each connector that can be a shop: the action behind `store.<name>`, by that name."""
         ...
 
+    def store_refusals(self) -> Mapping[str, Mapping[str, str]]:
+        """For each connector that can be a shop: why it has no `store.<name>`, by that name."""
+        ...
+
 
 class RegistryCatalogue:
     """The catalogue of the connectors that are installed."""
@@ -32,6 +36,8 @@ class RegistryCatalogue:
             if connector.store
         }
 
+        self._refusals = {connector.slug: connector.cannot for connector in registry if connector.cannot}
+
     def connectors(self) -> Sequence[str]:
         return tuple(self._actions)
 
@@ -40,3 +46,6 @@ class RegistryCatalogue:
 
     def store_actions(self) -> Mapping[str, Mapping[str, Action]]:
         return self._store
+
+    def store_refusals(self) -> Mapping[str, Mapping[str, str]]:
+        return self._refusals

@@ -340,11 +340,15 @@ class _Check:
         found = [actions[call.action] for actions in wanted.values() if call.action in actions]
         if self.recipe.schedules and not call.connection:
             self.wrong((*at, "use"), "a schedule comes from no shop, so `store` means nothing", "name its connection")
+        refusals = self.catalogue.store_refusals()
+        why = [said[call.action] for name in wanted if call.action in (said := refusals.get(name, {}))]
         if not found:
             names = {name for actions in wanted.values() for name in actions}
-            self.wrong(
-                (*at, "use"), f"no shop that may send this has the action {call.action!r}", hint(call.action, names)
-            )
+            message = f"no shop that may send this has the action {call.action!r}"
+            self.wrong((*at, "use"), "; ".join([message, *why]), hint(call.action, names))
+        elif why and None not in platforms:
+            message = f"not every shop that sends this can {call.action.replace('_', ' ')}: {'; '.join(why)}"
+            self.wrong((*at, "use"), message, "give the step an `if` on `event.platform`", severity="warning")
         return found
 
 

@@ -356,7 +356,7 @@ async def sent_since(connection: Connection, connection_id: UUID, seconds: float
 
 
 async def stored_requests(connection: Connection, call: DueCall) -> bytes | None:
-    """The packed requests of the latest attempt of a call that sent some."""
+    """The packed and sealed requests of the latest attempt of a call that sent some."""
     packed: bytes | None = await connection.fetchval(
         """select requests from attempt where call_id = $1 and at >= $2 and requests is not null
            order by number desc limit 1""",

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from app.domain.connections import blot
 from app.ids import time_of
 from app.settings import Settings
 from app.store import partitions
@@ -105,9 +106,7 @@ def blotted(value: Any, secrets: Collection[str]) -> Any:
     """A JSON value with every secret in its texts replaced."""
     match value:
         case str():
-            for secret in secrets:
-                value = value.replace(secret, "•••")
-            return value
+            return blot(value, secrets)
         case dict():
             return {key: blotted(item, secrets) for key, item in value.items()}
         case list():

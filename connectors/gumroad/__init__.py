@@ -25,4 +25,11 @@ connector = Connector(
     sandbox=sandbox,
     test=test,
     store={"create_discount_code": "create_offer_code"},
+    cannot={
+        "tag_order": "Gumroad's sales bear no tags",
+        "add_note": "Gumroad's sales bear no notes",
+        "hold_order": "Gumroad hands out what was bought at once: there is nothing to hold",
+        "archive_order": "Gumroad has no archive of sales",
+        "set_stock": "Gumroad's API does not set how many of a product may be sold",
+    },
 )

@@ -3,13 +3,13 @@
 Facts: ping_notification.rb and the API's controllers of antiwork/gumroad; see docs/sources/gumroad.md.
 """
 
-import hmac
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from app.connector import Facts, Ignored, Json, Normaliser, RawWebhook, Receipt, Signed, Source, State
-from app.errors import MalformedError, NotFoundError
+from app.connector import Facts, Ignored, Json, Normaliser, RawWebhook, Receipt, Source, State
+from app.errors import MalformedError
 from app.events import Event, Ref
+from app.signing import TokenSignature
 from connectors.gumroad.forms import content_key, nested, parse, text, truth
 from connectors.gumroad.sale import SALES, needs, trusted
 from connectors.gumroad.sales import sale_events
@@ -21,19 +21,6 @@ WINDOW = timedelta(minutes=20)
 
 SUBSCRIPTIONS = ("cancellation", "subscription_updated", "subscription_ended", "subscription_restarted")
 RESOURCES = (*SALES, *SUBSCRIPTIONS)
-
-
-class TokenSignature:
-    """`?token=` of the URL. A missing or wrong one looks like an address that does not exist."""
-
-    def verify(self, raw: RawWebhook, settings: Settings, received_at: datetime) -> None:
-        given = raw.query.get("token", "").encode(errors="replace")
-        fits = [hmac.compare_digest(given, token.get_secret_value().encode()) for token in settings.tokens]
-        if not any(fits):
-            raise NotFoundError("the token of the URL is missing or wrong")
-
-    def sign(self, body: bytes, settings: Settings, now: datetime) -> Signed:
-        return Signed({}, {"token": settings.tokens[0].get_secret_value()})
 
 
 def identify(raw: RawWebhook, settings: Settings) -> Receipt:
@@ -69,7 +56,7 @@ def _readable(normaliser: Callable[..., Sequence[Event] | Ignored]) -> Normalise
 
 
 source: Source[Settings] = Source(
-    signature=TokenSignature(),
+    signature=TokenSignature(lambda settings: settings.tokens),
     identify=identify,
     topics=dict.fromkeys(SALES, _readable(sale_events)) | dict.fromkeys(SUBSCRIPTIONS, _readable(subscription_events)),
     parse=parse,

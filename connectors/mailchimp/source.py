@@ -4,34 +4,21 @@ They are unsigned forms: a token in the URL stands for the signature. Facts: its
 """
 
 import hashlib
-import hmac
 import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from urllib.parse import parse_qsl
 
-from app.connector import Facts, Ignored, Json, RawWebhook, Receipt, Signed, Source, State
-from app.errors import MalformedError, NotFoundError
+from app.connector import Answer, Facts, Ignored, Json, RawWebhook, Receipt, Source, State
+from app.errors import MalformedError
 from app.events import Consent, Customer, CustomerEvent, Event, Ref, parse_time
+from app.signing import TokenSignature
 from connectors.mailchimp.models import Settings, hash_of
 
 WINDOW = timedelta(days=3)
 """How long a body seen before counts as a redelivery: Mailchimp gives its webhooks no id, but says when it fired."""
 _PART = re.compile(r"\[([^\[\]]*)\]")
 _CONSENT = {"subscribe": (True, "subscribed"), "unsubscribe": (False, "unsubscribed"), "cleaned": (False, "invalid")}
-
-
-class TokenSignature:
-    """`?token=` of the URL. A missing or wrong one, or a connection without tokens, looks like an unknown address."""
-
-    def verify(self, raw: RawWebhook, settings: Settings, received_at: datetime) -> None:
-        given = raw.query.get("token", "").encode(errors="replace")
-        fits = [hmac.compare_digest(given, token.get_secret_value().encode()) for token in settings.url_tokens]
-        if not any(fits):
-            raise NotFoundError("the token of the URL is missing or wrong")
-
-    def sign(self, body: bytes, settings: Settings, now: datetime) -> Signed:
-        return Signed({}, {"token": settings.url_tokens[0].get_secret_value()})
 
 
 def parse(raw: RawWebhook) -> Json:
@@ -85,9 +72,19 @@ def _changed(topic: str, fired_at: str, data: dict[str, Json], facts: Facts[Sett
     return [Event("customer.updated", ref, ref, when, CustomerEvent(customer=customer), part=part, test=facts.test)]
 
 
+SIGNATURE: TokenSignature[Settings] = TokenSignature(lambda settings: settings.url_tokens)
+
+
+def greet(raw: RawWebhook, settings: Settings) -> Answer:
+    """Mailchimp takes a webhook's URL only after a GET of it was answered with 200."""
+    SIGNATURE.verify(raw, settings, raw.received_at)
+    return Answer(200)
+
+
 source: Source[Settings] = Source(
-    signature=TokenSignature(),
+    signature=SIGNATURE,
     identify=identify,
+    greet=greet,
     topics=dict.fromkeys(_CONSENT, consent_changed),
     ignored={
         "profile": "merge fields are what the hub itself writes",

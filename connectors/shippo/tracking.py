@@ -5,15 +5,15 @@ in the URL stands for the signature.
 """
 
 import hashlib
-import hmac
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import orjson
 
-from app.connector import Facts, Ignored, Json, RawWebhook, Receipt, Signed, Source, State
-from app.errors import MalformedError, NotFoundError
+from app.connector import Facts, Ignored, Json, RawWebhook, Receipt, Source, State
+from app.errors import MalformedError
 from app.events import Event, Fulfillment, FulfillmentEvent, Ref, parse_time
+from app.signing import TokenSignature
 from connectors.shippo.models import Settings, Tracking
 from connectors.shippo.parcels import Body, address_of
 
@@ -73,19 +73,6 @@ def _time(text: Json) -> datetime | None:
 
 
 # --- webhooks ---------------------------------------------------------------------------------------------------
-
-
-class TokenSignature:
-    """`?token=` of the URL. A missing or wrong one, or a connection without tokens, looks like an unknown address."""
-
-    def verify(self, raw: RawWebhook, settings: Settings, received_at: datetime) -> None:
-        given = raw.query.get("token", "").encode(errors="replace")
-        fits = [hmac.compare_digest(given, token.get_secret_value().encode()) for token in settings.url_tokens]
-        if not any(fits):
-            raise NotFoundError("the token of the URL is missing or wrong")
-
-    def sign(self, body: bytes, settings: Settings, now: datetime) -> Signed:
-        return Signed({}, {"token": settings.url_tokens[0].get_secret_value()})
 
 
 def identify(raw: RawWebhook, settings: Settings) -> Receipt:
@@ -156,7 +143,7 @@ def order_of(metadata: Json) -> str | None:
 
 _OWN = "it says what the label's own call answered"
 source: Source[Settings] = Source(
-    signature=TokenSignature(),
+    signature=TokenSignature(lambda settings: settings.url_tokens),
     identify=identify,
     topics={"track_updated": tracked},
     ignored={

@@ -6,7 +6,7 @@ from app.connector import Connector, Context, HeaderAuth, HttpOptions
 from connectors.shopify import documents
 from connectors.shopify.actions import ORDER_ACTIONS
 from connectors.shopify.actions_shop import SHOP_ACTIONS
-from connectors.shopify.graphql import learn, look, problem
+from connectors.shopify.graphql import ask, learn, problem
 from connectors.shopify.sandbox import sandbox
 from connectors.shopify.settings import Settings
 from connectors.shopify.source import source
@@ -18,7 +18,7 @@ def _token(settings: Settings) -> Mapping[str, str]:
 
 
 async def _test(ctx: Context[Settings]) -> str:
-    shop = (await look(ctx, documents.SHOP))["shop"]
+    shop = (await ask(ctx, documents.SHOP))["shop"]
     return f"{shop['name']} ({shop['myshopifyDomain']}, {shop['currencyCode']})"
 
 

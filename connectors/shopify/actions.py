@@ -11,14 +11,14 @@ from pydantic import BaseModel, Field, StringConstraints
 from app.connector import Context, Json, action, lookup, upsert
 from app.errors import PermanentError
 from connectors.shopify import documents
-from connectors.shopify.graphql import ask, gid, look, plain_id
+from connectors.shopify.graphql import ask, gid, plain_id
 from connectors.shopify.settings import Settings
 
 Id = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True, pattern=r"^(gid://shopify/\w+/)?\d+$")]
 """Shopify's number, or its gid."""
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True, pattern=r"^[^,]+$")]
 HANDLE = "tradewind"
-EXAMPLE_ORDER, EXAMPLE_CUSTOMER = "5600001067975", "7200000000042"
+EXAMPLE_ORDER, HELD_ORDER, EXAMPLE_CUSTOMER = "5600001067975", "5600001068405", "7200000000042"
 
 
 class OfOrder(BaseModel):
@@ -186,7 +186,7 @@ def _hold(input: HoldOrder) -> Json:
     return hold | ({"reasonNotes": note} if note else {})
 
 
-@action(safe=upsert, example=lambda: ReleaseOrder(order_id=EXAMPLE_ORDER), causes=("order.updated",))
+@action(safe=upsert, example=lambda: ReleaseOrder(order_id=HELD_ORDER), causes=("order.updated",))
 async def release_order(ctx: Context[Settings], input: ReleaseOrder) -> Held:
     """Release the holds that `hold_order` put under the same handle; those of others stay."""
     order, nodes = await _to_send(ctx, input.order_id)
@@ -215,7 +215,7 @@ class CancelOrder(OfOrder):
 
 async def _cancelled(ctx: Context[Settings], input: CancelOrder) -> Changed | None:
     id_ = gid("Order", input.order_id)
-    order = (await look(ctx, documents.STANDING, id=id_))["order"]
+    order = (await ask(ctx, documents.STANDING, id=id_))["order"]
     return Changed(id=plain_id(id_)) if order and order["cancelledAt"] else None
 
 
@@ -241,7 +241,7 @@ async def cancel_order(ctx: Context[Settings], input: CancelOrder) -> Changed:
 
 async def _paid(ctx: Context[Settings], input: OfOrder) -> Changed | None:
     id_ = gid("Order", input.order_id)
-    order = (await look(ctx, documents.STANDING, id=id_))["order"]
+    order = (await ask(ctx, documents.STANDING, id=id_))["order"]
     return Changed(id=plain_id(id_)) if order and order["displayFinancialStatus"] == "PAID" else None
 
 
@@ -278,7 +278,7 @@ class Fulfilled(BaseModel):
 
 async def _fulfilled(ctx: Context[Settings], input: CreateFulfillment) -> Fulfilled | None:
     id_ = gid("Order", input.order_id)
-    order = _there((await look(ctx, documents.FULFILLMENT_ORDERS, id=id_))["order"], id_)
+    order = _there((await ask(ctx, documents.FULFILLMENT_ORDERS, id=id_))["order"], id_)
     made = [
         plain_id(each["id"])
         for each in order["fulfillments"]

@@ -13,7 +13,7 @@ from app.errors import PermanentError
 from app.events import Exact, Money, iso
 from connectors.shopify import documents
 from connectors.shopify.actions import Id
-from connectors.shopify.graphql import TAKEN, ask, gid, idempotency_key, look, plain_id
+from connectors.shopify.graphql import TAKEN, ask, gid, idempotency_key, plain_id
 from connectors.shopify.settings import Settings
 from connectors.shopify.source import source
 
@@ -63,7 +63,7 @@ def _title(ctx: Context[Settings], input: CreateDiscountCode) -> str:
 
 async def _discount(ctx: Context[Settings], input: CreateDiscountCode) -> DiscountCode | None:
     code = _code(ctx, input)
-    node = (await look(ctx, documents.DISCOUNT, code=code))["codeDiscountNodeByCode"]
+    node = (await ask(ctx, documents.DISCOUNT, code=code))["codeDiscountNodeByCode"]
     if node is None or node["codeDiscount"].get("title") != _title(ctx, input):
         return None
     return DiscountCode(id=plain_id(node["id"]), code=code)

@@ -41,23 +41,15 @@ def path(settings: Settings) -> str:
 async def ask(
     ctx: Context[Settings], document: str, fine: Collection[str] = (), /, **variables: Json
 ) -> Mapping[str, Json]:
-    """The `data` of a document. Refusals with the codes in `fine` say that what is wanted is so already.
-
-    Also for what an action reads before it acts: both are kept and sent again in their order, byte for byte.
-    """
+    """The `data` of a document. Refusals with the codes in `fine` say that what is wanted is so already."""
+    body, reads = {"query": document, "variables": variables}, document.startswith("query")
     try:
-        reply = await ctx.http.post(path(ctx.settings), json={"query": document, "variables": variables})
+        reply = await ctx.http.post(path(ctx.settings), json=body, reads=reads)
     except RefusedError as refused:
         if not refused.codes or not refused.codes <= set(fine):
             raise
         return refused.data
     return data_of(reply)
-
-
-async def look(ctx: Context[Settings], document: str, /, **variables: Json) -> Mapping[str, Json]:
-    """The `data` of a query that is no part of an action: a search for what an earlier try did, a test."""
-    body = {"query": document, "variables": variables}
-    return data_of(await ctx.http.post(path(ctx.settings), json=body, reads=True))
 
 
 def data_of(reply: Reply) -> Mapping[str, Json]:

@@ -1,6 +1,7 @@
 """The sandbox's shop: what it holds in memory, and what each query and mutation does to it.
 
-Every id exists that does not end in 404, so that orders of the demo and of recipe tests need not be put in first.
+Every id exists that does not end in 404, so that orders of the demo and of recipe tests need not be put in first;
+orders that end in 405 are held from the start.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Shop:
                 "cancelledAt": None,
                 "displayFinancialStatus": "PENDING",
                 "status": "OPEN",
-                "holds": [],
+                "holds": [self._held("tradewind", {"reason": "OTHER"})] if id.endswith("405") else [],
                 "sent": {},
                 "parcels": [],
             },
@@ -172,10 +173,13 @@ class Shop:
         if len(order["holds"]) >= HELD_AT_MOST:
             many = said("The hold limit is reached", "id", code="FULFILLMENT_ORDER_HOLD_LIMIT_REACHED")
             return {"fulfillmentHold": None, "fulfillmentOrder": None, "userErrors": [many]}
-        hold = {"id": self._new("FulfillmentHold"), "handle": handle, "heldByRequestingApp": True}
-        hold |= {"reason": fulfillmentHold["reason"], "reasonNotes": fulfillmentHold.get("reasonNotes")}
+        hold = self._held(handle, fulfillmentHold)
         order["holds"].append(hold)
         return {"fulfillmentHold": hold, "fulfillmentOrder": self._to_send(order), "userErrors": []}
+
+    def _held(self, handle: str, said: Json) -> Json:
+        hold = {"id": self._new("FulfillmentHold"), "handle": handle, "heldByRequestingApp": True}
+        return hold | {"reason": said["reason"], "reasonNotes": said.get("reasonNotes")}
 
     def fulfillmentOrderReleaseHold(self, info: Any, id: str, holdIds: list[str] | None = None) -> Payload:  # noqa: N802, N803
         order = self._order_of(id)

@@ -32,4 +32,7 @@ connector = Connector(
         "set_stock": "set_stock",
         "create_discount_code": "create_coupon",
     },
+    cannot={
+        "archive_order": "WooCommerce has no archive: an order that is over stands as completed, cancelled or refunded",
+    },
 )

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from app.connector import Action, Connector, EffectKey, OAuth2
-from app.domain.connections import Connection
+from app.domain.connections import Connection, secret_texts
 from app.http import Transport
 from app.ids import new_id
 from app.pipeline.deliver.attempt import Attempt, CallContext, LaneHttp, Line, run
@@ -135,7 +135,18 @@ class Bench:
             return True
 
         limiter = Limiter(http.limits if limited else ())
-        return Line(connection, "tests", Transport(transport=self.recorder), limiter, credentials, mark, lambda: NOW)
+        transport, secrets = Transport(transport=self.recorder), secret_texts(connection.settings)
+        return Line(
+            connection,
+            "tests",
+            transport,
+            limiter,
+            credentials,
+            mark,
+            lambda: NOW,
+            lambda _, requests: requests,
+            secrets,
+        )
 
     async def _credentials(self, settings: BaseModel, fresh: bool) -> Mapping[str, str]:
         auth = self.connector.auth

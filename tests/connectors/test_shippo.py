@@ -19,7 +19,7 @@ from connectors.shippo.faults import problem, refused
 from connectors.shippo.models import BuyLabel, GetRates, Rate, RefundLabel, Settings, Track, ValidateAddress
 from connectors.shippo.parcels import packed, parcel_body
 from connectors.shippo.sandbox import TOKEN
-from connectors.shippo.tracking import TokenSignature, identify, order_of
+from connectors.shippo.tracking import identify, order_of, source
 from tests.connectors.conftest import KEY, NOW, REGISTRY, Bench, due_call, open_bench
 
 CONNECTOR = REGISTRY["shippo"]
@@ -348,7 +348,7 @@ def test_only_our_own_metadata_names_an_order(metadata: Any, order: str | None) 
 def test_without_tokens_no_webhook_is_taken() -> None:
     raw = RawWebhook(b"{}", {}, {"token": ""}, NOW)
     with pytest.raises(NotFoundError):
-        TokenSignature().verify(raw, settings(), NOW)
+        source.signature.verify(raw, settings(), NOW)
 
 
 def test_a_webhook_of_a_test_label_is_a_test() -> None:

@@ -144,6 +144,9 @@ class Shelf:
     def store_actions(self) -> Mapping[str, Mapping[str, Action]]:
         return {"shopify": {"tag_order": tag_order}}
 
+    def store_refusals(self) -> Mapping[str, Mapping[str, str]]:
+        return {"woocommerce": {"tag_order": "it knows no tags"}}
+
 
 SHELF = Shelf()
 INVOICE = """\
@@ -386,6 +389,8 @@ MISTAKES = [
      "12:10: there is no connector 'quickboks'. Did you mean 'quickbooks'?"),
     (INVOICE.replace("use: store.tag_order", "use: store.tag_ordr"),
      "14:10: no shop that may send this has the action 'tag_ordr'. Did you mean 'tag_order'?"),
+    (INVOICE.replace("on: order.paid", "on: {event: order.paid, platform: woocommerce}"),
+     "14:10: no shop that may send this has the action 'tag_order'; it knows no tags."),
     (INVOICE.replace("customer_id:", "custmer_id:"),
      "13:34: quickbooks.create_invoice takes no 'custmer_id'. Did you mean 'customer_id'?"),
     (INVOICE.replace("customer_id:", "custmer_id:"), "13:11: quickbooks.create_invoice needs 'customer_id'."),

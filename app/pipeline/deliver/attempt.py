@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,9 +14,9 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from app.connector import Action, EffectKey, HttpOptions, Json, Lookup, Reply
-from app.domain.connections import Connection
+from app.domain.connections import BLOT, Connection, blot
 from app.errors import CredentialError, PermanentError, RetryableError, TradewindError, UnsureError
-from app.http import READS, Request, Timeouts, Transport, boottime, classify, retry_after
+from app.http import READS, Request, Timeouts, Transport, boottime, classify, retry_after, target
 from app.ids import new_id
 from app.pipeline.deliver.limits import Limiter
 from app.pipeline.deliver.outcome import Failed, Ok, Outcome, weakened
@@ -76,6 +76,10 @@ class Line:
     """Headers that prove us; True asks for fresh ones after a refusal."""
     mark: Callable[[Sending], Awaitable[bool]]
     now: Callable[[], datetime]
+    seal: Callable[[UUID, bytes], bytes]
+    """Encrypts the requests of a call before they are stored."""
+    secrets: Collection[str]
+    """In every way they may be written: they are blotted out of what is kept of answers."""
 
     @property
     def options(self) -> HttpOptions[Any]:
@@ -114,18 +118,18 @@ class LaneHttp:
     ) -> Reply:
         options = self._line.options
         body, kind = _body(json, form, content)
-        url = path if path.startswith(("http://", "https://")) else self._line.connection.host + path
+        url, ours = address_of(self._line.connection.host, path)
         if params:
             url += ("&" if "?" in url else "?") + urlencode(params, quote_via=quote)
         reads = reads or method in READS
         named = {**options.headers, **kind, **(headers or {})}
-        request = Request(method, url, tuple(named.items()), body, reads)
+        request = Request(method, url, tuple(named.items()), body, reads, options.redirects if reads else 0)
         if not reads:
             request = self._as_before(request)
         await self._turn(limit_key)
-        reply = await self._send(request, reads, fresh=False)
-        if reply.status == 401:
-            reply = await self._send(request, reads, fresh=True)
+        reply = await self._send(request, reads, await self._line.credentials(False) if ours else {})
+        if reply.status == 401 and ours:
+            reply = await self._send(request, reads, await self._line.credentials(True))
         return self._judged(reply, method, reads, limit_key)
 
     async def _turn(self, limit_key: str | None) -> None:
@@ -152,14 +156,14 @@ class LaneHttp:
         self._attempt.requests.append(request.dump())
         return request
 
-    async def _send(self, request: Request, reads: bool, fresh: bool) -> Reply:
+    async def _send(self, request: Request, reads: bool, credentials: Mapping[str, str]) -> Reply:
         line, attempt = self._line, self._attempt
         seconds = line.options.timeout
         attempt.last = None
         try:
             reply = await line.transport.send(
                 request,
-                credentials=await line.credentials(fresh),
+                credentials=credentials,
                 timeouts=Timeouts(pool=seconds, connect=min(10.0, seconds), read=seconds, total=seconds + SEND_WITHIN),
                 deadline=boottime() + SEND_WITHIN,
                 allowed=line.connection.allowed,
@@ -180,7 +184,7 @@ class LaneHttp:
             attempt.number,
             attempt.call.fence,
             self._line.owner,
-            pack(orjson.dumps([request.decode("latin-1") for request in attempt.requests])),
+            self._line.seal(attempt.call.id, _packed(attempt.requests)),
             self._line.options.timeout + 2 * SEND_WITHIN,
         )
         if not await self._line.mark(sending):
@@ -203,6 +207,20 @@ class LaneHttp:
         if isinstance(problem, RetryableError) and reply.status == 429:
             self._line.limiter.pause(retry_after(reply.headers, self._line.now()) or 1.0, limit_key)
         raise problem
+
+
+def _packed(requests: Sequence[bytes]) -> bytes:
+    return pack(orjson.dumps([request.decode("latin-1") for request in requests]))
+
+
+def address_of(host: str, path: str) -> tuple[str, bool]:
+    """(the whole URL, whether it is the connection's own scheme, host and port). Raises PermanentError for a path that
+    would lead to another host."""
+    url = path if path.startswith(("http://", "https://")) else host + path
+    ours = target(url).origin == target(host).origin
+    if url is not path and not ours:
+        raise PermanentError("the path leads to another host than the connection's")
+    return url, ours
 
 
 def _body(
@@ -245,32 +263,44 @@ async def run(
     )
     try:
         async with asyncio.timeout(seconds) as attempt.patience:
-            return await _act(context, action, attempt, if_found, line.now())
+            return await _act(context, action, attempt, if_found, line.secrets)
     except LaneLostError:
         raise
     except Exception as e:
-        return _failed(e, attempt)
+        return _failed(e, attempt, line.secrets)
 
 
-async def _act(context: CallContext, action: Action, attempt: Attempt, if_found: bool, now: datetime) -> Outcome:
-    given = action.input.model_validate_json(unpack(attempt.call.input))
+async def _act(
+    context: CallContext, action: Action, attempt: Attempt, if_found: bool, secrets: Collection[str]
+) -> Outcome:
+    given, now = action.input.model_validate_json(unpack(attempt.call.input)), context.now
     safe = weakened(action.safe, attempt.call.sent_at or now, now)
     if if_found and isinstance(safe, Lookup):
         found = await safe.find(context, given)
         if found is not None:
-            return Ok(found.model_dump_json(), found=True)
+            return Ok(blot(found.model_dump_json(), secrets), found=True)
         attempt.cleared = True
-    output = await action.call(context, given)
+    output = blot((await action.call(context, given)).model_dump_json(), secrets)
     last = attempt.last
-    return Ok(output.model_dump_json(), last.status if last else None, pack(last.body[:65536]) if last else None)
+    return Ok(output, last.status if last else None, _kept(last, secrets))
 
 
-def _failed(error: Exception, attempt: Attempt) -> Failed:
+def _kept(reply: Reply | None, secrets: Collection[str]) -> bytes | None:
+    """What is kept of an answer: its beginning, without secrets of ours that it echoed."""
+    if reply is None:
+        return None
+    body = reply.body
+    for secret in secrets:
+        body = body.replace(secret.encode(), BLOT.encode())
+    return pack(body[:65536])
+
+
+def _failed(error: Exception, attempt: Attempt, secrets: Collection[str]) -> Failed:
     last = attempt.last
-    body = pack(last.body[:65536]) if last else None
+    body = _kept(last, secrets)
     status = getattr(error, "status", None) or (last.status if last else None)
     wait = getattr(error, "retry_after", None)
-    text = f"{error}"[:2000]
+    text = blot(f"{error}", secrets)[:2000]
     match error:
         case CredentialError():
             return Failed("credential", text, 60, status, body)

@@ -92,7 +92,7 @@ class Delivery:
             self.clock,
             self.transport,
             self._ledger,
-            self.credentials.headers,
+            self.credentials,
             lambda: self.bells.knock(lane_of(connection_id)),
         )
         lane.read_done = lambda: self.bells.ring("normalise")

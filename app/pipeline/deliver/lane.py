@@ -17,7 +17,8 @@ import structlog
 from app import events as canonical
 from app.clock import Clock
 from app.connector import Action, NativeKey, Unsafe
-from app.domain.connections import Connection
+from app.domain.connections import Connection, secret_texts
+from app.domain.credentials import Credentials
 from app.http import Transport
 from app.pipeline.deliver import attempt as attempts
 from app.pipeline.deliver import reads
@@ -52,7 +53,7 @@ class Lane:
         clock: Clock,
         transport: Transport,
         ledger: Ledger,
-        credentials: Callable[[Connection, bool], Awaitable[Mapping[str, str]]],
+        credentials: Credentials,
         held_elsewhere: Callable[[], Awaitable[None]],
     ) -> None:
         self._find = find
@@ -144,9 +145,24 @@ class Lane:
 
     def _of(self, connection: Connection, limiter: Limiter) -> Line:
         def credentials(fresh: bool) -> Awaitable[Mapping[str, str]]:
-            return self._credentials(connection, fresh)
+            return self._credentials.headers(connection, fresh)
 
-        return Line(connection, self._owner, self._transport, limiter, credentials, self._mark, self._clock.now)
+        secrets = secret_texts(connection.settings)
+        return Line(
+            connection,
+            self._owner,
+            self._transport,
+            limiter,
+            credentials,
+            self._mark,
+            self._clock.now,
+            self._seal,
+            secrets,
+        )
+
+    def _seal(self, call_id: UUID, requests: bytes) -> bytes:
+        """Requests can hold what proves us (the address of an incoming webhook does)."""
+        return self._credentials.ring.seal(requests, call_id.bytes)
 
     def _as_now(self, line: Line) -> Line:
         """The line with the connection as it is now: its settings may have been changed while we drain."""
@@ -364,8 +380,11 @@ class Lane:
         if not call.unsure or not isinstance(action.safe, NativeKey):
             return []
         async with self._database.acquire() as db:
-            packed = await calls.stored_requests(db, call)
-        return [] if packed is None else [text.encode("latin-1") for text in orjson.loads(unpack(packed))]
+            sealed = await calls.stored_requests(db, call)
+        if sealed is None:
+            return []
+        packed = self._credentials.ring.open(sealed, call.id.bytes)
+        return [text.encode("latin-1") for text in orjson.loads(unpack(packed))]
 
     async def _conclude(self, line: Line, call: DueCall, action: Action, attempt: Attempt, outcome: Outcome) -> None:
         now = self._clock.now()

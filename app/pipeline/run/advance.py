@@ -16,7 +16,7 @@ from app import events as canonical
 from app.connector import Action
 from app.domain.connections import Connection
 from app.domain.memory import with_remembered
-from app.domain.recipes import outline_of
+from app.domain.recipes import cannot, outline_of
 from app.expressions import EvaluationError, render
 from app.ids import new_id
 from app.pipeline.run.awaiting import ears, meant
@@ -271,7 +271,7 @@ class Walk:
             raise EvaluationError(target)
         action = self.around.action(target, call)
         if action is None:
-            raise EvaluationError(f"{target.connector.title} cannot {call.action.replace('_', ' ')}")
+            raise EvaluationError(cannot(target, call.action))
         return target, action
 
     def _items(self, step: Step, frame: Frame) -> "list[tuple[str | None, Any]]":
