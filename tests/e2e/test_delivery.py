@@ -23,7 +23,7 @@ from app.store import calls, lanes
 from app.store.calls import Ended, Sending
 from app.store.database import Database
 from app.store.lanes import Held
-from app.store.packing import pack
+from app.store.packing import pack, unpack
 from app.store.webhooks import NewWebhook
 from tests.support.harness import Harness, running
 from tests.support.serving import serving
@@ -168,9 +168,11 @@ async def test_the_stored_request_goes_out_again_byte_for_byte(bench: Bench) -> 
     bench.outside.answers = [(500, {})]
     await bench.order(1)
     await bench.settle_now()
-    sent = await bench.hub.rows("select requests from attempt order by number")
-    assert len(sent) == 2
-    assert sent[0]["requests"] == sent[1]["requests"]
+    sent = await bench.hub.rows("select requests, call_id from attempt order by number")
+    first, second = (bench.hub.hub.ring.open(each["requests"], each["call_id"].bytes) for each in sent)
+    assert first == second
+    assert b"http" in unpack(first)
+    assert b"http" not in sent[0]["requests"]
 
 
 def test_an_output_that_no_column_can_hold_is_kept_as_far_as_it_can() -> None:
