@@ -1,8 +1,6 @@
 """What is wrong with a set-up, and how to mend each fault."""
 
 import asyncio
-import base64
-import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -17,8 +15,11 @@ from alembic.script import ScriptDirectory
 from redis.exceptions import RedisError
 
 import app.store
+from app.crypto import KeyRing
 from app.errors import ConfigError
 from app.hub import Hub, open_hub
+from app.keyfile import FILE
+from app.production import check_secrets
 from app.proof import prove
 from app.recipes import RegistryCatalogue, load_folder
 from app.registry import Registry
@@ -127,21 +128,17 @@ async def _redis(settings: Settings) -> Finding:
 
 def _keys(settings: Settings) -> Finding:
     """The keys that encrypt secrets at rest."""
-    if settings.secret_keys:
-        try:
-            lengths = {len(base64.b64decode(part, validate=True)) for part in settings.secret_keys.split(",") if part}
-        except ValueError:
-            lengths = {0}
-        if lengths != {32}:
-            mend = "Make one with `tradewind keys new-secret`."
-            return Finding("secrets", "fault", "TRADEWIND_SECRET_KEYS holds what is no key of 32 bytes in base64", mend)
-        return Finding("secrets", "ok", "encrypted under TRADEWIND_SECRET_KEYS")
-    path = settings.home / "secret.key"
-    if not path.exists():
+    path = settings.home / FILE
+    if not settings.secret_keys and not path.exists():
         mend = "It is made at the first start; in production set TRADEWIND_SECRET_KEYS (`tradewind keys new-secret`)."
         return Finding("secrets", "warning", "there is no key yet", mend)
-    if os.stat(path).st_mode & 0o077:
-        return Finding("secrets", "fault", f"{path} may be read by others", f"chmod 600 {path}")
+    try:
+        KeyRing.parse(settings.secret_keys or path.read_text())
+        check_secrets(settings)
+    except (ConfigError, OSError) as e:
+        return Finding("secrets", "fault", str(e), "`serve` and `worker` do not start with this.")
+    if settings.secret_keys:
+        return Finding("secrets", "ok", "encrypted under TRADEWIND_SECRET_KEYS")
     return Finding("secrets", "ok", f"encrypted under {path}: keep a copy of it elsewhere")
 
 

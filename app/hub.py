@@ -7,7 +7,6 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import structlog
 from sqlalchemy import select
@@ -15,13 +14,15 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.bells import Bells
 from app.clock import DatabaseClock
-from app.crypto import Hasher, KeyRing, new_key
+from app.crypto import Hasher, KeyRing
 from app.domain.connections import Connections
 from app.domain.recipes import Recipes
 from app.errors import ConfigError
+from app.keyfile import made_keys
 from app.registry import Registry
 from app.settings import Settings
 from app.store.database import AWAY, Database
+from app.store.sealed import HASH_SECRET
 from app.store.tables import setting
 
 log = structlog.get_logger()
@@ -74,7 +75,7 @@ async def open_hub(settings: Settings, registry: Registry | None = None) -> Asyn
             "TRADEWIND_DATABASE_URL and TRADEWIND_REDIS_URL are not set; `tradewind dev` starts both by itself."
         )
     registry = registry or Registry.of(settings)
-    ring = KeyRing.parse(settings.secret_keys or made_key(settings.home / "secret.key"))
+    ring = KeyRing.parse(settings.secret_keys or made_keys(settings.home))
     database = await Database(
         settings.database_url, size=settings.database_pool, statement_cache=settings.statement_cache
     ).open()
@@ -101,22 +102,10 @@ def _spare_the_collector() -> None:
     gc.set_threshold(10_000, 10, 10)
 
 
-def made_key(path: Path) -> str:
-    """The key in a file that only its owner may read; made at the first start."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(new_key())
-        except FileExistsError:
-            pass
-    return path.read_text().strip()
-
-
 async def _hash_secret(database: Database, ring: KeyRing) -> bytes:
     """The secret of keys that are kept for ever: made once, sealed, never rotated."""
     async with database.begin() as db:
-        made = ring.seal(os.urandom(32), b"hash secret")
-        await db.execute(insert(setting).values(name="hash secret", value=made).on_conflict_do_nothing())
-        stored = (await db.execute(select(setting.c.value).where(setting.c.name == "hash secret"))).scalar_one()
-    return ring.open(stored, b"hash secret")
+        made = ring.seal(os.urandom(32), HASH_SECRET.encode())
+        await db.execute(insert(setting).values(name=HASH_SECRET, value=made).on_conflict_do_nothing())
+        stored = (await db.execute(select(setting.c.value).where(setting.c.name == HASH_SECRET))).scalar_one()
+    return ring.open(stored, HASH_SECRET.encode())

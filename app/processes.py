@@ -19,6 +19,7 @@ from app.domain.recipes import sync_folder
 from app.embedded.identity import Identity, child_keywords
 from app.errors import ConfigError
 from app.hub import Hub, open_hub
+from app.production import check_secrets
 from app.registry import Registry
 from app.settings import Settings
 from app.store.database import migrate
@@ -55,6 +56,7 @@ def serve(settings: Settings, registry: Registry | None = None) -> None:
 
     from app.main import make_app
 
+    check_secrets(settings)
     set_up_logging(settings)
     config = uvicorn.Config(
         make_app(settings, registry),
@@ -83,6 +85,7 @@ def run_worker(settings: Settings, registry: Registry | None = None) -> None:
 
     from app.worker import stop_on_signals, work
 
+    check_secrets(settings)
     set_up_logging(settings)
 
     async def main() -> None:
@@ -105,7 +108,9 @@ def run_sandbox(host: str, port: int, registry: Registry | None = None) -> None:
 
 def prepare(settings: Settings, *, migrations: bool = True) -> None:
     """What a process of the hub does before it starts: the newest schema, the connections of the file, the recipes of
-    the folder, the first key. Raises ConfigError when no connection can be had from a wrong file, or no database."""
+    the folder, the first key. Raises ConfigError when no connection can be had from a wrong file, or no database, and
+    for keys that can be guessed."""
+    check_secrets(settings)
     if migrations:
         migrate_database(settings)
     asyncio.run(_fill(settings))
@@ -154,7 +159,7 @@ async def _connections(hub: Hub, path: Path) -> str | None:
         declared = read_connections(path, hub.registry)
     except ConfigError as e:
         return str(e)
-    await apply(hub.database, hub.ring, declared, f"file:{path.resolve()}")
+    await apply(hub.database, hub.ring, declared, f"file:{path.resolve()}", actor="start of the hub")
     await hub.connections.refresh()
     return None
 

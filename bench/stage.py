@@ -156,7 +156,7 @@ def stage() -> Iterator[Stage]:
                 "TRADEWIND_REDIS_URL": embedded.redis_url,
                 "TRADEWIND_PORT": str(port),
                 "TRADEWIND_SECRET_KEYS": new_key(),
-                "TRADEWIND_ADMIN_KEY": "benchmark-admin-key-000000",
+                "TRADEWIND_ADMIN_KEY": new_key(),
                 "TRADEWIND_CONNECTIONS": str(home / "connections.yaml"),
                 "TRADEWIND_RECIPES": str(ROOT / "bench" / "recipes"),
                 "TRADEWIND_CONNECTORS": "tests.support.testconnector",

@@ -8,6 +8,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 
 from app.api import idempotency
 from app.api.context import HubDep
+from app.api.narrow import allows
 from app.api.passage import Pace
 from app.api.problems import CHALLENGE
 from app.domain.keys import Caller, Keys, Scope
@@ -68,6 +69,8 @@ async def _caller(
             if not await workspaces.exists(db, workspace):
                 raise NotFoundError(f"there is no workspace {workspace!r}: make it with POST /v1/workspaces")
         caller = replace(caller, workspace=workspace)
+    if caller.connections is not None and (refusal := await allows(request, caller, hub)):
+        raise ForbiddenError(refusal, *scopes.scopes)
     await idempotency.once(request, hub, caller)
     return caller
 

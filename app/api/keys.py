@@ -8,14 +8,13 @@ from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, Field
 
 from app.api.auth import Admin
-from app.api.context import HubDep, Listed, RowId
+from app.api.context import HubDep, Listed, Name, RowId
 from app.byhand.texts import PlainText
 from app.domain import keys
 from app.domain.keys import Scope
 from app.errors import NotFoundError
-from app.store import byhand
+from app.hub import Hub
 from app.store import keys as store
-from app.store.byhand import Deed
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 
@@ -32,6 +31,9 @@ class KeyShown(BaseModel):
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None = Field(description="Within a minute.")
+    connections: list[str] | None = Field(
+        description="Slugs of the connections that it is limited to; null: no limit.", examples=[["main-store"]]
+    )
 
 
 class KeyWanted(BaseModel):
@@ -40,6 +42,11 @@ class KeyWanted(BaseModel):
     name: PlainText = Field(max_length=100, min_length=1, examples=["reporting"])
     scopes: Annotated[list[Scope], Field(min_length=1, examples=[["read"]])]
     expires_at: AwareDatetime | None = None
+    connections: Annotated[list[Name], Field(min_length=1, max_length=100)] | None = Field(
+        None,
+        description="Slugs: it opens only what came in by these connections (and not the scopes recipes and admin).",
+        examples=[["main-store"]],
+    )
 
 
 class KeyMade(BaseModel):
@@ -53,17 +60,30 @@ class KeyMade(BaseModel):
 async def list_keys(caller: Admin, hub: HubDep) -> Listed[KeyShown]:
     """Revoked and expired ones too, newest first."""
     async with hub.database.begin() as db:
-        rows = await store.list_keys(db, caller.workspace)
-    items = [KeyShown(**{name: getattr(row, name) for name in KeyShown.model_fields}) for row in rows]
-    return Listed(items=items, next=None)
+        rows = await store.list_keys(db, caller.workspace, caller.everywhere)
+    return Listed(items=[_shown(hub, row) for row in rows], next=None)
+
+
+def _shown(hub: Hub, row: store.KeyRow) -> KeyShown:
+    plain = {name: getattr(row, name) for name in KeyShown.model_fields if name != "connections"}
+    if row.connections is None:
+        return KeyShown(**plain, connections=None)
+    known = (hub.connections.get(each) for each in row.connections)
+    return KeyShown(**plain, connections=sorted(each.slug for each in known if each is not None))
 
 
 @router.post("", summary="Make an API key", status_code=201)
 async def make_key(caller: Admin, hub: HubDep, wanted: KeyWanted) -> KeyMade:
     async with hub.database.begin() as db:
-        made = await keys.make(db, wanted.name, wanted.scopes, caller.workspace, wanted.expires_at)
-        detail = {"name": wanted.name, "scopes": list(wanted.scopes)}
-        await byhand.note_change(db, Deed(caller.workspace, caller.name, "make key", f"key/{made.id}", detail))
+        made = await keys.make(
+            db,
+            wanted.name,
+            wanted.scopes,
+            caller.workspace,
+            wanted.expires_at,
+            wanted.connections,
+            actor=caller.name,
+        )
     return KeyMade(id=made.id, key=made.key)
 
 
@@ -71,6 +91,5 @@ async def make_key(caller: Admin, hub: HubDep, wanted: KeyWanted) -> KeyMade:
 async def revoke_key(caller: Admin, hub: HubDep, id: RowId) -> None:
     """It opens nothing any more within a second."""
     async with hub.database.begin() as db:
-        if not await store.revoke(db, caller.workspace, id):
+        if not await keys.revoke(db, caller.workspace, id, everywhere=caller.everywhere, actor=caller.name):
             raise NotFoundError("there is no such key")
-        await byhand.note_change(db, Deed(caller.workspace, caller.name, "revoke key", f"key/{id}", {}))

@@ -166,11 +166,16 @@ def reprocess(
     """Read kept webhooks once more, after a fix. Safe: a fact that is an event already stays that one event."""
     from app.hub import Hub
     from app.store import webhooks as store
+    from app.store.byhand import Deed, note
+    from app.store.database import to_json
 
     async def work(hub: Hub) -> int:
         found = session.connection_of(hub, workspace, connection) if connection else None
-        async with hub.database.acquire() as db:
+        detail = {"state": state, "connection": connection}
+        async with hub.database.transaction() as db:
             count = await store.reprocess(db, workspace, [state], found.id if found else None)
+            deed = Deed(workspace, "command line", "reprocess", "webhooks", {})
+            await note(db, deed, to_json(detail | {"webhooks": count}))
         hub.bells.ring("normalise")
         return count
 

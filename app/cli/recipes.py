@@ -63,7 +63,7 @@ def sync(folder: Folder = None, workspace: Workspace = "main", as_json: AsJson =
     place = _folder(folder)
 
     async def work(hub: Hub) -> list[Problem]:
-        return await sync_folder(hub.database, hub.registry, place.resolve(), workspace)
+        return await sync_folder(hub.database, hub.registry, place.resolve(), workspace, actor="command line")
 
     problems = session.in_hub(work)
     _report(problems, as_json)

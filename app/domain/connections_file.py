@@ -18,6 +18,7 @@ from app.errors import ConfigError
 from app.ids import new_id
 from app.registry import Registry
 from app.store import connections as store
+from app.store.byhand import Deed, note_change
 from app.store.database import Database
 
 _KEYS = {"connector", "role", "settings", "base_url", "as", "history"}
@@ -174,7 +175,13 @@ def _same_account(document: Document, declared: list[Declared], problems: list[P
 
 
 async def apply(
-    database: Database, ring: KeyRing, declared: list[Declared], origin: str, workspace: str = "main"
+    database: Database,
+    ring: KeyRing,
+    declared: list[Declared],
+    origin: str,
+    workspace: str = "main",
+    *,
+    actor: str = "command line",
 ) -> list[str]:
     """Bring declared connections into the database; those that this origin no longer names are removed. Answers a line
     for each. A renamed slug keeps its permanent id; tokens that rotated since are not touched."""
@@ -205,5 +212,24 @@ async def apply(
                 )
             )
             lines.append(f"{one.slug}: {one.connector.title} {one.account}")
-        lines += [f"{slug}: removed" for slug in await store.remove_others(db, origin, kept)]
-    return lines
+            if changed := _changed(known, one, plain, secret, ring):
+                detail = {"origin": origin, "changed": changed}
+                await note_change(db, Deed(workspace, actor, "apply", f"connection/{one.slug}", detail))
+        removed = await store.remove_others(db, origin, kept)
+        for slug in removed:
+            await note_change(db, Deed(workspace, actor, "remove", f"connection/{slug}", {"origin": origin}))
+    return [*lines, *(f"{slug}: removed" for slug in removed)]
+
+
+def _changed(known: Any, one: Declared, plain: dict[str, Any], secret: dict[str, Any], ring: KeyRing) -> list[str]:
+    """The names of what an application changes; never a value, for some are secret."""
+    if known is None or known.removed:
+        return ["everything"]
+    before, after = dict(known.settings), plain
+    try:
+        before, after = before | ring.open_json(known.secrets, known.id.bytes), after | secret
+    except ConfigError:
+        return ["everything"]
+    names = [name for name in (*after, *before.keys() - after.keys()) if before.get(name) != after.get(name)]
+    facts = ("slug", "role", "base_url", *(("history",) if one.history != "unknown" else ()))
+    return [*(name for name in facts if getattr(known, name) != getattr(one, name)), *names]

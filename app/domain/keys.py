@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -16,6 +16,8 @@ from app.errors import MalformedError
 from app.ids import new_id
 from app.settings import Settings
 from app.store import keys as store
+from app.store.byhand import Deed, note_change
+from app.store.connections import ids_of_slugs
 from app.store.database import Database
 
 Scope = Literal["read", "replay", "recipes", "connections", "admin"]
@@ -38,6 +40,8 @@ class Caller:
     workspace: str = "main"
     everywhere: bool = False
     id: str = ""
+    connections: frozenset[UUID] | None = None
+    """The connections that it is limited to, by permanent id; None: all of the workspace."""
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes or "admin" in self.scopes
@@ -84,8 +88,9 @@ class Keys:
             row = await store.find(db, digest)
         if row is None or not hmac.compare_digest(row.digest, digest):
             return None
+        limits = None if row.connections is None else frozenset(row.connections)
         name, workspace = row.name or row.prefix, row.workspace or "main"
-        return Caller(name, frozenset(row.scopes), workspace, row.workspace is None, str(row.id))
+        return Caller(name, frozenset(row.scopes), workspace, row.workspace is None, str(row.id), limits)
 
     def _remember(self, digest: bytes, caller: Caller | None) -> None:
         if len(self._known) >= REMEMBERED_AT_MOST:
@@ -119,18 +124,48 @@ async def make(
     scopes: Iterable[str],
     workspace: str | None = "main",
     expires_at: datetime | None = None,
+    connections: Iterable[str] | None = None,
+    *,
+    actor: str = "command line",
 ) -> MadeKey:
-    """Make a key for one workspace, or with None for all. Raises MalformedError for scopes that are none."""
-    key = new_key()
-    row = store.NewKey(new_id(), workspace, name, key[:SHOWN], digest_of(key), checked_scopes(scopes), expires_at)
+    """Make a key for one workspace, or with None for all; `connections`: the slugs that it is limited to. Raises
+    MalformedError for scopes that are none or need the whole workspace, and for unknown connections."""
+    key, wanted = new_key(), checked_scopes(scopes)
+    limits = None if connections is None else await _limits(db, workspace, wanted, sorted(set(connections)))
+    ids = None if limits is None else list(limits.values())
+    row = store.NewKey(new_id(), workspace, name, key[:SHOWN], digest_of(key), wanted, expires_at, ids)
     await store.insert_key(db, row)
+    detail = {"name": name, "scopes": list(wanted), "prefix": row.prefix, "every_workspace": workspace is None}
+    detail |= {"expires_at": expires_at and expires_at.isoformat(), "connections": limits and list(limits)}
+    await note_change(db, Deed(workspace or "main", actor, "make", f"key/{row.id}", detail))
     return MadeKey(row.id, key)
 
 
-async def revoke(database: Database, workspace: str, key_id: UUID) -> bool:
-    """Close a key; processes that know it notice within a second. False if there is no such key."""
-    async with database.begin() as db:
-        return await store.revoke(db, workspace, key_id)
+async def _limits(
+    db: AsyncConnection, workspace: str | None, scopes: Sequence[str], slugs: Sequence[str]
+) -> dict[str, UUID]:
+    """The permanent ids of the connections that a key is limited to."""
+    if workspace is None:
+        raise MalformedError("a key of every workspace cannot be limited to connections")
+    if whole := [scope for scope in scopes if scope in ("admin", "recipes")]:
+        raise MalformedError(f"the scope {whole[0]!r} is of the whole workspace: it cannot be limited to connections")
+    if not slugs:
+        raise MalformedError("name at least one connection, or leave `connections` out")
+    known = await ids_of_slugs(db, workspace, slugs)
+    if unknown := [slug for slug in slugs if slug not in known]:
+        raise MalformedError(f"there is no connection {unknown[0]!r}")
+    return known
+
+
+async def revoke(
+    db: AsyncConnection, workspace: str, key_id: UUID, *, everywhere: bool = True, actor: str = "command line"
+) -> bool:
+    """Close a key; processes that know it notice within a second. False if there is no such key, or (without
+    `everywhere`) if it is one of every workspace."""
+    if not await store.revoke(db, workspace, key_id, everywhere):
+        return False
+    await note_change(db, Deed(workspace, actor, "revoke", f"key/{key_id}", {}))
+    return True
 
 
 async def ensure_admin_key(hub: Hublike) -> str | None:
@@ -145,4 +180,6 @@ async def ensure_admin_key(hub: Hublike) -> str | None:
             return None
         first = store.NewKey(new_id(), None, "made at the first start", key[:SHOWN], digest_of(key), ("admin",))
         await store.insert_key(db, first)
+        detail = {"name": first.name, "scopes": ["admin"], "prefix": first.prefix, "every_workspace": True}
+        await note_change(db, Deed("main", "start of the hub", "make", f"key/{first.id}", detail))
     return key

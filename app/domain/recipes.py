@@ -32,6 +32,7 @@ from app.recipes import (
 from app.registry import Registry
 from app.store import recipes as store
 from app.store import waiters, workspaces
+from app.store.byhand import Deed, note_change
 from app.store.database import Database
 
 log = structlog.get_logger()
@@ -241,7 +242,9 @@ def _parsed(name: str, source: str) -> Recipe | None:
         return None
 
 
-async def sync_folder(database: Database, registry: Registry, folder: Path, workspace: str = "main") -> list[Problem]:
+async def sync_folder(
+    database: Database, registry: Registry, folder: Path, workspace: str = "main", *, actor: str = "start of the hub"
+) -> list[Problem]:
     """Bring the recipes of a folder into the database: new versions for changed files, nothing for broken ones (their
     last good version goes on). Answers what is wrong with files, errors and warnings."""
     origin = f"folder:{folder}"
@@ -251,7 +254,8 @@ async def sync_folder(database: Database, registry: Registry, folder: Path, work
             return []
         loaded = load_folder(folder, RegistryCatalogue(registry))
         for one in loaded:
-            if one.usable:
-                await store.save(db, workspace, one.name, one.text, origin)
-        await store.remove_others(db, workspace, origin, [one.name for one in loaded])
+            if one.usable and await store.save(db, workspace, one.name, one.text, origin):
+                await note_change(db, Deed(workspace, actor, "save", f"recipe/{one.name}", {"origin": origin}))
+        for name in await store.remove_others(db, workspace, origin, [one.name for one in loaded]):
+            await note_change(db, Deed(workspace, actor, "remove", f"recipe/{name}", {"origin": origin}))
     return [problem for one in loaded for problem in one.problems]

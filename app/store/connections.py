@@ -37,6 +37,12 @@ async def load_all(db: AsyncConnection) -> Sequence[Any]:
     return (await db.execute(select(table).where(~table.c.removed).order_by(table.c.workspace, table.c.slug))).all()
 
 
+async def ids_of_slugs(db: AsyncConnection, workspace: str, slugs: Sequence[str]) -> dict[str, UUID]:
+    """The permanent ids of connections that are not removed, by slug."""
+    wanted = (table.c.workspace == workspace) & table.c.slug.in_(slugs) & ~table.c.removed
+    return {row.slug: row.id for row in await db.execute(select(table.c.slug, table.c.id).where(wanted))}
+
+
 async def changed_at(db: AsyncConnection) -> datetime | None:
     """When the newest change of any connection was made."""
     changed: datetime | None = (await db.execute(select(func.max(table.c.updated_at)))).scalar_one()

@@ -25,11 +25,12 @@ class NewKey:
     digest: bytes
     scopes: Sequence[str]
     expires_at: datetime | None = None
+    connections: Sequence[UUID] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A key as it may be shown."""
+    """A key as it may be shown; `connections` None is all of its workspace."""
 
     id: UUID
     workspace: str | None
@@ -41,6 +42,7 @@ class KeyRow:
     revoked_at: datetime | None
     last_used_at: datetime | None
     created_at: datetime
+    connections: Sequence[UUID] | None
 
 
 _SHOWN = [table.c[name] for name in KeyRow.__slots__]
@@ -52,7 +54,8 @@ def _unexpired() -> ColumnElement[bool]:
 
 async def insert_key(db: AsyncConnection, key: NewKey) -> None:
     values = {name: getattr(key, name) for name in NewKey.__slots__}
-    await db.execute(insert(table).values(**values | {"scopes": list(key.scopes)}))
+    limits = None if key.connections is None else list(key.connections)
+    await db.execute(insert(table).values(**values | {"scopes": list(key.scopes), "connections": limits}))
 
 
 async def find(db: AsyncConnection, digest: bytes) -> KeyRow | None:
@@ -67,17 +70,19 @@ async def find(db: AsyncConnection, digest: bytes) -> KeyRow | None:
     return KeyRow(*row)
 
 
-async def list_keys(db: AsyncConnection, workspace: str) -> list[KeyRow]:
-    """The keys that open a workspace, newest first; revoked ones too."""
-    mine = (table.c.workspace == workspace) | table.c.workspace.is_(None)
+async def list_keys(db: AsyncConnection, workspace: str, everywhere: bool) -> list[KeyRow]:
+    """The keys of a workspace, newest first; revoked ones too. Keys of every workspace only if `everywhere`."""
+    mine = table.c.workspace == workspace
+    mine = mine | table.c.workspace.is_(None) if everywhere else mine
     return [KeyRow(*row) for row in await db.execute(select(*_SHOWN).where(mine).order_by(table.c.id.desc()))]
 
 
-async def revoke(db: AsyncConnection, workspace: str, key_id: UUID) -> bool:
-    """Close a key for ever; False if the workspace has no such key."""
+async def revoke(db: AsyncConnection, workspace: str, key_id: UUID, everywhere: bool) -> bool:
+    """Close a key for ever; False if the workspace has no such key. Keys of every workspace only if `everywhere`."""
+    mine = table.c.workspace == workspace
     changed = await db.execute(
         update(table)
-        .where(table.c.id == key_id, (table.c.workspace == workspace) | table.c.workspace.is_(None))
+        .where(table.c.id == key_id, mine | table.c.workspace.is_(None) if everywhere else mine)
         .values(revoked_at=func.coalesce(table.c.revoked_at, func.clock_timestamp()))
         .returning(table.c.id)
     )

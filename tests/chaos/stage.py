@@ -119,7 +119,7 @@ def stage(connections: str, recipes: Mapping[str, str], connectors: str) -> Iter
             "TRADEWIND_REDIS_URL": redis.url,
             "TRADEWIND_PORT": str(port),
             "TRADEWIND_SECRET_KEYS": new_key(),
-            "TRADEWIND_ADMIN_KEY": "admin-key-of-the-fault-tests",
+            "TRADEWIND_ADMIN_KEY": new_key(),
             "TRADEWIND_CONNECTIONS": str(home / "connections.yaml"),
             "TRADEWIND_RECIPES": str(home / "recipes"),
             "TRADEWIND_CONNECTORS": connectors,

@@ -94,7 +94,7 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> dict[str, str
         "TRADEWIND_HOME": str(tmp_path / "home"),
         "TRADEWIND_PORT": str(free_port()),
         "TRADEWIND_SECRET_KEYS": base64.b64encode(os.urandom(32)).decode(),
-        "TRADEWIND_ADMIN_KEY": "key-of-this-test",
+        "TRADEWIND_ADMIN_KEY": os.urandom(24).hex(),
     }
 
 

@@ -118,15 +118,15 @@ class Harness:
 
 
 def settings_for(database_url: str, redis_url: str, home: Path, **more: Any) -> Settings:
-    return Settings(
-        database_url=database_url,
-        redis_url=redis_url,
-        home=home,
-        redis_prefix=f"t{os.urandom(4).hex()}",
-        secret_keys=base64.b64encode(b"k" * 32).decode(),
-        admin_key="test-admin-key-of-good-length",
-        **more,
-    )
+    given = {
+        "database_url": database_url,
+        "redis_url": redis_url,
+        "home": home,
+        "redis_prefix": f"t{os.urandom(4).hex()}",
+        "secret_keys": base64.b64encode(b"k" * 32).decode(),
+        "admin_key": "test-admin-key-of-good-length",
+    }
+    return Settings(**given | more)
 
 
 @asynccontextmanager

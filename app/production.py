@@ -1,0 +1,30 @@
+"""What a hub refuses to start with: keys that others know, or could guess."""
+
+from app.crypto import check_random, parse_keys
+from app.errors import ConfigError
+from app.keyfile import made_keys
+from app.settings import Settings
+
+SHORTEST = 20
+"""Characters of TRADEWIND_ADMIN_KEY, at least; `openssl rand -hex 24` makes 48."""
+KNOWN = (
+    *("admin", "change", "default", "demo", "example", "hunter2", "letmein", "password", "passw0rd", "placeholder"),
+    *("qwerty", "sample", "secret", "test", "tradewind", "abc123", "123456", "key-of", "your-"),
+)
+"""Words of keys that stand in documentation, tests and lists of passwords. Random keys hold none of them by chance
+worth speaking of."""
+
+
+def check_secrets(settings: Settings) -> None:
+    """Raises ConfigError for a key that is too short, known or not random, and for a key file that others may read."""
+    check_random(parse_keys(settings.secret_keys or made_keys(settings.home)))
+    key = settings.admin_key
+    if not key:
+        return
+    if len(key) < SHORTEST:
+        raise ConfigError(f"TRADEWIND_ADMIN_KEY is shorter than {SHORTEST} characters; {_MAKE_ONE}.")
+    if len(set(key)) < 8 or any(word in key.lower() for word in KNOWN):
+        raise ConfigError(f"TRADEWIND_ADMIN_KEY can be guessed: it is not random; {_MAKE_ONE}.")
+
+
+_MAKE_ONE = "make one with `openssl rand -hex 24`, or leave it out: a first key is made and shown once"
