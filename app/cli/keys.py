@@ -85,7 +85,8 @@ def revoke(
     from app.store.database import Database
 
     async def work(database: Database) -> bool:
-        return await close(database, workspace, key_id)
+        async with database.begin() as db:
+            return await close(db, workspace, key_id)
 
     if not session.in_database(work):
         raise ConfigError(f"The workspace {workspace} has no key {key_id}.")

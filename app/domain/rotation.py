@@ -28,10 +28,10 @@ async def rotate(database: Database, ring: KeyRing, actor: str) -> Rotated:
     what was re-encrypted before it stays so."""
     resealed = 0
     for column in store.SEALED:
-        done = -1
+        done, last = -1, None
         while done:
             async with database.begin() as db:
-                done = await store.reseal_some(db, column, ring.current, ring.reseal)
+                done, last = await store.reseal_some(db, column, ring.current, ring.reseal, last)
             resealed += done
     under = await standing(database, ring)
     if resealed:

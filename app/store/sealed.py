@@ -8,18 +8,19 @@ from sqlalchemy import ColumnElement, LargeBinary, cast, func, literal_column, s
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.schema import Column
 
-from app.store.tables import connection, idempotency, setting
+from app.store.tables import attempt, connection, idempotency, setting
 
 HASH_SECRET = "hash secret"  # noqa: S105 (its name, not itself)
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A column, the key of its table, what each value is bound to (as it was sealed), and which rows hold one."""
+    """A column of secrets. key: by which its rows are gone through, in order. bound: what each value was sealed
+    about. rows: those that hold one."""
 
     column: Column[Any]
     key: Column[Any]
-    about: Callable[[Any], bytes]
+    bound: Column[Any]
     rows: ColumnElement[bool]
 
     @property
@@ -33,12 +34,11 @@ class Sealed:
 
 
 SEALED = (
-    Sealed(connection.c.secrets, connection.c.id, lambda row_id: row_id.bytes, true()),
-    Sealed(
-        connection.c.credentials, connection.c.id, lambda row_id: row_id.bytes, connection.c.credentials.is_not(None)
-    ),
-    Sealed(setting.c.value, setting.c.name, lambda name: name.encode(), setting.c.name == HASH_SECRET),
-    Sealed(idempotency.c.answer, idempotency.c.key, bytes, idempotency.c.answer.is_not(None)),
+    Sealed(setting.c.value, setting.c.name, setting.c.name, setting.c.name == HASH_SECRET),
+    Sealed(connection.c.secrets, connection.c.id, connection.c.id, true()),
+    Sealed(connection.c.credentials, connection.c.id, connection.c.id, connection.c.credentials.is_not(None)),
+    Sealed(idempotency.c.answer, idempotency.c.key, idempotency.c.key, idempotency.c.answer.is_not(None)),
+    Sealed(attempt.c.requests, attempt.c.id, attempt.c.call_id, attempt.c.requests.is_not(None)),
 )
 
 
@@ -49,13 +49,33 @@ async def count_by_key(db: AsyncConnection, sealed: Sealed) -> dict[bytes, int]:
 
 
 async def reseal_some(
-    db: AsyncConnection, sealed: Sealed, current: bytes, reseal: Callable[[bytes, bytes], bytes], limit: int = 100
-) -> int:
-    """Re-encrypt at most `limit` values that do not stand under the current key; answers how many. The rows are locked
-    until the transaction ends, so a token that is refreshed meanwhile waits, and is not overwritten."""
-    stale = select(sealed.key, sealed.column).where(sealed.rows, sealed.key_id != current)
+    db: AsyncConnection,
+    sealed: Sealed,
+    current: bytes,
+    reseal: Callable[[bytes, bytes], bytes],
+    after: Any = None,
+    limit: int = 200,
+) -> tuple[int, Any]:
+    """Re-encrypt at most `limit` values beyond `after` that do not stand under the current key: (how many, the last
+    row's key). The rows are locked until the transaction ends, so a token that is refreshed meanwhile waits, and is not
+    overwritten."""
+    stale = select(sealed.key.label("key"), sealed.bound.label("bound"), sealed.column.label("value"))
+    stale = stale.where(sealed.rows, sealed.key_id != current)
+    if after is not None:
+        stale = stale.where(sealed.key > after)
     rows = (await db.execute(stale.order_by(sealed.key).limit(limit).with_for_update())).all()
-    for key, value in rows:
-        fresh = {sealed.column: reseal(value, sealed.about(key))}
-        await db.execute(update(sealed.column.table).where(sealed.key == key).values(fresh))
-    return len(rows)
+    for row in rows:
+        fresh = {sealed.column: reseal(row.value, _bytes(row.bound))}
+        await db.execute(update(sealed.column.table).where(sealed.key == row.key).values(fresh))
+    return len(rows), rows[-1].key if rows else None
+
+
+def _bytes(bound: Any) -> bytes:
+    """What was given as `about` when it was sealed."""
+    match bound:
+        case str():
+            return bound.encode()
+        case bytes():
+            return bound
+        case _:
+            return bytes(bound.bytes)

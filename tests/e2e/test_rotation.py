@@ -30,6 +30,9 @@ async def hub(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterato
             async with harness.hub.database.begin() as db:
                 held = harness.hub.ring.seal_json({"refresh_token": f"r{number}"}, connection.id.bytes)
                 await store.save_credentials(db, connection.id, held, None)
+        bearer = {"authorization": "Bearer test-admin-key-of-good-length", "idempotency-key": "once"}
+        made = await harness.client.post("/v1/keys", json={"name": "x", "scopes": ["read"]}, headers=bearer)
+        assert made.status_code == 201, made.text
         yield harness
 
 
@@ -41,8 +44,8 @@ async def test_after_a_rotation_the_old_key_is_needed_nowhere(hub: Harness, tmp_
     both, old_id = ring(NEW, OLD), ring(OLD).current
     before = hub.hub.hasher("the same for ever")
     rotated = await rotate(hub.hub.database, both, "somebody")
-    assert (rotated.resealed, rotated.unused) == (11, (old_id.hex(),))
-    assert rotated.under == {both.current.hex(): 11, old_id.hex(): 0}
+    assert (rotated.resealed, rotated.unused) == (12, (old_id.hex(),))
+    assert rotated.under == {both.current.hex(): 12, old_id.hex(): 0}
     assert await places_of(hub, b"\x01" + old_id) == []
     assert (await rotate(hub.hub.database, both, "somebody")).resealed == 0
     settings = settings_for(hub.hub.settings.database_url, hub.hub.settings.redis_url, tmp_path, secret_keys=NEW)
@@ -53,24 +56,25 @@ async def test_after_a_rotation_the_old_key_is_needed_nowhere(hub: Harness, tmp_
             for row in await store.load_all(db):
                 assert later.ring.open_json(row.credentials, row.id.bytes)["refresh_token"] == f"r{row.slug[1:]}"
     (noted,) = await hub.rows("select actor, detail from audit where verb = 'rotate'")
-    assert (noted["actor"], noted["detail"]["resealed"]) == ("somebody", 11)
+    assert (noted["actor"], noted["detail"]["resealed"]) == ("somebody", 12)
 
 
 async def test_an_interrupted_rotation_goes_on_where_it_was(hub: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     both, done, real = ring(NEW, OLD), 0, sealed.reseal_some
 
-    async def two_then_killed(db: Any, column: Any, current: bytes, reseal: Any) -> int:
+    async def two_then_killed(db: Any, column: Any, current: bytes, reseal: Any, last: Any) -> tuple[int, Any]:
         nonlocal done
         if done >= 4:
             raise ConnectionError("the power went")
-        done += (count := await real(db, column, current, reseal, limit=2))
-        return count
+        count, key = await real(db, column, current, reseal, last, limit=2)
+        done += count
+        return count, key
 
     monkeypatch.setattr(sealed, "reseal_some", two_then_killed)
     with pytest.raises(ConnectionError):
         await rotate(hub.hub.database, both, "somebody")
     monkeypatch.undo()
-    assert (await standing(hub.hub.database, both))[both.current.hex()] == 4
+    assert (await standing(hub.hub.database, both))[both.current.hex()] == 5
     hub.hub.connections._ring = both
     await hub.hub.connections.refresh(always=True)
     assert secrets_of(hub.hub) == {SECRET}, "the hub goes on in between, under both keys"
@@ -80,7 +84,7 @@ async def test_an_interrupted_rotation_goes_on_where_it_was(hub: Harness, monkey
 async def test_a_rotation_without_the_old_key_says_so_and_changes_nothing(hub: Harness) -> None:
     with pytest.raises(ConfigError, match="no longer names"):
         await rotate(hub.hub.database, ring(NEW), "somebody")
-    assert (await standing(hub.hub.database, ring(OLD)))[ring(OLD).current.hex()] == 11
+    assert (await standing(hub.hub.database, ring(OLD)))[ring(OLD).current.hex()] == 12
 
 
 def secrets_of(hub: Hub) -> set[str]:

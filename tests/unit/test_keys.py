@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
 
 from app.domain import keys
-from app.domain.keys import SCOPES, Caller, Keys, checked_scopes, digest_of, ensure_admin_key, make, new_key, revoke
+from app.domain.keys import SCOPES, Caller, Keys, MadeKey, checked_scopes, digest_of, ensure_admin_key, new_key
 from app.errors import MalformedError
 from app.settings import Settings
 from app.store.database import Database
@@ -25,6 +27,16 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     opened = await Database(database_url, size=4).open()
     yield opened
     await opened.close()
+
+
+async def make(database: Database, *given: Any, **more: Any) -> MadeKey:
+    async with database.begin() as db:
+        return await keys.make(db, *given, **more)
+
+
+async def revoke(database: Database, workspace: str, key_id: UUID, **more: Any) -> bool:
+    async with database.begin() as db:
+        return await keys.revoke(db, workspace, key_id, **more)
 
 
 def test_a_key_is_long_random_and_told_apart_by_its_beginning() -> None:
@@ -68,7 +80,7 @@ async def test_a_key_opens_its_workspace_until_it_is_revoked(
     known = Keys(database)
     made = await make(database, "reporting", ["read"], "other")
     caller = await known.check(made.key)
-    assert caller == Caller("reporting", frozenset({"read"}), "other")
+    assert caller == Caller("reporting", frozenset({"read"}), "other", id=str(made.id))
     assert not await revoke(database, "main", made.id), "a key of another workspace"
     assert await revoke(database, "other", made.id)
     assert await known.check(made.key) is None
