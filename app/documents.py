@@ -18,6 +18,7 @@ from ruamel.yaml import events as yaml
 from ruamel.yaml.error import MarkedYAMLError, YAMLError, YAMLStreamError
 
 from app.errors import ConfigError
+from app.misspelt import QUOTE, fault_of
 
 MAX_BYTES = 64 * 1024
 MAX_NODES = 20_000
@@ -26,8 +27,6 @@ MAX_DIGITS = 30
 
 Path: TypeAlias = tuple[str | int, ...]
 Severity = Literal["error", "warning"]
-QUOTE = 'quote it: "{{ ... }}"'
-UNQUOTED = re.compile(r"""(?:[:\-,\[]\s+|^\s*)\{\{""")
 
 # YAML 1.2 core schema, and dates; nothing else is more than text
 NULLS = frozenset({"", "~", "null", "Null", "NULL"})
@@ -126,7 +125,13 @@ def read_file(path: FilePath, name: str | None = None) -> Document:
         raw = path.read_bytes()
         return read_document(raw.decode(), shown)
     except OSError as error:
-        raise DocumentError([Problem(shown, 1, 1, f"the file cannot be read: {error.strerror}")]) from None
+        raise DocumentError(
+            [
+                Problem(
+                    shown, 1, 1, f"the file cannot be read: {error.strerror}", "check that it is there and may be read"
+                )
+            ]
+        ) from None
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise DocumentError([Problem(shown, line, 1, "the file is not UTF-8", "save it as UTF-8")]) from None
@@ -144,7 +149,9 @@ def read_document(text: str, file: str) -> Document:
     except YAMLStreamError as error:
         raise DocumentError([Problem(file, 1, 1, f"this is not YAML: {error}", "remove the character")]) from None
     except YAMLError as error:
-        raise DocumentError([Problem(file, 1, 1, f"this is not YAML: {error}")]) from None
+        raise DocumentError(
+            [Problem(file, 1, 1, f"this is not YAML: {error}", "check indentation, quotes and brackets")]
+        ) from None
 
 
 def scalar(text: str) -> Any:
@@ -235,7 +242,8 @@ class _Reader:
         if event.anchor is not None:
             raise self.fault(event, f"anchors (&{event.anchor}) are not used here", "leave it out, or quote the value")
         if event.tag is not None:
-            raise self.fault(event, f"tags ({event.tag}) are not used here", "leave it out, or quote the value")
+            mend = "leave it out, quote the value, or write `not` for its contrary"
+            raise self.fault(event, f"tags ({event.tag}) are not used here", mend)
 
     def scalar(self, event: Any) -> Any:
         if event.style is not None:
@@ -273,7 +281,7 @@ class _Reader:
             raise DocumentError([unquoted])
         self.admit(event, path)
         if not isinstance(event, yaml.ScalarEvent):
-            raise self.fault(event, "a key must be a word")
+            raise self.fault(event, "a key must be a word", "write `name: value`")
         if event.value == "<<" and event.style is None:
             raise self.fault(event, "merging (<<) is not used here", "write the keys out")
         return str(event.value)
@@ -281,20 +289,7 @@ class _Reader:
 
 def _syntax_problem(error: MarkedYAMLError, text: str, file: str) -> Problem:
     """A sentence instead of the parser's own words, with the mend of the usual mistakes."""
-    mark = error.problem_mark or error.context_mark
-    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    lines = text.split("\n")
-    said = (error.problem or error.context or "it cannot be read").replace("<", "").replace(">", "")
-    for number in (line, line - 1):
-        here = lines[number - 1] if 0 < number <= len(lines) else ""
-        if found := UNQUOTED.search(here):
-            column = found.end() - 1
-            return Problem(file, number, column, "an expression stands here without quotes", QUOTE)
-    if "\\t" in said or "\t" in (lines[line - 1] if line <= len(lines) else "")[:column]:
-        return Problem(file, line, column, "a tab stands where spaces belong", "indent with spaces")
-    if "mapping values are not allowed" in said:
-        return Problem(file, line, column, "a colon does not belong here", "check the indentation, or quote the text")
-    return Problem(file, line, column, f"this is not YAML: {said}", "check indentation, quotes and brackets")
+    return Problem(file, *fault_of(error, text))
 
 
 def _stop(text: str) -> str:

@@ -6,6 +6,7 @@ render(compile_tree({"to": "{{ order.customer.email }}"}), {"order": order})  ->
 """
 
 from app.expressions.analysis import Analysis, Finding, Use, analyse, paths
+from app.expressions.certain import certain
 from app.expressions.compiled import (
     Expression,
     Tree,
@@ -31,6 +32,7 @@ __all__ = [
     "Tree",
     "Use",
     "analyse",
+    "certain",
     "compile_condition",
     "compile_expression",
     "compile_template",

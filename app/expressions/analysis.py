@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from jinja2 import nodes
 
 from app.expressions.compiled import Expression
 from app.expressions.errors import hint
-from app.expressions.filters import COUNTED, OPERATORS
+from app.expressions.filters import COUNTED, OPERATORS, PLAIN
 from app.expressions.sandbox import LOOP_FIELDS, place
 from app.expressions.shapes import (
     ANY,
@@ -54,6 +56,13 @@ WANTED: Mapping[str, tuple[str, str]] = {  # filter -> the kinds that it takes, 
 }
 MONEY_FILTERS = frozenset({"money", "times", "round"})
 FIELD_ARGUMENT = {**dict.fromkeys(["where", "map", "sum", "sort", "unique", "min", "max"], 0), "join": 1}
+SAMPLES: Mapping[str, Any] = {  # filters whose arguments can be wrong for every value, with a value that they take
+    **_each("date time weekday hour add_days add_hours add_minutes", datetime(2026, 1, 5, tzinfo=UTC)),
+    **_each("name address", {"name": "Ada Lovelace"}),
+    **_each("round", Decimal(1)),
+    **_each("phone truncate replace split", "1"),
+}
+EMPTY = {"steps": "give an earlier step this `id`", "inputs": "say it under `inputs:`"}
 ORDERED = frozenset({"string", "number", "time", "date", "any", "none"})
 LOOP = object_of({name: BOOLEAN if name in ("first", "last") else INTEGER for name in LOOP_FIELDS})
 
@@ -153,7 +162,9 @@ class _Walk:
         if self.scope is None:
             return _Seen(ANY, (node.name,), offset)
         if node.name not in self.scope:
-            self.found(offset, f"there is no {node.name!r} here", hint(node.name, self.scope))
+            self.found(
+                offset, f"there is no {node.name!r} here", hint(node.name, self.scope) or "nothing can be read here"
+            )
         return _Seen(self.scope.get(node.name, ANY), (node.name,), offset)
 
     def attribute(self, node: nodes.Getattr, local: Locals) -> _Seen:
@@ -176,11 +187,15 @@ class _Walk:
         if shape.kind == "object" and fields is not None:
             if name not in fields:
                 owner = ".".join(base.path).replace(".[]", "[]") if base.path else str(shape)
-                self.found(offset, f"{owner} has no {name!r}", hint(name, fields))
+                self.found(
+                    offset, f"{owner} has no {name!r}", hint(name, fields) or EMPTY.get(owner, f"{owner} is empty")
+                )
             return _Seen(fields.get(name, ANY), path, base.offset)
         if shape.kind in ("any", "none", "object"):
             return _Seen(shape.item or ANY, path, base.offset)
-        mend = "take one item, as in `| first`, or a field of each, as in `| map('id')`" if shape.kind == "list" else ""
+        mend = "leave the field out"
+        if shape.kind == "list":
+            mend = "take one item, as in `| first`, or a field of each, as in `| map('id')`"
         self.found(offset, f"{shape} has no {name!r}", mend)
         return _Seen(ANY, path, base.offset)
 
@@ -199,6 +214,7 @@ class _Walk:
             return base
         offset = node.lineno - 1
         self.suits(node.name, base.shape, offset)
+        self.tried(node, offset)
         for each in (*node.args, *(pair.value for pair in node.kwargs)):
             self.value(each, local)
         if node.name == "default":
@@ -211,9 +227,23 @@ class _Walk:
             return
         kinds, said = WANTED.get(name, ("", ""))
         if kinds and group(shape) not in kinds.split():
-            self.found(offset, f"{name} needs {said}, not {shape}", _money_mend(shape))
+            self.found(offset, f"{name} needs {said}, not {shape}", _money_mend(shape) or _filter_mend(kinds, shape))
         if name in MONEY_FILTERS and not shape.is_money and not (name == "round" and group(shape) == "number"):
-            self.found(offset, f"{name} needs money, not {shape}", "")
+            self.found(
+                offset, f"{name} needs money, not {shape}", "give it the whole money, as in `order.total | money`"
+            )
+
+    def tried(self, node: nodes.Filter, offset: int) -> None:
+        """A filter whose arguments are written out is tried on a value that it takes: formats, zones, parts."""
+        given = [*node.args, *(pair.value for pair in node.kwargs)]
+        if node.name not in SAMPLES or not all(isinstance(each, nodes.Const) for each in given):
+            return
+        named = {str(pair.key): pair.value.value for pair in node.kwargs if isinstance(pair.value, nodes.Const)}
+        try:
+            PLAIN[node.name](SAMPLES[node.name], *(each.value for each in node.args), **named)  # type: ignore[attr-defined]
+        except (TypeError, ValueError) as error:
+            message, _, mend = str(error).partition("; ")
+            self.found(offset, message, mend or "look its arguments up in the reference")
 
     def filtered(self, node: nodes.Filter, base: _Seen, offset: int, local: Locals) -> _Seen:
         """The result of a filter: lists keep their path, so that fields of their items are known."""
@@ -272,7 +302,9 @@ class _Walk:
         for side in (left, right):
             if group(side) not in ("number", "none"):
                 self.found(
-                    node.lineno - 1, f"{node.operator} needs two numbers, not {left} and {right}", _money_mend(side)
+                    node.lineno - 1,
+                    f"{node.operator} needs two numbers, not {left} and {right}",
+                    _money_mend(side) or "make a number of text with `| number`, join texts with ~",
                 )
         whole = left.kind == right.kind == "integer" and not isinstance(node, nodes.Div)
         return _Seen(INTEGER if whole else NUMBER)
@@ -296,7 +328,7 @@ class _Walk:
             self.holds(left, right, offset)
         elif sign in ("eq", "ne"):
             if one != other and not {one, other} & {"any", "none"}:
-                self.found(offset, f"{left} never equals {right}", _equal_mend(left, right))
+                self.found(offset, f"{left} never equals {right}", _money_mend(left) or _equal_mend(left, right))
         elif not ({one, other} <= ORDERED and (one == other or {one, other} & {"any", "none"})):
             side = left if one not in ORDERED else right
             self.found(offset, f"{left} cannot be compared with {right}", _money_mend(side) or _equal_mend(left, right))
@@ -304,11 +336,12 @@ class _Walk:
     def holds(self, left: Shape, right: Shape, offset: int) -> None:
         if right.kind == "list" and right.item and not {group(left), group(right.item)} & {"any", "none"}:
             if group(left) != group(right.item):
-                self.found(offset, f"a list of {right.item} never holds {left}", "")
+                mend = _equal_mend(left, right.item) or "look for a field of its items with `| map('id')`"
+                self.found(offset, f"a list of {right.item} never holds {left}", mend)
         elif right.kind == "string" and left.kind not in ("string", "any", "none"):
-            self.found(offset, f"text never holds {left}", "")
+            self.found(offset, f"text never holds {left}", "make text of it with `| string`")
         elif right.kind not in ("list", "string", "object", "any", "none"):
-            self.found(offset, f"`in` needs a list or text, not {right}", "")
+            self.found(offset, f"`in` needs a list or text, not {right}", "as in `'vip' in order.tags`")
 
     def concatenation(self, node: nodes.Concat, local: Locals) -> _Seen:
         for part in node.nodes:
@@ -382,7 +415,8 @@ class _Walk:
         over = self.look(node.iter, local)
         self.record(over)
         if over.shape.kind not in ("list", "any", "none"):
-            self.found((node.iter.lineno or 1) - 1, f"a loop needs a list, not {over.shape}", "")
+            mend = "name a list, as in `order.line_items`; `| items` makes one of an object"
+            self.found((node.iter.lineno or 1) - 1, f"a loop needs a list, not {over.shape}", mend)
         inner = {**local, "loop": _Seen(LOOP)}
         for target in node.target.find_all(nodes.Name) if not isinstance(node.target, nodes.Name) else [node.target]:
             inner[target.name] = self.element(over) if target is node.target else _Seen(ANY)
@@ -397,11 +431,23 @@ def _money_mend(shape: Shape) -> str:
     return "use its amount, as in `order.total.amount`" if shape.is_money else ""
 
 
+def _filter_mend(kinds: str, shape: Shape) -> str:
+    if "list" in kinds.split() and shape.kind == "object":
+        return "name a list in it, as in `order.line_items`"
+    if kinds == "string" and group(shape) in ("number", "time", "date"):
+        return "make text of it first with `| string`"
+    return "name a field of it" if shape.kind in ("object", "list") else "leave the filter out"
+
+
 def _equal_mend(left: Shape, right: Shape) -> str:
     kinds = {group(left), group(right)}
     if kinds == {"string", "number"}:
         return "put quotes around the number, or make a number of the text with `| number`"
-    return ""
+    if "list" in kinds:
+        return "ask whether the list holds it, as in `'vip' in order.tags`"
+    if kinds & {"time", "date"} and "string" in kinds:
+        return "make text of the time, as in `order.created_at | date('%Y-%m-%d')`"
+    return "compare it with something of its kind" if "object" not in kinds else "name a field of it"
 
 
 Handler = Callable[["_Walk", Any, Locals], _Seen]

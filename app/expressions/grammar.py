@@ -64,7 +64,8 @@ def _parse_expression(source: str) -> nodes.Expr:
     tree = parser.parse_expression()
     if not parser.stream.eos:
         extra = parser.stream.current
-        raise ExpressionError(f"{str(extra.value)!r} does not belong here", *place(source, extra.lineno - 1))
+        mend = "put an operator before it (and, or, ==, ~ ...), or quotes around it if it is text"
+        raise ExpressionError(f"{str(extra.value)!r} does not belong here", *place(source, extra.lineno - 1), mend)
     return tree
 
 
@@ -75,7 +76,8 @@ def _guarded(source: str, limit: int, parse: object) -> nodes.Node:
         tree: nodes.Node = parse()  # type: ignore[operator]
         _check(tree, source, 0, 0, 0)
     except TemplateSyntaxError as error:
-        raise ExpressionError(_plain(error.message or "it cannot be read"), *place(source, error.lineno - 1)) from None
+        message = _plain(error.message or "it cannot be read")
+        raise ExpressionError(message, *place(source, error.lineno - 1), _syntax_mend(message)) from None
     except RecursionError:
         raise ExpressionError("it is nested too deeply", 1, 1, "split it") from None
     return tree
@@ -88,12 +90,22 @@ def _plain(message: str) -> str:
     return message.rstrip(".")
 
 
+def _syntax_mend(message: str) -> str:
+    if "the end" in message or "}}" in message:
+        return "something is missing: a value, or a bracket or quote that closes"
+    if "unknown tag" in message:
+        return "only if, for and set stand in {% %}"
+    return "look at its brackets, quotes and operators"
+
+
 def _check(node: nodes.Node, source: str, above: int, depth: int, loops: int) -> None:
     offset = node.lineno - 1 if node.lineno is not None else above  # some nodes have no place of their own
     if depth > MAX_DEPTH:
         raise ExpressionError("it is nested too deeply", *place(source, offset), "split it")
     if not isinstance(node, ALLOWED):
-        message, mend = REFUSED.get(type(node), (f"{type(node).__name__.lower()} is not part of the language", ""))
+        message, mend = REFUSED.get(
+            type(node), (f"{type(node).__name__.lower()} is not part of the language", "leave it out")
+        )
         raise ExpressionError(message, *place(source, offset), mend)
     for message, mend in _faults(node, loops):
         raise ExpressionError(message, *place(source, offset), mend)
@@ -105,7 +117,7 @@ def _check(node: nodes.Node, source: str, above: int, depth: int, loops: int) ->
 def _faults(node: nodes.Node, loops: int) -> Iterator[tuple[str, str]]:
     """What is wrong with this one node: (message, what to do)."""
     if isinstance(node, nodes.Name) and (node.name.startswith("_") or node.name in FORBIDDEN_NAMES):
-        yield f"the name {node.name!r} is not part of the language", ""
+        yield f"the name {node.name!r} is not part of the language", "choose another name"
     elif isinstance(node, nodes.Getattr) and node.attr.startswith("__"):
         yield f"there is no {node.attr!r}", "a dot looks up fields of the data only"
     elif isinstance(node, nodes.CondExpr) and node.expr2 is None:
@@ -113,29 +125,31 @@ def _faults(node: nodes.Node, loops: int) -> Iterator[tuple[str, str]]:
     elif isinstance(node, nodes.Const):
         yield from _constant_faults(node.value)
     elif isinstance(node, nodes.For) and (loops >= MAX_LOOPS or node.recursive):
-        yield f"loops stand at most {MAX_LOOPS} inside each other", ""
+        yield f"loops stand at most {MAX_LOOPS} inside each other", "take a loop out"
     elif isinstance(node, nodes.Filter):
         yield from _filter_faults(node)
     elif isinstance(node, nodes.Test) and node.name not in PLAIN_SANDBOX.tests:
-        yield f"there is no test {node.name!r}", hint(node.name, TESTS)
+        yield f"there is no test {node.name!r}", hint(node.name, TESTS) or "compare with == instead"
 
 
 def _constant_faults(value: object) -> Iterator[tuple[str, str]]:
     large = isinstance(value, int) and abs(value) >= 10**MAX_DIGITS
     if large or (isinstance(value, Decimal) and value and abs(value.adjusted()) >= MAX_DIGITS):
-        yield "the number is too large", ""
+        yield "the number is too large", f"a number has at most {MAX_DIGITS} digits before the point"
 
 
 def _filter_faults(node: nodes.Filter) -> Iterator[tuple[str, str]]:
     if node.node is None or node.dyn_args is not None or node.dyn_kwargs is not None:
-        yield "a filter stands after its value, with its arguments written out", ""
+        yield "a filter stands after its value, with its arguments written out", "as in `order.total | money`"
     elif node.name not in PLAIN:
         yield f"there is no filter {node.name!r}", hint(node.name, PLAIN)
     else:
         try:
             _signature(node.name).bind(None, *node.args, **{str(each.key): each.value for each in node.kwargs})
         except TypeError as error:
-            yield f"the filter {node.name!r} {_bound_wrongly(str(error))}", ""
+            said = ", ".join(each for each in list(_signature(node.name).parameters)[1:])
+            mend = f"it takes {said}".replace("path", "field") if said else "it takes nothing in brackets"
+            yield f"the filter {node.name!r} {_bound_wrongly(str(error))}", mend
 
 
 def _bound_wrongly(message: str) -> str:

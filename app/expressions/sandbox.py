@@ -225,7 +225,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
                     literals.append(Decimal(text.replace("_", "")))
                 at += len(text)
         except TemplateSyntaxError as error:
-            raise ExpressionError(str(error.message), *place(source, at)) from None
+            raise ExpressionError(str(error.message), *place(source, at), "look at its brackets and quotes") from None
         decimals: Any = iter(literals)
         tokens = self.lexer.wrap(iter(raw), name, filename)
         exact_tokens = (t._replace(value=next(decimals)) if t.type == "float" else t for t in tokens)

@@ -37,7 +37,9 @@ from app.recipes.model import (
     Wait,
     WaitFor,
 )
+from app.recipes.never import never
 from app.recipes.scopes import ANYTHING, ERROR, Scope, awaited_scope, recipe_scope, result_of
+from app.recipes.tight import too_tight
 from app.recipes.values import value_problems
 from app.recipes.waiting import MAX_BRANCHES
 
@@ -52,6 +54,8 @@ def check_recipe(
     check.rules()
     check.body(recipe.steps, {}, check.scope)
     check.body(recipe.on_error.steps, {}, {**check.scope, "error": ERROR})
+    for at, message, mend in never(recipe):
+        check.wrong(at, message, mend)
     return sorted(dict.fromkeys(check.problems))
 
 
@@ -113,11 +117,14 @@ class _Check:
 
     def event(self, name: str, at: Path) -> None:
         """The event type exists: ours, or one that a recipe emits."""
-        if not name or name in EVENT_TYPES or name in self.emitted:
+        if not name or self.exists(name):
             return
         ours = name.split(".", 1)[0] in FAMILIES
         mend = hint(name, [*EVENT_TYPES, *self.emitted]) if ours or hint(name, EVENT_TYPES).startswith("did") else ""
         self.wrong(at, f"there is no event {name!r}", mend or "events of your own begin with a recipe's `emit`")
+
+    def exists(self, event: str) -> bool:
+        return event in EVENT_TYPES or event in self.emitted
 
     def unknown_connector(self, at: Path, name: str, key: bool = False) -> None:
         self.wrong(at, f"there is no connector {name!r}", hint(name, self.catalogue.connectors()), key=key)
@@ -171,8 +178,9 @@ class _Check:
         for index, event in enumerate(awaited.events):
             listed = (*at, "event", index)
             self.event(event, listed if listed in self.document.marks else (*at, "event"))
+        known = (*at, "where") in self.document.marks and all(map(self.exists, awaited.events))
         self.expression(awaited.where, (*at, "where"), awaited_scope(scope, awaited.events))
-        if any(not branch for branch in awaited.branches):
+        if known and any(not branch for branch in awaited.branches):
             either = "one side of its `or`" if len(awaited.branches) > 1 else "this"
             self.wrong((*at, "where"), f"nothing ties the awaited event to the run in {either}", TIE)
         elif len(awaited.branches) > MAX_BRANCHES:
@@ -210,7 +218,7 @@ class _Check:
     def for_each(self, step: Step, loop: ForEach, scope: Scope) -> Scope:
         shape = self.expression(loop.items, (*step.at, "for_each"), scope).shape
         if shape.kind not in ("list", "any", "none"):
-            self.wrong((*step.at, "for_each"), f"for_each needs a list, not {shape}")
+            self.wrong((*step.at, "for_each"), f"for_each needs a list, not {shape}", "as in `order.line_items`")
         if loop.name in scope:
             at = (*step.at, "as") if (*step.at, "as") in self.document.marks else (*step.at, "for_each")
             self.wrong(at, f"{loop.name!r} already means something here", "choose another name with `as`")
@@ -315,6 +323,9 @@ class _Check:
         if call.if_unsure == "repeat" and isinstance(action.safe, Unsafe):
             message = f"{call.use} would act twice if its first try did: it is not safe to repeat"
             self.wrong((*step.at, "if_unsure"), message, "use ask or skip", severity="warning")
+        if call.retry is not None and (tight := too_tight(call, action, call.retry)):
+            mend = "give it more time with `within`, or one try: `retry: false`"
+            self.wrong((*step.at, "retry"), tight, mend, severity="warning")
 
     def actions(self, call: Call, at: Path) -> list[Action]:
         """The actions that a step may mean: one, or for `store` one for each kind of shop that may send the event."""
@@ -328,7 +339,11 @@ class _Check:
         if call.connector not in self.catalogue.connectors():
             self.wrong((*at, "use"), f"there is no connector {call.connector!r}", _connector_hint(call, self.catalogue))
         else:
-            self.wrong((*at, "use"), f"{call.connector} has no action {call.action!r}", hint(call.action, own))
+            self.wrong(
+                (*at, "use"),
+                f"{call.connector} has no action {call.action!r}",
+                hint(call.action, own) or "it only sends events",
+            )
         return []
 
     def store_actions(self, call: Call, at: Path) -> list[Action]:
@@ -345,7 +360,8 @@ class _Check:
         if not found:
             names = {name for actions in wanted.values() for name in actions}
             message = f"no shop that may send this has the action {call.action!r}"
-            self.wrong((*at, "use"), "; ".join([message, *why]), hint(call.action, names))
+            mend = hint(call.action, names) or "name the connector of the shop instead of `store`"
+            self.wrong((*at, "use"), "; ".join([message, *why]), mend)
         elif why and None not in platforms:
             message = f"not every shop that sends this can {call.action.replace('_', ' ')}: {'; '.join(why)}"
             self.wrong((*at, "use"), message, "give the step an `if` on `event.platform`", severity="warning")

@@ -15,6 +15,7 @@ from app.expressions import (
     compile_expression,
     compile_value,
     hint,
+    nearest,
 )
 from app.recipes.durations import parse_duration
 
@@ -90,26 +91,30 @@ class Cursor:
 
     def word(self, choices: Collection[str], default: str) -> str:
         if self.value not in choices:
-            self.wrong(f"{self.name} should be one of: {', '.join(choices)}", hint(str(self.value), choices))
+            offer = nearest(str(self.value), choices)
+            mend = f"did you mean {offer!r}?" if offer else "choose one of these"
+            self.wrong(f"{self.name} should be one of: {', '.join(choices)}", mend)
             return default
         return str(self.value)
 
     def flag(self, default: bool) -> bool:
         if not isinstance(self.value, bool):
-            self.wrong(f"{self.name} should be true or false")
+            self.wrong(f"{self.name} should be true or false", "write it without quotes")
             return default
         return self.value
 
     def whole(self, least: int, most: int) -> int:
         right = isinstance(self.value, int) and not isinstance(self.value, bool)
         if not right or not least <= self.value <= most:
-            self.wrong(f"{self.name} should be a whole number from {least} to {most}")
+            self.wrong(
+                f"{self.name} should be a whole number from {least} to {most}", "write such a number, without quotes"
+            )
             return least
         return int(self.value)
 
     def number(self) -> Decimal | None:
         if isinstance(self.value, bool) or not isinstance(self.value, int | Decimal):
-            self.wrong(f"{self.name} should be a number")
+            self.wrong(f"{self.name} should be a number", "write one like 10 or 0.5, without quotes")
             return None
         return Decimal(self.value)
 

@@ -51,13 +51,19 @@ def valid(each: Input, value: object) -> object:
     except ValueError as error:
         raise ValueError(f"{each.name}: {error}") from None
     if each.options and made not in each.options:
-        raise ValueError(f"{each.name} should be one of: {', '.join(map(str, each.options))}")
+        raise ValueError(f"{each.name} should be one of: {', '.join(map(str, each.options))}; choose one of these")
     size = made if isinstance(made, int | Decimal) else len(made) if isinstance(made, str | list) else None
     if size is not None and each.minimum is not None and size < each.minimum:
-        raise ValueError(f"{each.name} should be at least {each.minimum}")
+        raise ValueError(f"{each.name} should be at least {each.minimum}; {_measured(made)}")
     if size is not None and each.maximum is not None and size > each.maximum:
-        raise ValueError(f"{each.name} should be at most {each.maximum}")
+        raise ValueError(f"{each.name} should be at most {each.maximum}; {_measured(made)}")
     return made
+
+
+def _measured(value: object) -> str:
+    if isinstance(value, str | list):
+        return f"it has {len(value)} {'characters' if isinstance(value, str) else 'items'}"
+    return f"it is {value}"
 
 
 def _text(value: object) -> str:
@@ -69,14 +75,14 @@ def _text(value: object) -> str:
 def _number(value: object) -> Decimal:
     read = scalar(value) if isinstance(value, str) else value
     if isinstance(read, bool) or not isinstance(read, int | Decimal):
-        raise ValueError(f"{value!r} is not a number")
+        raise ValueError(f"{value!r} is not a number; write one like 10 or 0.5")
     return Decimal(read)
 
 
 def _whole(value: object) -> int:
     number = _number(value)
     if number != number.to_integral_value():
-        raise ValueError(f"{value} is not a whole number")
+        raise ValueError(f"{value} is not a whole number; write one like 10")
     return int(number)
 
 
@@ -84,7 +90,7 @@ def _flag(value: object) -> bool:
     if value in ("true", "false"):
         return value == "true"
     if not isinstance(value, bool):
-        raise ValueError(f"{value!r} is not true or false")
+        raise ValueError(f"{value!r} is not true or false; write one of them without quotes")
     return value
 
 
@@ -105,7 +111,7 @@ def _zone(value: object) -> str:
 def _email(value: object) -> str:
     name, at, domain = _text(value).strip().partition("@")
     if not (name and at and "." in domain) or " " in domain:
-        raise ValueError(f"{value!r} is not an e-mail address")
+        raise ValueError(f"{value!r} is not an e-mail address; write one like ops@example.com")
     return f"{name}@{domain}"
 
 
@@ -113,13 +119,13 @@ def _list(value: object) -> list[Any]:
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     if not isinstance(value, list | tuple):
-        raise ValueError("it should be a list")
+        raise ValueError("it should be a list; write one like [a, b]")
     return list(value)
 
 
 def _object(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError("it should be an object")
+        raise ValueError("it should be an object; write one like {name: value}")
     return dict(value)
 
 
@@ -128,8 +134,8 @@ READERS: Mapping[InputType, Callable[[object], Any]] = {
     "integer": _whole,
     "number": _number,
     "boolean": _flag,
-    "duration": lambda value: say_duration(parse_duration(_text(value))),
-    "time": lambda value: f"{parse_clock(_text(value)):%H:%M}",
+    "duration": lambda value: say_duration(parse_duration(str(value))),
+    "time": lambda value: f"{parse_clock(str(value)):%H:%M}",
     "date": _date,
     "timezone": _zone,
     "email": _email,

@@ -5,7 +5,6 @@ import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, cast, get_args
-from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -28,6 +27,7 @@ from app.recipes.model import (
 from app.recipes.schedules import parse_cron
 from app.recipes.steps import StepReader
 from app.recipes.waiting import awaited, event_name
+from app.recipes.zones import timezone
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 WORD = re.compile(r"[a-z][a-z0-9_]{0,49}")
@@ -134,26 +134,10 @@ class _Reader:
 
 def match(each: Cursor) -> Match:
     if each.value not in (True, False, "only"):
-        each.wrong(f"{each.name} should be true (these too), only (none but these) or false")
+        mend = "write one of these words without quotes"
+        each.wrong(f"{each.name} should be true (these too), only (none but these) or false", mend)
         return "no"
     return MATCHES[each.value]
-
-
-def timezone(each: Cursor, also: tuple[str, ...] = ()) -> str:
-    """A time zone by name, or one of some words."""
-    name = each.text()
-    if name and name not in also and not _is_zone(name):
-        more = f", or {' or '.join(also)}" if also else ""
-        each.wrong(f"there is no time zone {name!r}", f"write one like Europe/Berlin{more}")
-    return name
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        return False
-    return True
 
 
 def once_per(each: Cursor) -> OncePer | None:
@@ -199,12 +183,13 @@ def one_input(name: str, each: Cursor) -> Input:
     if not WORD.fullmatch(name):
         each.wrong(f"{name!r} is not an input's name", "use small letters, digits and underscores", key=True)
     keys = each.mapping(INPUT_KEYS, needed=("type",))
-    kind = cast(InputType, keys["type"].word(INPUT_TYPES, "string") if "type" in keys else "string")
+    known = "type" in keys and keys["type"].word(INPUT_TYPES, "") != ""
+    kind = cast(InputType, keys["type"].value if known else "string")
     least: Decimal | None = keys["minimum"].number() if "minimum" in keys else None
     most: Decimal | None = keys["maximum"].number() if "maximum" in keys else None
     options = tuple(one.value for one in keys["options"].items()) if "options" in keys else ()
     description = keys["description"].text(1000) if "description" in keys else ""
-    has_default = "default" in keys and keys["default"].value is not None
+    has_default = known and "default" in keys and keys["default"].value is not None
     required = keys["required"].flag(True) if "required" in keys else not has_default
     default = keys["default"].value if has_default else None
     return Input(name, kind, default, required, description, least, most, options, each.path)

@@ -79,5 +79,5 @@ def _field(text: str, name: str, least: int, most: int) -> frozenset[int]:
 def _number(text: str, name: str, least: int, most: int) -> int:
     number = WORDS.get(text, int(text) if text.isascii() and text.isdigit() and len(text) < 4 else -1)
     if not least <= number <= most:
-        raise ValueError(f"{text!r} is not a {name}; it goes from {least} to {most}")
+        raise ValueError(f"{text!r} is not {'an' if name == 'hour' else 'a'} {name}; it goes from {least} to {most}")
     return number

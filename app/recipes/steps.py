@@ -30,6 +30,7 @@ from app.recipes.model import (
     WaitFor,
 )
 from app.recipes.waiting import awaited
+from app.recipes.zones import timezone
 
 WORD = re.compile(r"[a-z][a-z0-9_]{0,49}")
 ACTION = re.compile(r"[a-z][a-z0-9_-]*\.[a-z][a-z0-9_]*")
@@ -47,6 +48,8 @@ OWN: dict[str, tuple[str, ...]] = {
     "approve": (),
     "stop": (),
 }
+TIMED = ("use", "wait_for", "approve")
+"""The step kinds that `timeout` ends."""
 EVERY_KEY = tuple(dict.fromkeys((*OWN, *COMMON, *(key for keys in OWN.values() for key in keys))))
 
 
@@ -82,12 +85,13 @@ class StepReader:
         if kinds:
             each.wrong(f"a step does one thing, and this one has {' and '.join(kinds)}", "make two steps of it")
             return
-        for key in each.value:
-            if key not in EVERY_KEY:
-                offer = nearest(key, OWN) or nearest(key, EVERY_KEY)
-                mend = f"did you mean {offer!r}?" if offer else ""
-                each.child(key).wrong(f"there is no key {key!r} here", mend, key=True)
-        each.wrong("this step does nothing", f"give it one of: {', '.join(OWN)}")
+        unknown = [key for key in each.value if key not in EVERY_KEY]
+        for key in unknown:
+            offer = nearest(key, OWN) or nearest(key, EVERY_KEY)
+            mend = f"did you mean {offer!r}?" if offer else f"a step does one of: {', '.join(OWN)}"
+            each.child(key).wrong(f"there is no key {key!r} here", mend, key=True)
+        if not unknown:
+            each.wrong("this step does nothing", f"give it one of: {', '.join(OWN)}")
 
     def made(self, each: Cursor, kind: str, keys: dict[str, Cursor], name: str | None, path: str) -> Step:
         condition = keys["if"].condition() if "if" in keys else None
@@ -95,6 +99,9 @@ class StepReader:
         deed = cast(Deed, getattr(self, f"read_{kind}")(keys))
         on_error = self.on_error(keys["on_error"]) if "on_error" in keys else None
         timeout = keys["timeout"].span() if "timeout" in keys else None
+        if timeout is not None and kind not in TIMED:
+            mend = f"it goes with {', '.join(TIMED)}; leave it out here"
+            keys["timeout"].wrong(f"{kind} takes no timeout", mend, key=True)
         return Step(path, deed, name, condition, loop, on_error, timeout, each.path)
 
     # --- names ---------------------------------------------------------------------------------------------------
@@ -143,7 +150,9 @@ class StepReader:
     def on_error(self, each: Cursor) -> OnError:
         if isinstance(each.value, list):
             return OnError("steps", self.body(each))
-        word = each.word(("fail", "continue"), "fail")
+        if each.value not in ("fail", "continue"):
+            each.wrong("on_error should be fail, continue, or a list of steps", "begin each step with a dash")
+        word = "continue" if each.value == "continue" else "fail"
         return OnError(cast(Literal["fail", "continue"], word))
 
     # --- kinds ---------------------------------------------------------------------------------------------------
@@ -169,7 +178,7 @@ class StepReader:
         if not isinstance(each.value, dict):
             return Wait(each.span())
         inner = each.mapping(("until", "timezone"), needed=("until",))
-        zone = inner["timezone"].text() if "timezone" in inner else None
+        zone = timezone(inner["timezone"], ("customer", "shop")) if "timezone" in inner else None
         return Wait(None, moment(inner["until"]) if "until" in inner else None, zone)
 
     def read_wait_for(self, keys: dict[str, Cursor]) -> WaitFor:
@@ -190,6 +199,8 @@ class StepReader:
             when = inner["when"].condition() if "when" in inner else None
             body = self.body(inner["steps"]) if "steps" in inner else ()
             branches += [Branch(when, body)] if when else []
+        if not branches and keys["choose"].value == []:
+            keys["choose"].wrong("choose is empty", "write its branches: `- when: ...` with `steps:` below it")
         return Choose(tuple(branches), self.body(keys["otherwise"]) if "otherwise" in keys else ())
 
     def read_parallel(self, keys: dict[str, Cursor]) -> Parallel:
@@ -254,6 +265,8 @@ def retry(each: Cursor) -> Retry:
 
 def remember(each: Cursor) -> Remember:
     keys = each.mapping(("attributes", "add_tags", "remove_tags"))
+    if each.value == {}:
+        each.wrong(f"nothing of the {each.name} is set", "write `attributes:` or `add_tags:` below it")
     attributes = values(keys["attributes"]) if "attributes" in keys else {}
     tags: dict[str, Any] = {key: keys[key].tree() if key in keys else () for key in ("add_tags", "remove_tags")}
     return Remember(attributes, **tags)

@@ -77,6 +77,10 @@ def meant(call: Call, catalogue: Catalogue) -> list[Action]:
     return [own[call.action]] if call.action in own else []
 
 
+def article(word: str) -> str:
+    return "an" if word[:1] in "aeiou" else "a"
+
+
 def _names(pairs: Sequence[Pair]) -> Iterator[Problem]:
     """A name that two recipes claim, now or with `was`: their effects would be taken for one another's."""
     owner = {recipe.name: recipe.name for recipe, _ in pairs}
@@ -147,6 +151,6 @@ def _doubles(pairs: Sequence[Pair], catalogue: Catalogue) -> Iterator[Problem]:
             for key in ((event, kind) for event in recipe.events for kind in sorted(kinds)):
                 other, effect = first.setdefault(key, (recipe.name, call.effect))
                 if other != recipe.name and (effect is None or effect != call.effect):
-                    message = f"{other} makes a {key[1]} for {key[0]} too"
+                    message = f"{other} makes {article(key[1])} {key[1]} for {key[0]} too"
                     mend = "give both steps one `effect:` name, or narrow one of the recipes"
                     yield document.problem((*step.at, "use"), message, mend, severity="warning")

@@ -18,7 +18,8 @@ def value_problems(
     """Faults of the values given to an action. shapes: of the same values, as far as they are known."""
     for name in values:
         if name not in model.model_fields:
-            yield (*at, name), f"{use} takes no {name!r}", hint(name, model.model_fields), True
+            mend = hint(name, model.model_fields) or "it takes nothing: leave it out"
+            yield (*at, name), f"{use} takes no {name!r}", mend, True
     for name, field in model.model_fields.items():
         if name in values:
             yield from _value(name, field, values[name], shapes[name], (*at, name))
@@ -30,7 +31,7 @@ def _value(name: str, field: FieldInfo, tree: Tree, shape: Shape, at: Path) -> I
     if _constant(tree):
         message = _refused(field, render(tree, {}))
         if message:
-            yield at, f"{name}: {message}", _meaning(field), False
+            yield at, f"{name}: {message}", _meaning(field) or f"it takes {shape_of(field.annotation)}", False
     elif reason := unfit(shape, shape_of(field.annotation), repr(name)):
         yield at, reason, _conversion(shape, shape_of(field.annotation)), False
 
@@ -48,7 +49,13 @@ def _refused(field: FieldInfo, value: Any) -> str | None:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ").replace("Input should", "it should").rstrip(".")
+        said = (
+            first["msg"]
+            .removeprefix("Value error, ")
+            .replace("Input should", "it should")
+            .replace("String should", "it should")
+            .rstrip(".")
+        )
         return f"{place}: {said}" if place else said
     return None
 
@@ -71,4 +78,4 @@ def _conversion(given: Shape, wanted: Shape) -> str:
         return "name a field of it"
     if wanted.kind == "list" and given.kind != "list":
         return "put it in a list: [...]"
-    return ""
+    return f"give it {wanted}"

@@ -361,6 +361,8 @@ def test_an_absent_value_equals_nothing_while_waiting() -> None:
 
 
 STEP = "  - use: slack.post_message\n"
+LABEL = "  - use: easypost.buy_label\n    with: {id: a}\n"
+STAY = "{wait: 1h}"
 MISTAKES = [
     ("", "1:1: the file holds no recipe. It begins with `title:`, `on:` and `steps:`."),
     ("title: A\n", "1:1: the file needs the key 'on'. Add it."),
@@ -374,7 +376,7 @@ MISTAKES = [
     (INVOICE.replace("on: order.paid", "on: {event: order.paid, platform: shopifi}"),
      "3:35: there is no connector 'shopifi'. Did you mean 'shopify'?"),
     (INVOICE.replace("on: order.paid", 'on: {schedule: "0 25 * * *"}'),
-     "3:16: '25' is not a hour. It goes from 0 to 23."),
+     "3:16: '25' is not an hour. It goes from 0 to 23."),
     (INVOICE.replace("order.total.amount >", "order.totl.amount >"),
      "4:14: order has no 'totl'. Did you mean 'total'?"),
     (INVOICE.replace("where: order.total.amount", "where: order.total"),
@@ -482,12 +484,63 @@ MISTAKES = [
      "4:10: a schedule comes from no shop, so `store` means nothing. Name its connection."),
     (with_steps("  - use: easypost.buy_label\n    with: {id: a}\n    if_unsure: repeat\n"),
      "6:16: warning: easypost.buy_label would act twice if its first try did: it is not safe to repeat."),
+    (with_steps(LABEL + "    retry: {attempts: 20, within: 10m}\n"),
+     "6:12: warning: easypost.buy_label is not safe to repeat, and 20 tries within 10m follow too closely. Give it"),
+    (with_steps(LABEL + "    retry: {attempts: 20}\n"),
+     "6:12: warning: easypost.buy_label is not safe to repeat, and 20 tries are many chances to act twice."),
+    (INVOICE.replace("due_days }}\"}\n", "due_days }}\"}\n    retry: {within: 30s}\n"),
+     "14:12: warning: whether quickbooks.create_invoice acted can be seen only 1m after it, and its tries end within"),
+    (with_steps("  - wait: 1h\n    timeout: 2h\n"), "5:5: wait takes no timeout. It goes with use, wait_for, approve"),
+    (with_steps("  - wait: {until: next 09:00, timezone: Berlin}\n"),
+     "4:41: there is no time zone 'Berlin'. Write one like Europe/Berlin, or customer or shop."),
+    (with_steps("  - choose: []\n"), "4:13: choose is empty. Write its branches: `- when: ...`"),
+    (with_steps("  - set: {order: {}}\n"), "4:18: nothing of the order is set. Write `attributes:` or `add_tags:`"),
+    (with_steps("  - wait: 1h\n", more="on_error: ignore\n"),
+     "3:11: on_error should be fail, continue, or a list of steps."),
+    (with_steps("  - wait: 1h\n", more='where: order.id and "a" == "b"\n'),
+     "3:8: this is never true: no event runs the recipe. `enabled: false` switches a recipe off."),
+    (with_steps("  - wait: 1h\n    if: not true or order.test and false\n"),
+     "5:9: this step is never reached: its `if` is never true. Remove the step, or its `if`."),
+    (with_steps(f"  - choose:\n      - {{when: true, steps: [{STAY}]}}\n"
+                f"      - {{when: order.test, steps: [{STAY}]}}\n"),
+     "6:16: this branch is never taken: a branch before it always is."),
+    (with_steps(f"  - choose:\n      - {{when: 1 == 2, steps: [{STAY}]}}\n"),
+     "5:16: this branch is never taken: its `when` is never true."),
+    (with_steps(f"  - choose:\n      - {{when: 2 > 1, steps: [{STAY}]}}\n    otherwise: [{STAY}]\n"),
+     "6:16: `otherwise` is never taken: a branch before it always is."),
+    (with_steps("  - wait_for: {event: order.paid, where: order.id == run.order.id, timeout: 1h}\n"),
+     "4:42: no event ever ends this wait: order.paid comes once for each order, and that began the run. Wait for"),
+    (with_steps("  - wait: 1h\n", more="cancel_on: {event: order.paid, where: order.id == run.order.id}\n"),
+     "3:39: no event ever cancels a run: order.paid comes once for each order, and that began the run."),
+    (with_steps("  - wait_for: {event: order.updated, where: order.id == run.order.id and false, timeout: 1h}\n"),
+     "4:45: this is never true: no event ever ends this wait."),
+    (with_steps("  - wait_for: {event: order.updated, where: order.id == run.order.id, timeout: 0s}\n"),
+     "4:5: this waits for no time at all."),
+    (with_steps(STEP + '    with: {channel: "#ops", text: "{{ order.created_at | date(\'%Q\') }}"}\n'),
+     "5:58: date cannot use the format '%Q'. Write one like '%d %b %Y'."),
+    (with_steps(STEP + "    with: {channel: '#ops', text: a}\n", more="where: order.tags == 'vip'\n"),
+     "3:13: a list never equals text. Ask whether the list holds it, as in `'vip' in order.tags`."),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "expected"), MISTAKES, ids=[each for _, each in MISTAKES])
 def test_a_mistake_is_told_with_its_place_and_its_mend(text: str, expected: str) -> None:
     assert any(line.startswith(expected) for line in told(text)), told(text)
+    assert all(problem.mend for problem in load(text).problems)
+
+
+def test_what_may_happen_is_not_refused() -> None:
+    """What looks like the mistakes above and is none."""
+    later = "  - wait_for: {event: order.paid, where: %s, timeout: 1h}\n"
+    good(with_steps(later % "order.id == run.order.id", "[order.created, order.paid]"))
+    good(with_steps(later % "order.customer.id == run.order.customer.id"))
+    good(with_steps(later % "order.id == run.order.id or order.customer.id == run.order.customer.id"))
+    good(with_steps(later.replace("order.paid", "order.updated") % "order.id == run.order.id"))
+    good(with_steps("  - wait: 1h\n    if: true\n", more="where: true\n"))
+    good(with_steps(LABEL + "    retry: {attempts: 5, within: 4h}\n"))
+    good(with_steps(LABEL + "    retry: false\n"))
+    tagging = "  - {use: store.tag_order, with: {order_id: a, tags: [b]}, retry: {attempts: 20, within: 1m}}\n"
+    good(with_steps(tagging))
 
 
 def test_one_pass_finds_every_mistake() -> None:
@@ -525,7 +578,7 @@ def test_a_broken_file_is_told_not_raised() -> None:
     loaded = load("title: [")
     assert not loaded.usable
     assert loaded.recipe is None
-    assert "not YAML" in str(loaded.problems[0])
+    assert "the file ends in the middle" in str(loaded.problems[0])
     with pytest.raises(DocumentError):
         parse_recipe("5", "a")
 

@@ -58,7 +58,8 @@ def test_no_recipe_raises_when_it_is_loaded(changes: list[tuple[tuple[Any, ...],
     for problem in loaded.problems:
         assert problem.line >= 1
         assert problem.column >= 1
-        assert str(problem)
+        assert problem.message
+        assert problem.mend, problem
 
 
 @settings(max_examples=150, deadline=None)
