@@ -13,6 +13,7 @@ from app.api import (
     audit,
     connections,
     connectors,
+    customers,
     effects,
     events,
     floods,
@@ -22,6 +23,7 @@ from app.api import (
     recipes,
     replays,
     runs,
+    subjects,
     traces,
     workspaces,
 )
@@ -40,7 +42,7 @@ from app.settings import Settings
 
 VERSION = "0.1.0"
 ROUTERS = (
-    *(traces, events, runs, floods, replays, effects, recipes, connections, connectors),
+    *(traces, events, runs, floods, replays, effects, recipes, customers, subjects, connections, connectors),
     *(inbound, workspaces, keys, audit, health),
 )
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from app.cli import connections, connectors, events, export, keys, recipes, running, senders, setup
+from app.cli import connections, connectors, customers, events, export, keys, recipes, running, senders, setup
 
 app = typer.Typer(
     help="Tradewind: every order processed, exactly one effect each, and the proof on screen.",
@@ -23,6 +23,7 @@ app.command()(events.events)
 app.command()(events.runs)
 app.command()(events.replay)
 app.add_typer(events.webhooks, name="webhooks")
+app.add_typer(customers.app, name="customers")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(connectors.app, name="connectors")
 app.add_typer(connections.app, name="connections")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -74,6 +75,7 @@ def _answering(found: Settings, main: Callable[[], Awaitable[T]]) -> T:
     async def run() -> T:
         return await main()
 
+    _log_to_stderr()
     try:
         return asyncio.run(run())
     except (ConnectionError, TimeoutError) as e:
@@ -82,6 +84,13 @@ def _answering(found: Settings, main: Callable[[], Awaitable[T]]) -> T:
         raise ConfigError(f"PostgreSQL at {shown(found.database_url)} refuses us: {e}") from e
     except UndefinedTableError as e:
         raise ConfigError("The database has no tables of Tradewind yet: run `tradewind migrate`.") from e
+
+
+def _log_to_stderr() -> None:
+    """What a command is about is on stdout, and often read by a program."""
+    import structlog
+
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 def shown(url: str) -> str:

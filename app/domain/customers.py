@@ -421,6 +421,14 @@ def _settle(found: Recognised, row: CustomerRow | None, key: bytes | None, told:
         fact.event = replace(fact.event, data=with_facts(fact.event.data, said))
 
 
+def keys_for(hasher: Hasher, connections: Connections, workspace: str, text: str) -> list[bytes]:
+    """The keys that a text may be: an address, a phone number, or a sender's id at any connection."""
+    text = text.strip()
+    keys = [hasher("customer", "id", workspace, each.id.bytes, text) for each in connections]
+    keys.append(hasher("customer", "email", workspace, normal_email(text) or ""))
+    return [*keys, hasher("customer", "phone", workspace, phone)] if (phone := e164(text, None)) else keys
+
+
 # --- for people -------------------------------------------------------------------------------------------------
 
 

@@ -1,25 +1,32 @@
 """Erasing a person: what a privacy request (or an operator) asks for, done in batches, and written down as done.
 
 Personal data goes from events, webhooks, runs, calls and profiles, in the whole workspace; what was sold, when and for
-how much stays, of nobody. Runs that still wait for such an event are cancelled; a call in flight ends first. The keys
-by which the person was recognised go too.
+how much stays, of nobody. Runs that still wait for such an event are cancelled; a call in flight ends first. Webhooks
+that made no event are searched for the person's addresses. The keys by which the person was recognised go too.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from urllib.parse import quote
 from uuid import UUID
 
 import orjson
 
 from app.crypto import Hasher
 from app.domain.customers import e164, normal_email
+from app.domain.memory import keys_by
 from app.ids import new_id
 from app.store import customers, erasure
 from app.store.database import Connection as Db
 from app.store.erasure import Whose
-from app.store.packing import pack, unpack_json
+from app.store.packing import pack, unpack, unpack_json
 
 BATCH = 200
+FIRST = UUID(int=0)
+TELLING = 10
+"""Characters from which on a sender's id or a word is not met by chance in another's body."""
 
 PERSONAL = frozenset(
     {
@@ -56,8 +63,30 @@ class Request:
     customers: tuple[UUID, ...] = ()
 
 
-async def whose(db: Db, hasher: Hasher, request: Request) -> Whose:
-    """The customers and addresses that a request means."""
+@dataclass(slots=True)
+class Job:
+    """How far an erasure is, as its row keeps it. emails: addresses met in events that are blank by now; after: the
+    webhook up to which bodies were searched; open: calls that have not ended; customers: who it was, when done."""
+
+    actor: str
+    events: int = 0
+    webhooks: int = 0
+    searched: bool = False
+    after: str = str(FIRST)
+    emails: list[str] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)
+    customers: list[str] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, data: Mapping[str, Any]) -> "Job":
+        return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})
+
+    def dump(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+async def whose(db: Db, hasher: Hasher, request: Request, emails: Sequence[str] = ()) -> Whose:
+    """The customers and addresses that a request means; `emails` were found to be theirs before."""
     workspace, email = request.workspace, normal_email(request.email)
     keys = []
     if request.customer_id and request.connection_id:
@@ -70,45 +99,107 @@ async def whose(db: Db, hasher: Hasher, request: Request) -> Whose:
     if request.everything and request.connection_id:
         found.update(await erasure.everybody(db, request.connection_id))
     ids = await erasure.with_merged(db, list(found))
-    emails = [*([email] if email else []), *await erasure.addresses(db, ids)]
-    return Whose(workspace, ids, emails, request.connection_id, request.orders, request.everything)
+    theirs = [row["email"] for row in await erasure.persons(db, ids) if row["email"]]
+    known = list(dict.fromkeys([*([email] if email else []), *theirs, *emails]))
+    return Whose(workspace, ids, known, request.connection_id, request.orders, request.everything)
 
 
-async def erase_some(db: Db, who: Whose) -> tuple[int, list[UUID]]:
-    """Erase a batch of events with all that followed from them: (how many there were, calls that are still open and
-    must be erased when they have ended). No events: nothing is left."""
-    rows = await erasure.events(db, who, BATCH)
-    if not rows:
-        return 0, []
+async def step(
+    db: Db, hasher: Hasher, request: Request, job: Job, asked_at: datetime
+) -> Literal["more", "waits", "done"]:
+    """Do a part of it, in the caller's transaction: "waits" for calls that are being sent; "done" is written down."""
+    who = await whose(db, hasher, request, job.emails)
+    if rows := await erasure.events(db, who, asked_at, BATCH):
+        await _blank(db, rows, job)
+        return "more"
+    if not job.searched:
+        await _search(db, who, job, asked_at)
+        return "more"
+    job.open = await _calls_left(db, job.open)
+    if job.open:
+        return "waits"
+    await _finish(db, hasher, who, job)
+    return "done"
+
+
+async def _blank(db: Db, rows: Sequence[Any], job: Job) -> None:
+    """Erase events with all that followed from them."""
     await erasure.blank_events(db, [(row["id"], row["at"], _stripped(row["data"])) for row in rows])
-    webhooks = [row["webhook_id"] for row in rows if row["webhook_id"] is not None]
-    return len(rows), await erasure.blank_what_followed(db, [row["id"] for row in rows], webhooks)
+    webhooks = {row["webhook_id"] for row in rows if row["webhook_id"] is not None}
+    await erasure.blank_webhooks(db, sorted(webhooks))
+    job.open += map(str, await erasure.blank_what_followed(db, [row["id"] for row in rows]))
+    job.events += len(rows)
+    job.emails = list(dict.fromkeys([*job.emails, *(row["email"] for row in rows if row["email"])]))
 
 
-async def finish(db: Db, hasher: Hasher, who: Whose, actor: str, about: str, detail: dict[str, Any]) -> None:
+async def _search(db: Db, who: Whose, job: Job, until: datetime) -> None:
+    """Look through webhooks that made no event (repeats, what was ignored or not understood) for who it is."""
+    rows = await erasure.kept_webhooks(db, who.workspace, UUID(job.after), until, BATCH)
+    ids = naming(rows, who, await erasure.persons(db, who.customers))
+    await erasure.blank_webhooks(db, sorted(ids))
+    job.webhooks += len(ids)
+    job.searched = len(rows) < BATCH
+    job.after = str(rows[-1]["id"]) if rows else job.after
+
+
+def naming(rows: Iterable[Any], who: Whose, people: Sequence[Any]) -> set[UUID]:
+    """Those of the kept webhooks that name one of these people: an address, a phone number or the sender's id."""
+    anywhere = _needles([*who.emails, *(row["phone"] for row in people if row["phone"])])
+    ids = set()
+    for row in rows:
+        needles = anywhere | _needles(_senders_ids(people, row["connection_id"]))
+        text = unpack(row["body"]).lower() + (orjson.dumps(row["reads"]).lower() if row["reads"] else b"")
+        whole = who.everything and row["connection_id"] == who.connection_id
+        if whole or any(needle in text for needle in needles):
+            ids.add(row["id"])
+    return ids
+
+
+def _needles(words: Iterable[str]) -> set[bytes]:
+    """Words as they stand in JSON and in forms, in lower case."""
+    found = {form for word in words for form in (word, quote(word, safe=""), quote(word, safe="@"))}
+    return {form.lower().encode() for form in found} | {form.encode("unicode_escape").lower() for form in found}
+
+
+def _senders_ids(people: Iterable[Any], connection_id: UUID) -> list[str]:
+    ids = [row["profile"].get("ids", {}).get(str(connection_id), "") for row in people]
+    return [each for each in ids if len(each) >= TELLING]
+
+
+async def _calls_left(db: Db, calls: list[str]) -> list[str]:
+    """Erase the calls that have ended meanwhile; answers those that have not."""
+    ids = [UUID(each) for each in calls]
+    left = set(await erasure.still_open(db, ids)) if ids else set()
+    await erasure.blank_calls(db, [each for each in ids if each not in left])
+    return [str(each) for each in left]
+
+
+async def _finish(db: Db, hasher: Hasher, who: Whose, job: Job) -> None:
     """Forget who they are and what recipes remembered of them, and write down that it was done."""
-    memories = [hasher("remembered", who.workspace, "email", email) for email in who.emails]
-    for ids in await erasure.senders_ids(db, who.customers):
-        memories += [
-            hasher("remembered", who.workspace, "customer", UUID(source).bytes, id_) for source, id_ in ids.items()
-        ]
-    await erasure.forget(db, who.customers, memories)
-    detail |= {"customers": [str(each) for each in who.customers]}
-    await erasure.record(db, new_id(), who.workspace, actor, about, detail)
+    people = await erasure.persons(db, who.customers)
+    await _blank_mentions(db, who, people, job)
+    ids = [(UUID(source), id_) for row in people for source, id_ in row["profile"].get("ids", {}).items()]
+    await erasure.forget(db, who.customers, keys_by(hasher, who.workspace, who.emails, ids))
+    job.customers = [str(each) for each in who.customers]
+    detail = {"events": job.events, "webhooks": job.webhooks, "customers": job.customers}
+    await erasure.record(db, new_id(), who.workspace, job.actor, ",".join(job.customers) or "nobody", detail)
 
 
-async def erase(db: Db, hasher: Hasher, request: Request, actor: str) -> tuple[int, list[UUID]]:
-    """Erase at once, for an operator, in the caller's transaction: (events that were blanked, calls still open)."""
-    who, done = await whose(db, hasher, request), 0
-    open_: list[UUID] = []
-    while True:
-        found, calls = await erase_some(db, who)
-        done, open_ = done + found, [*open_, *calls]
-        if not found:
-            break
-    about = ",".join(map(str, who.customers)) or "nobody"
-    await finish(db, hasher, who, actor, about, {"events": done, "open_calls": [str(each) for each in open_]})
-    return done, open_
+async def _blank_mentions(db: Db, who: Whose, people: Sequence[Any], job: Job) -> None:
+    """What quotes them in free text: reasons of failed runs, the hub's own troubles, filters that people wrote."""
+    names = [row["name"] for row in people if row["name"] and " " in row["name"].strip()]
+    words = [*who.emails, *(row["phone"] for row in people if row["phone"]), *names]
+    if not words:
+        return
+    await erasure.blank_mentions(db, who.workspace, words)
+    needles = _needles(words)
+    told = [
+        row
+        for row in await erasure.troubles(db, who.workspace)
+        if any(needle in unpack(row["data"]).lower() for needle in needles)
+    ]
+    if told:
+        await _blank(db, told, job)
 
 
 def _stripped(packed: bytes) -> bytes:

@@ -1,7 +1,8 @@
 """What recipes remembered of customers and orders: found again by the customer's address or id, and the order's id."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from app.crypto import Hasher
 from app.domain.connections import Connection
@@ -13,13 +14,26 @@ def keys_of(
     hasher: Hasher, workspace: str, connection: Connection | None, noun: str, thing: Mapping[str, Any]
 ) -> list[bytes]:
     """The keys under which a customer or order is remembered; none for one that nothing names."""
-    source = connection.id.bytes if connection else b""
     found = []
     if thing.get("id"):
-        found.append(hasher("remembered", workspace, noun, source, str(thing["id"])))
+        found.append(_by_id(hasher, workspace, noun, connection.id.bytes if connection else b"", str(thing["id"])))
     if noun == "customer" and thing.get("email"):
-        found.append(hasher("remembered", workspace, "email", str(thing["email"]).strip().lower()))
+        found.append(_by_email(hasher, workspace, str(thing["email"])))
     return found
+
+
+def keys_by(hasher: Hasher, workspace: str, emails: Iterable[str], ids: Iterable[tuple[UUID, str]]) -> list[bytes]:
+    """The keys under which a customer may be remembered: by addresses, and (connection, the sender's id)."""
+    by_id = [_by_id(hasher, workspace, "customer", connection.bytes, id_) for connection, id_ in ids]
+    return [*by_id, *(_by_email(hasher, workspace, email) for email in emails)]
+
+
+def _by_id(hasher: Hasher, workspace: str, noun: str, source: bytes, id_: str) -> bytes:
+    return hasher("remembered", workspace, noun, source, id_)
+
+
+def _by_email(hasher: Hasher, workspace: str, email: str) -> bytes:
+    return hasher("remembered", workspace, "email", email.strip().lower())
 
 
 def with_remembered(thing: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from uuid import UUID
 import orjson
 
 from app.store.database import Connection, to_json
+from app.store.lists import Page, matching
 
 
 @dataclass(slots=True, kw_only=True)
@@ -173,3 +174,41 @@ async def profile(
     orders = await connection.fetch(_ORDERS, row["id"], limit)
     merged = await connection.fetch("select id from customer where merged_into = $1 order by id", row["id"])
     return row, orders, [each["id"] for each in merged]
+
+
+_SEARCH = """
+select id, email, phone, name, orders, lifetime, first_order_at, last_order_at, created_at from customer c
+where workspace = $1 and merged_into is null and not profile ? 'erased'
+  and ($2::uuid is null or id < $2) and ($3::timestamptz is null or created_at >= $3)
+  and ($4::timestamptz is null or created_at < $4)
+  and ($5::text is null or email ilike $5 or name ilike $5 or phone = $6 or id in
+      (select coalesce(o.merged_into, o.id) from customer_key k join customer o on o.id = k.customer_id
+       where k.key = any($7::bytea[])))
+order by id desc limit $8
+"""
+
+
+async def search(
+    connection: Connection, workspace: str, page: Page, text: str | None, keys: Sequence[bytes], phone: str | None
+) -> list[Any]:
+    """Customers, newest first, whose name or address has the text in it, or who are known by the phone number or one of
+    the keys; a row more than the page holds where there are more."""
+    pattern = matching(text.strip()) if text else None
+    rows: list[Any] = await connection.fetch(
+        _SEARCH, workspace, page.before, page.since, page.until, pattern, phone, list(keys), page.limit + 1
+    )
+    return rows
+
+
+async def order_numbers(
+    connection: Connection, workspace: str, order_ids: Sequence[str]
+) -> dict[tuple[UUID, str], str]:
+    """{(connection, the sender's id): the number that people know an order by}."""
+    rows = await connection.fetch(
+        """select distinct on (subject_connection_id, subject_id) subject_connection_id, subject_id, number from event
+           where workspace = $1 and subject_kind = 'order' and subject_id = any($2::text[]) and number is not null
+           order by subject_connection_id, subject_id, id desc""",
+        workspace,
+        list(order_ids),
+    )
+    return {(row["subject_connection_id"], row["subject_id"]): row["number"] for row in rows}

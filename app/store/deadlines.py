@@ -16,7 +16,7 @@ class Deadline:
     id: UUID
     workspace: str
     kind: str
-    connection_id: UUID
+    connection_id: UUID | None
     key: bytes
     data: Mapping[str, Any]
     due_at: datetime
@@ -46,6 +46,22 @@ async def claim(connection: Connection, kinds: Sequence[str], now: datetime, lim
         limit,
     )
     return rows
+
+
+async def claim_one(connection: Connection, timer_id: UUID) -> list[Row]:
+    """Lock this timer; none when it is gone, or another process has it."""
+    rows: list[Row] = await connection.fetch(
+        """select id, workspace, kind, connection_id, key, data, due_at from timer
+           where id = $1 for update skip locked""",
+        timer_id,
+    )
+    return rows
+
+
+async def data_of(connection: Connection, timer_id: UUID) -> Mapping[str, Any] | None:
+    """What a timer holds; None when it is gone."""
+    found: Mapping[str, Any] | None = await connection.fetchval("select data from timer where id = $1", timer_id)
+    return found
 
 
 async def claim_reads(

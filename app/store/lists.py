@@ -46,7 +46,7 @@ def _workspace(alias: str, workspace: str) -> _Where:
     return _Where([workspace], [f"{alias}.workspace = $1"])
 
 
-def _matching(text: str) -> str:
+def matching(text: str) -> str:
     """The text as a pattern of `ilike` that finds it anywhere."""
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
@@ -67,7 +67,7 @@ class EventFilter:
     text: str | None = None
 
 
-_EVENTS = """
+EVENT_FIELDS = """
 select e.id, e.at, e.type, c.slug as connection, e.object_kind, e.object_id, e.subject_kind, e.subject_id,
     e.occurred_at, e.number, e.email, e.test, e.historical, e.note, e.webhook_id
 from event e left join connection c on c.id = e.connection_id
@@ -101,7 +101,7 @@ async def _events(db: Connection, workspace: str, page: Page, wanted: EventFilte
         where.conditions.append(f"exists (select 1 from run r where {run.sql()})")
     if wanted.text:
         where.conditions.append(f"e.id in ({by_text(where, wanted.text)})")
-    return await db.fetch(f"{_EVENTS} where {where.sql()} order by e.id desc limit {page.limit + 1}", *where.args)
+    return await db.fetch(f"{EVENT_FIELDS} where {where.sql()} order by e.id desc limit {page.limit + 1}", *where.args)
 
 
 async def _at_connection(db: Connection, where: _Where, alias: str, workspace: str, slug: str) -> bool:
@@ -126,7 +126,7 @@ def _named(where: _Where, text: str) -> str:
 
 
 def _failed_saying(where: _Where, text: str) -> str:
-    where.args.append(_matching(text))
+    where.args.append(matching(text))
     return (
         f"select f.event_id from run f where f.workspace = $1 and f.state = 'failed' "
         f"and f.reason ilike ${len(where.args)}"
@@ -176,7 +176,7 @@ async def _runs(db: Connection, workspace: str, page: Page, wanted: RunFilter, b
         return []
     where.add("exists (select 1 from event e where e.id = r.event_id and e.type = {})", wanted.type)
     if wanted.text and by_error:
-        where.add("r.state = 'failed' and r.reason ilike {}", _matching(wanted.text))
+        where.add("r.state = 'failed' and r.reason ilike {}", matching(wanted.text))
     elif wanted.text:
         where.conditions.append(f"r.event_id in ({_named(where, wanted.text)})")
     return await db.fetch(f"{RUN_FIELDS} where {where.sql()} order by r.id desc limit {page.limit + 1}", *where.args)
@@ -200,7 +200,7 @@ async def webhooks(db: Connection, workspace: str, page: Page, wanted: WebhookFi
     where.add("w.state = {}", wanted.state)
     where.add("w.topic = {}", wanted.topic)
     where.add("c.slug = {}", wanted.connection)
-    where.add("w.reason ilike {}", _matching(wanted.text) if wanted.text else None)
+    where.add("w.reason ilike {}", matching(wanted.text) if wanted.text else None)
     return await db.fetch(
         f"""select w.id, w.at, c.slug as connection, w.topic, w.size, w.state, w.reason, w.test, w.events,
               w.normalised_at

@@ -44,7 +44,7 @@ async def bench(database_url: str, redis_url: str, tmp_path: Path) -> AsyncItera
 
 
 def _filled(path: str) -> str:
-    return path.format(id=new_id(), name="two-steps", slug="shop", key="0" * 32, text="1001")
+    return path.format(id=new_id(), name="two-steps", slug="shop", key="0" * 32, text="1001", kind="order")
 
 
 def test_every_route_under_v1_takes_a_key() -> None:

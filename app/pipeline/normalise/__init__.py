@@ -137,7 +137,7 @@ class Normaliser:
         try:
             async with self.database.transaction() as db:
                 erased = await erasing.carry_out(db, self.hasher, self.clock.now())
-            return await self._timers(self.batch) == self.batch or erased
+            return await self._timers(self.batch) == self.batch or erased is not None
         except _TWICE_LOCKED:
             return True
         except Exception as e:
