@@ -99,7 +99,7 @@ def _spare_the_collector() -> None:
     """What was made at start stays: the garbage collector need not look at it again (it took a third of a worker)."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
+    gc.set_threshold(50_000, 20, 20)
 
 
 async def _hash_secret(database: Database, ring: KeyRing) -> bytes:

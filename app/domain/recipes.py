@@ -1,7 +1,7 @@
 """The recipes that a running hub knows: current versions to match events against, older ones of running runs."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from app import events as canonical
 from app.connector import Action
 from app.documents import DocumentError, Problem
 from app.domain.connections import Connection, Connections
@@ -18,8 +19,11 @@ from app.domain.zones import customer_zone, zone_of
 from app.events import event_type
 from app.recipes import (
     Call,
+    Choose,
+    Parallel,
     Recipe,
     RegistryCatalogue,
+    Stop,
     WaitFor,
     connection_of,
     load_folder,
@@ -63,7 +67,8 @@ class Outline:
 
     absent: its events' nouns, all None (an event brings only some). awaits: event types that its runs may wait for.
     ordered: runs of one subject can stand in each other's way. recalls: nouns whose remembered attributes it reads.
-    ids: of its steps, all None (a step that has not ended gives nothing).
+    ids: of its steps, all None (a step that has not ended gives nothing). reads: of a recipe that looks at its event by
+    expressions alone, the nouns that they read and the fields of each (None: all of it); None for any other.
     """
 
     absent: Mapping[str, None]
@@ -71,6 +76,7 @@ class Outline:
     awaits: frozenset[str]
     ordered: bool
     recalls: frozenset[str]
+    reads: canonical.Reads | None
 
 
 def outline_of(recipe: Recipe) -> Outline:
@@ -103,7 +109,32 @@ def _outline(recipe: Recipe) -> Outline:
         awaits=awaits,
         ordered=len(tuple(recipe.all_steps())) > 1 and not alone,
         recalls=frozenset(recalls),
+        reads=None if recalls or not _reads_by_expressions(recipe) else _fields(reads),
     )
+
+
+def _reads_by_expressions(recipe: Recipe) -> bool:
+    """Whether nothing else looks at the event: no time zone of a customer, no limit, no remembering, no emitting."""
+    plain = all(isinstance(step.does, Call | Choose | Parallel | Stop) for step in recipe.all_steps())
+    return plain and not (recipe.quiet_hours or recipe.limits or recipe.cancel_on)
+
+
+def _fields(reads: Mapping[str, set[str]]) -> dict[str, frozenset[str] | None]:
+    tops = {noun: frozenset(path.partition(".")[0] for path in paths) for noun, paths in reads.items()}
+    return {noun: None if fields & {"", "[]"} else fields for noun, fields in tops.items()}
+
+
+def read_by(recipes: Iterable[ActiveRecipe]) -> canonical.Reads | None:
+    """The nouns of an event that these recipes read, with their fields (None: all); None where all must be there."""
+    together: dict[str, frozenset[str] | None] = {}
+    for active in recipes:
+        reads = outline_of(active.recipe).reads
+        if reads is None:
+            return None
+        for noun, fields in reads.items():
+            before = together.get(noun, frozenset())
+            together[noun] = None if fields is None or before is None else before | fields
+    return together
 
 
 class Recipes:
@@ -116,6 +147,7 @@ class Recipes:
         self._changed_at: datetime | None = None
         self._active: list[ActiveRecipe] = []
         self._by_event: dict[tuple[str, str], list[ActiveRecipe]] = {}
+        self._reads: dict[tuple[str, str], canonical.Reads | None] = {}
         self._versions: dict[UUID, Recipe] = {}
         self._awaited: set[tuple[str, str]] = set()
         self._zones: dict[str, ZoneInfo] = {}
@@ -128,6 +160,10 @@ class Recipes:
     def for_event(self, workspace: str, event_type: str) -> Sequence[ActiveRecipe]:
         """The recipes of a workspace that this event type could start."""
         return self._by_event.get((workspace, event_type), ())
+
+    def read_of(self, workspace: str, event_type: str) -> canonical.Reads | None:
+        """What these recipes read of such an event; None where all of it must be there."""
+        return self._reads.get((workspace, event_type))
 
     def find(self, workspace: str, name: str) -> ActiveRecipe | None:
         return next((r for r in self._active if r.workspace == workspace and r.name == name), None)
@@ -171,6 +207,7 @@ class Recipes:
             for event in active.recipe.events:
                 by_event[active.workspace, event].append(active)
         self._by_event = dict(by_event)
+        self._reads = {event: read_by(each) for event, each in by_event.items()}
         self._awaited = waited | {(a.workspace, e) for a in self._active for e in outline_of(a.recipe).awaits}
         self.refreshed += 1
         self._changed_at = changed_at

@@ -19,10 +19,12 @@ def scope_of(
     connection: Connection | None,
     test: bool,
     historical: bool,
+    reads: canonical.Reads | None = None,
 ) -> dict[str, Any]:
-    """The nouns of an event by name, `customer` wherever it says one, and its envelope as `event`."""
+    """The nouns of an event by name, `customer` wherever it says one, and its envelope as `event`. `reads`: only these
+    nouns and fields are wanted."""
     slug, platform = (connection.slug, connection.connector.slug) if connection else (None, None)
-    return _scope(data, _envelope(event_id, event_type, occurred_at, slug, platform, test, historical))
+    return _scope(data, _envelope(event_id, event_type, occurred_at, slug, platform, test, historical), reads)
 
 
 def scope_of_stored(data: BaseModel, event_id: UUID, stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,9 +86,9 @@ class LateScope(dict[str, Any]):
         return super().items()
 
 
-def _scope(data: BaseModel, envelope: dict[str, Any]) -> dict[str, Any]:
-    scope: dict[str, Any] = canonical.scope(data)
-    if scope.get("customer") is None:
+def _scope(data: BaseModel, envelope: dict[str, Any], reads: canonical.Reads | None = None) -> dict[str, Any]:
+    scope: dict[str, Any] = canonical.scope(data, reads)
+    if scope.get("customer") is None and (reads is None or "customer" in reads):
         customer = canonical.customer_of(data)
         scope["customer"] = canonical.scope(customer) if customer is not None else None
     scope["event"] = envelope

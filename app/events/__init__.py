@@ -5,6 +5,7 @@ from app.events.billing import Invoice, InvoiceLine, Subscription, SubscriptionI
 from app.events.event import (
     SCHEMA_VERSION,
     Event,
+    Reads,
     Ref,
     cloud_event,
     customer_of,
@@ -127,6 +128,7 @@ __all__ = [
     "Product",
     "ProductEvent",
     "Quantity",
+    "Reads",
     "Ref",
     "Refund",
     "RefundEvent",

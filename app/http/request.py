@@ -5,7 +5,6 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-import httpx
 import orjson
 from yarl import URL
 
@@ -77,10 +76,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL taken apart once: as aiohttp sends it, and as httpx and people see it."""
+    """A URL taken apart once. exact: as aiohttp sends it."""
 
     exact: URL
-    shown: httpx.URL
     address: Address
     origin: str
 
@@ -93,14 +91,13 @@ def target(url: str) -> Target:
     try:
         exact = URL(url, encoded=True)
         host, port = (exact.raw_host or "").lower(), exact.port
-        shown = httpx.URL(url)
-    except (ValueError, httpx.InvalidURL) as error:
+    except ValueError as error:
         raise PermanentError("the URL cannot be read") from error
     if exact.raw_user is not None or exact.raw_password is not None:
         raise PermanentError("the URL holds credentials; they belong into a header")
     if not _HOST.fullmatch(host) or not port or not _is_plain(host):
         raise PermanentError("the URL has no usable host and port")
-    return Target(exact, shown, (host, port), f"{exact.scheme}://{exact.host_port_subcomponent}")
+    return Target(exact, (host, port), f"{exact.scheme}://{exact.host_port_subcomponent}")
 
 
 def _is_plain(host: str) -> bool:

@@ -29,7 +29,6 @@ that meets the closing cannot be told from one that was read, and would be unsur
 _DEFAULT_HEADERS = (("Accept", "*/*"), ("Accept-Encoding", "gzip"), ("User-Agent", "Tradewind"))
 _NO_CREDENTIALS: Mapping[str, str] = MappingProxyType({})
 _DEFAULT_TIMEOUTS = Timeouts()
-_NO_BODY = httpx.ByteStream(b"")
 
 
 class _BrokenAnswerError(Exception):
@@ -132,8 +131,13 @@ class Transport:
     async def _leave(self, passage: Passage) -> httpx.Response:
         if not isinstance(self._transport, Wire):
             return await _through(self._transport, passage)
-        shell = httpx.Request(passage.request.method, target(passage.request.url).shown, stream=_NO_BODY)
-        return await self._transport.handle_async_request(shell)  # all but the method it takes from the passage
+        return await self._transport.handle_async_request(_shell(passage.request.method))
+
+
+@lru_cache(maxsize=64)
+def _shell(method: str) -> httpx.Request:
+    """What our own wire is called with: it takes all but the method from the passage."""
+    return httpx.Request(method, "http://passage/", stream=httpx.ByteStream(b""))
 
 
 @lru_cache(maxsize=1)
@@ -181,7 +185,7 @@ def _as_httpx(passage: Passage) -> httpx.Request:
     timeout = {"pool": limits.pool, "connect": limits.connect, "read": limits.read, "write": limits.read}
     return httpx.Request(
         request.method,
-        target(request.url).shown,
+        request.url,
         headers=list(passage.headers.items()),
         content=request.body,
         extensions={"timeout": timeout},

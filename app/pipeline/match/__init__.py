@@ -14,7 +14,7 @@ from app.domain.facts import Fact as StatedFact
 from app.domain.memory import recall
 from app.domain.recipes import ActiveRecipe, Recipes, outline_of
 from app.domain.scope import scope_of
-from app.events import Event, Ref, ScheduleEvent, event_type
+from app.events import Event, Reads, Ref, ScheduleEvent, event_type
 from app.expressions import EvaluationError
 from app.ids import new_id
 from app.pipeline.match.explain import false_part, unknown_past
@@ -84,7 +84,7 @@ class Matcher:
                 matched.awaited.add(fact.id)
             candidates = self.recipes.for_event(workspace, fact.event.type)
             if candidates:
-                asked.append((fact, candidates, event_scope(fact)))
+                asked.append((fact, candidates, event_scope(fact, self.recipes.read_of(workspace, fact.event.type))))
         await self._recall(db, asked)
         wanted: list[Wanted] = []
         for fact, candidates, scope in asked:
@@ -259,10 +259,12 @@ def once_of(fact: Fact) -> tuple[str, str]:
     return "event", f"{fact.event.object.kind}/{fact.event.object.id}/{fact.event.occurrence() or fact.id}"
 
 
-def event_scope(fact: Fact) -> dict[str, Any]:
-    """What expressions may read of an event."""
+def event_scope(fact: Fact, reads: Reads | None = None) -> dict[str, Any]:
+    """What expressions may read of an event, or what some recipes do read."""
     event = fact.event
-    return scope_of(event.data, fact.id, event.type, fact.occurred_at, fact.connection, fact.test, event.historical)
+    return scope_of(
+        event.data, fact.id, event.type, fact.occurred_at, fact.connection, fact.test, event.historical, reads
+    )
 
 
 def _window(now: datetime, within: timedelta) -> str:
