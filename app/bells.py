@@ -1,7 +1,9 @@
 """Wake-ups: bells between stages and processes, carried by Redis, and the drains that answer them.
 
-A bell says only a name ("normalise", "run", "lane:<id>"); the work itself is found in PostgreSQL. The ringing side
-coalesces (a key in Redis says that a bell is already on its way), and a lost bell costs at most the slow poll.
+A bell says only a name ("normalise", "run", "lane:<id>"); the work itself is found in PostgreSQL. A stage's bell is
+pushed to every worker at once, and an arq job follows a second later, once however often it rang: it finds what a
+worker heard and did not live to do, and waits where no worker was listening. A lane's bell is an arq job alone: one
+worker takes the lane. A lost bell costs at most the slow poll.
 """
 
 import asyncio
@@ -19,6 +21,8 @@ log = structlog.get_logger()
 PATIENCE = 0.25
 """Seconds that ringing may take: Redis may be frozen, and arq sets no timeout."""
 ON_ITS_WAY_MS = 1000
+FOLLOWS_AFTER = 1.0
+"""Seconds after a pushed bell at which its arq job is worked."""
 
 
 class Bells:
@@ -63,10 +67,15 @@ class Bells:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def knocked(self, name: str) -> None:
-        """Another process rang or knocked: what this one holds under the name listens, nothing else."""
+    def heard(self, name: str) -> bool:
+        """A message came: a stage's drain here begins; of lanes only one that this process holds already. True when an
+        arq job came along with it."""
+        if not name.startswith("lane:"):
+            self.here(name)
+            return False
         if self.holder is not None:
             self.holder(name)
+        return True
 
     async def knock(self, name: str) -> None:
         """Tell every process at once that there is work under a name; the one that holds it knows what to do."""
@@ -100,9 +109,12 @@ class Bells:
             async with asyncio.timeout(PATIENCE):
                 if self._pool is None:
                     self._pool = await create_pool(self.settings, default_queue_name=self.queue)
+                pushed = not name.startswith("lane:")
+                listening = bool(pushed and await self._pool.publish(self.channel, name))
                 if await self._pool.set(f"{self._prefix}:bell:{name}", b"1", nx=True, px=ON_ITS_WAY_MS):
-                    await self._pool.enqueue_job("drain", name)
-                    await self._pool.publish(self.channel, name)
+                    await self._pool.enqueue_job("drain", name, _defer_by=FOLLOWS_AFTER if listening else None)
+                    if not pushed:
+                        await self._pool.publish(self.channel, name)
         except (RedisError, OSError, TimeoutError):
             log.debug("a bell was lost; the slow poll will find the work", name=name)
 

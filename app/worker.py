@@ -62,10 +62,9 @@ class PushedWorker(ArqWorker):
             await messages.subscribe(self._bells.channel)
             self._woken.set()
             async for message in messages.listen():
-                self._woken.set()
                 name = message.get("data")
-                if isinstance(name, bytes) and name.startswith(b"lane:"):
-                    self._bells.knocked(name.decode())
+                if not isinstance(name, bytes) or self._bells.heard(name.decode()):
+                    self._woken.set()
 
 
 async def supervise_arq(bells: Bells) -> None:
