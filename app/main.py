@@ -20,6 +20,7 @@ from app.api import (
     health,
     inbound,
     keys,
+    recipe_inputs,
     recipes,
     replays,
     runs,
@@ -42,7 +43,8 @@ from app.settings import Settings
 
 VERSION = "0.1.0"
 ROUTERS = (
-    *(traces, events, runs, floods, replays, effects, recipes, customers, subjects, connections, connectors),
+    *(traces, events, runs, floods, replays, effects, recipes, recipe_inputs, customers, subjects),
+    *(connections, connectors),
     *(inbound, workspaces, keys, audit, health),
 )
 

@@ -5,6 +5,7 @@ answers.py   what a person knows of an effect that the hub is unsure of
 replay.py    an event runs recipes again; foresee.py says what that would do
 approvals.py a run asks a person, and goes on by the answer
 people.py    who a customer is, all that is held of them, and their erasure
+inputs.py    what a shop sets of a recipe
 flow.py      recipes and connections are paused and resumed, recipes enabled and disabled
 """
 

@@ -100,6 +100,52 @@ def enable(name: Name, workspace: Workspace = "main") -> None:
     typer.echo(f"{name} is enabled.")
 
 
+@app.command()
+def inputs(
+    name: Name,
+    values: Annotated[list[str] | None, typer.Argument(help="input=value ...; input= brings its default back.")] = None,
+    workspace: Workspace = "main",
+    as_json: AsJson = False,
+) -> None:
+    """Show what a shop has set of a recipe's inputs, or set some, without a change of its file."""
+    from app.byhand.inputs import InputsSet, inputs_set, plain, set_inputs
+    from app.hub import Hub
+
+    given = _given(values or [])
+
+    async def work(hub: Hub) -> InputsSet:
+        if given:
+            return await set_inputs(hub, workspace, name, given, "command line")
+        return await inputs_set(hub, workspace, name)
+
+    stands = session.in_hub(work)
+    shown = [
+        {
+            "input": each.declared.name,
+            "value": plain(each.value),
+            "set": each.own,
+            "type": each.declared.type,
+            "description": each.declared.description,
+        }
+        for each in stands.inputs
+    ]
+    print_rows(shown, as_json, empty=f"{name} has no inputs.")
+    if stands.problem:
+        typer.secho(f"It runs for no event: {stands.problem}", fg="yellow", err=True)
+
+
+def _given(values: list[str]) -> dict[str, str | None]:
+    from app.errors import ConfigError
+
+    given: dict[str, str | None] = {}
+    for each in values:
+        key, sign, value = each.partition("=")
+        if not sign:
+            raise ConfigError(f"{each!r} is not input=value.")
+        given[key.strip()] = value or None
+    return given
+
+
 def _set(workspace: str, name: str, verb: RecipeVerb) -> int:
     from app.byhand import set_recipe
     from app.hub import Hub

@@ -1,10 +1,10 @@
 """Recipes and their immutable versions."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -128,6 +128,19 @@ async def change(db: AsyncConnection, workspace: str, name: str, **values: Any) 
         .values(**values, updated_at=func.clock_timestamp())
     )
     return bool(result.rowcount)
+
+
+async def lay_inputs(
+    db: AsyncConnection, workspace: str, name: str, more: Mapping[str, Any], gone: Sequence[str]
+) -> dict[str, Any] | None:
+    """Lay inputs over those that the shop set and take some away; answers how they stand, None without the recipe."""
+    mine = (recipe.c.workspace == workspace, recipe.c.name == name, ~recipe.c.removed)
+    given = (await db.execute(select(recipe.c.inputs).where(*mine).with_for_update())).scalar_one_or_none()
+    if given is None or not (more or gone):
+        return cast(dict[str, Any] | None, given)
+    stands = {key: value for key, value in {**given, **more}.items() if key not in gone}
+    await db.execute(update(recipe).where(*mine).values(inputs=stands, updated_at=func.clock_timestamp()))
+    return stands
 
 
 async def current_texts(db: AsyncConnection, workspace: str, origin: str) -> dict[str, str]:
