@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, Generic, Literal, Protocol, TypeVar, cast, get_type_hints
 
 import orjson
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -278,6 +278,44 @@ class Http(Protocol):
     ) -> Reply: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message as a mail server takes it: who sends and who receives (plain addresses), and its bytes."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """Why an address is not written to any more."""
+
+    reason: "SuppressionReason"
+    since: datetime
+
+
+SuppressionReason = Literal["unsubscribed", "bounced", "complained", "by hand"]
+
+
+class Mail(Protocol):
+    """The mail server of a connection.
+
+    `send` hands one message over and answers the server's last words. Raises RetryableError or PermanentError where the
+    server surely did not take it (for one refused recipient nobody gets it), UnsureError where it may have. `greet`
+    proves the credentials. `suppressed` says which of these addresses are not written to any more. `unsubscribe_url`
+    is the link by which the reader of this address ends it; None where the hub has no public address.
+    """
+
+    async def send(self, envelope: Envelope) -> str: ...
+
+    async def greet(self) -> str: ...
+
+    async def suppressed(self, addresses: Sequence[str]) -> Mapping[str, Suppression]: ...
+
+    def unsubscribe_url(self, address: str) -> str | None: ...
+
+
 class EffectKey(str):
     """The effect key, 32 hex characters; `key("item:MUG")` derives one for an inner call of the same length."""
 
@@ -294,6 +332,9 @@ class Context(Protocol[S_co]):
 
     @property
     def http(self) -> Http: ...
+
+    @property
+    def mail(self) -> Mail: ...
 
     @property
     def settings(self) -> S_co: ...
@@ -464,6 +505,29 @@ class HttpOptions(Generic[S]):
     redirects: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """Where mail is handed over. security: TLS from the first byte (`tls`), from the first command on (`starttls`), or
+    `none`, which is refused for a public address."""
+
+    host: str
+    port: int
+    security: Literal["tls", "starttls", "none"]
+    username: str | None = None
+    password: SecretStr | None = None
+
+
+@dataclass(frozen=True)
+class SmtpOptions(Generic[S]):
+    """How mail is handed to this system's server. at_once: messages at a time. limits: messages in a time. timeout:
+    seconds for all that goes before a message, and again for the message with the server's answer to it."""
+
+    server: Callable[[S], MailServer]
+    at_once: int = 4
+    limits: Sequence[Limit] = ()
+    timeout: float = 30.0
+
+
 @dataclass(frozen=True)
 class HeaderAuth(Generic[S]):
     """Credentials that live in the settings and go out as headers."""
@@ -494,19 +558,31 @@ Auth = HeaderAuth[S] | OAuth2[S]
 
 
 @dataclass(frozen=True)
+class Mailbox:
+    """A fake mail server. users: passwords by name. judge: the refusal of a command (verb, argument), or None.
+    receive: keeps a message, and answers the reply line."""
+
+    users: Mapping[str, str]
+    judge: Callable[[str, str], str | None]
+    receive: Callable[[Envelope], str]
+
+
+@dataclass(frozen=True)
 class Sandbox:
     """A small fake of the outside system, state in memory, that answers as the vendor does: it checks credentials,
     required fields, types and idempotency keys. Faults (429, 500, slow, timeout after acting, half an answer ...) are
     added around it by the sandbox server.
 
     settings: connection settings that fit it. state: what it holds, for people and tests, JSON-ready.
-    fault: the vendor's way to say this status, for told faults. mounts at `/<connector>`.
+    fault: the vendor's way to say this status, for told faults. mailbox: what it takes by SMTP. It mounts at
+    `/<connector>`.
     """
 
     settings: Mapping[str, Json]
     routes: Sequence[Route]
     state: Callable[[], Json]
     fault: Callable[[int], Response] | None = None
+    mailbox: Mailbox | None = None
 
 
 # --- the connector ----------------------------------------------------------------------------------------------
@@ -531,6 +607,7 @@ class Connector(Generic[S]):
     actions: Sequence[Action] = ()
     auth: "Auth[S]" = NO_AUTH
     http: HttpOptions[S] | None = None
+    smtp: SmtpOptions[S] | None = None
     sandbox: Callable[[], Sandbox] | None = None
     test: Callable[[Any], Awaitable[str]] | None = None
     store: Mapping[str, str] = field(default_factory=dict)
@@ -539,5 +616,12 @@ class Connector(Generic[S]):
     def __post_init__(self) -> None:
         if self.account not in self.settings.model_fields:
             raise ValueError(f"{self.slug}: account {self.account!r} is no field of {self.settings.__name__}")
-        if self.actions and self.http is None:
-            raise ValueError(f"{self.slug}: actions need http options")
+        if self.actions and self.door is None:
+            raise ValueError(f"{self.slug}: actions need http or smtp options")
+        if self.http is not None and self.smtp is not None:
+            raise ValueError(f"{self.slug}: a connector has http or smtp options, not both")
+
+    @property
+    def door(self) -> "HttpOptions[S] | SmtpOptions[S] | None":
+        """How calls go out: by HTTP, by mail, or not at all."""
+        return self.http or self.smtp

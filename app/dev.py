@@ -151,6 +151,11 @@ class Dev:
     def sandbox_url(self) -> str:
         return f"http://127.0.0.1:{self.settings.port + 1}"
 
+    @property
+    def mail_url(self) -> str:
+        """Where the sandboxes take mail."""
+        return f"smtp://127.0.0.1:{self.settings.port + 2}"
+
     def run(self) -> int:
         """Everything, until asked to stop; answers the exit code."""
         self.stop.listen()
@@ -174,11 +179,11 @@ class Dev:
                 "or give this one another TRADEWIND_HOME and TRADEWIND_PORT."
             )
         port = self.settings.port
-        for each, what in ((port, "the API"), (port + 1, "the sandboxes")):
+        for each, what in ((port, "the API"), (port + 1, "the sandboxes"), (port + 2, "their mail server")):
             if not _is_free(self.settings.host if each == port else "127.0.0.1", each):
                 raise ConfigError(
-                    f"Port {each} is taken by another program, and {what} would listen there. Stop that program, or "
-                    f"choose other ports: TRADEWIND_PORT={port + 100} {_typed('dev')} takes {port + 100} and the next."
+                    f"Port {each} is taken by another program, and {what} would listen there. Stop that program, "
+                    f"or choose other ports: TRADEWIND_PORT={port + 100} {_typed('dev')} takes that and the next two."
                 )
 
     def _start_servers(self, at_end: ExitStack) -> None:
@@ -204,6 +209,7 @@ class Dev:
             "TRADEWIND_REDIS_URL": settings.redis_url,
             "TRADEWIND_PORT": str(settings.port),
             "TRADEWIND_SANDBOX": self.sandbox_url,
+            "TRADEWIND_SANDBOX_MAIL": self.mail_url,
             "PYTHONUNBUFFERED": "1",
             **more,
         }
@@ -213,6 +219,7 @@ class Dev:
 
     async def _fill(self) -> None:
         os.environ["TRADEWIND_SANDBOX"] = self.sandbox_url
+        os.environ["TRADEWIND_SANDBOX_MAIL"] = self.mail_url
         async with open_hub(self.settings) as hub:
             await fill(hub, *([DEMO / "connections.yaml"] if self._has_demo() else []), forgiving=False)
             await self._keep_key(hub)
@@ -327,7 +334,13 @@ class Dev:
             say("API key", str(_short(self.key_file)), f'curl -H "Authorization: Bearer $(cat {_short(self.key_file)})"'
                 f" {self.url}/v1/events")  # fmt: skip
         for connection in sorted(hub.connections, key=lambda each: each.slug):
-            if (connection.base_url or "").startswith(self.sandbox_url):
+            if connection.base_url == self.mail_url:
+                say(
+                    connection.slug,
+                    f"{self.sandbox_url}/{connection.connector.slug}/",
+                    "the mails that were sent, to read",
+                )
+            elif (connection.base_url or "").startswith(self.sandbox_url):
                 where = f"{self.sandbox_url}/_state/{connection.connector.slug}"
                 say(connection.slug, where, f"what the {connection.connector.title} sandbox holds")
         say("Logs", str(_short(self.home / "logs")), "")

@@ -17,6 +17,7 @@ from app.clock import DatabaseClock
 from app.crypto import Hasher, KeyRing
 from app.domain.connections import Connections
 from app.domain.recipes import Recipes
+from app.domain.suppressions import Suppressions
 from app.errors import ConfigError
 from app.keyfile import made_keys
 from app.registry import Registry
@@ -46,6 +47,11 @@ class Hub:
     connections: Connections
     recipes: Recipes
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}")
+
+    @property
+    def suppressions(self) -> Suppressions:
+        """The addresses that are not written to any more."""
+        return Suppressions(self.database, self.hasher, self.settings.public_url)
 
     async def refresh(self) -> None:
         await self.connections.refresh()

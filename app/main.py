@@ -25,7 +25,9 @@ from app.api import (
     replays,
     runs,
     subjects,
+    suppressions,
     traces,
+    unsubscribe,
     workspaces,
 )
 from app.api.description import describe, name_of
@@ -45,7 +47,7 @@ VERSION = "0.1.0"
 ROUTERS = (
     *(traces, events, runs, floods, replays, effects, recipes, recipe_inputs, customers, subjects),
     *(connections, connectors),
-    *(inbound, workspaces, keys, audit, health),
+    *(inbound, suppressions, workspaces, keys, audit, unsubscribe, health),
 )
 
 

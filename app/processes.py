@@ -96,13 +96,13 @@ def run_worker(settings: Settings, registry: Registry | None = None) -> None:
     uvloop.run(main())
 
 
-def run_sandbox(host: str, port: int, registry: Registry | None = None) -> None:
-    """Serve the sandboxes of all connectors until SIGTERM."""
+def run_sandbox(host: str, port: int, registry: Registry | None = None, smtp_port: int | None = None) -> None:
+    """Serve the sandboxes of all connectors until SIGTERM; mail on `smtp_port`, the next one if not said."""
     import uvicorn
 
     from app.sandbox import make_app
 
-    app = make_app(registry or Registry())
+    app = make_app(registry or Registry(), smtp=(host, smtp_port or port + 1))
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, loop="uvloop")
 
 

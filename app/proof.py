@@ -12,7 +12,7 @@ from app.errors import TradewindError
 from app.http import Transport
 from app.hub import Hub
 from app.ids import new_id
-from app.pipeline.deliver.attempt import Attempt, CallContext, LaneHttp, Line
+from app.pipeline.deliver.attempt import Attempt, Line, context_of
 from app.pipeline.deliver.limits import Limiter
 from app.store.calls import DueCall, Sending
 
@@ -39,12 +39,11 @@ async def prove(hub: Hub, connection: Connection) -> Proof:
         async def headers(fresh: bool) -> Mapping[str, str]:
             return await credentials.headers(connection, fresh)
 
-        options = connection.connector.http
+        options = connection.connector.door
         limiter = Limiter(options.limits if options else ())
         secrets = secret_texts(connection.settings)
         line = Line(connection, hub.name, transport, limiter, headers, _marked, hub.clock.now, _kept, secrets)
-        http = LaneHttp(line, Attempt(_no_call(hub, connection)))
-        context = CallContext(http, connection.settings, EffectKey("0" * 32), hub.clock.now())
+        context = context_of(line, Attempt(_no_call(hub, connection)), EffectKey("0" * 32))
         try:
             async with asyncio.timeout(PROVE_WITHIN):
                 return Proof(True, blot(await test(context), secrets))

@@ -8,7 +8,8 @@ import asyncio
 import random
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -20,8 +21,9 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
-from app.connector import Connector, Json, Sandbox
+from app.connector import Connector, Envelope, Json, Mailbox, Sandbox
 from app.registry import Registry
+from app.sandbox_mail import Listener
 
 KEPT_REQUESTS = 1000
 KEPT_BODY = 65536
@@ -37,7 +39,8 @@ class Fault(BaseModel):
     status: answer this instead, in the vendor's words. slow: wait so many seconds first. close: drop the connection,
     before a byte of the answer or in the middle of it. huge: answer so many bytes. malformed: answer 200 with half a
     JSON object. times: so often, then never again; rate: this share of the requests, by `seed` the same each time.
-    path, body: only where it is part of the path, or of the body; method: only this.
+    path, body: only where it is part of the path, or of the body; method: only this. Over SMTP: see
+    `app/sandbox_mail.py`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -153,11 +156,39 @@ class _Faults:
         return answer
 
 
-def make_app(registry: Registry) -> Starlette:
-    """The ASGI app of all sandboxes: run it with uvicorn, in a process of its own."""
+def make_app(registry: Registry, smtp: tuple[str, int] | None = None) -> Starlette:
+    """The ASGI app of all sandboxes: run it with uvicorn, in a process of its own. smtp: host and port on which the one
+    that takes mail listens while the app lives."""
     mounted = {each.slug: _Mounted(each) for each in registry if each.sandbox is not None}
     mounts = [Mount(f"/{slug}", _Faults(each)) for slug, each in mounted.items()]
-    return _Server(routes=[*_for_people(mounted), *mounts])
+    listener = next((_listener(each) for each in mounted.values() if each.sandbox.mailbox is not None), None)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        if listener is None or smtp is None:
+            yield
+            return
+        app.state.smtp_port = await listener.start(*smtp)
+        try:
+            yield
+        finally:
+            await listener.stop()
+
+    return _Server(routes=[*_for_people(mounted), *mounts], lifespan=lifespan)
+
+
+def _listener(mounted: _Mounted) -> Listener:
+    def mailbox() -> Mailbox:
+        if mounted.sandbox.mailbox is None:
+            raise ValueError("this sandbox takes no mail")
+        return mounted.sandbox.mailbox
+
+    def noted(envelope: Envelope) -> None:
+        path = f"{envelope.sender} -> {', '.join(envelope.recipients)}"
+        body = envelope.content[:KEPT_BODY].decode(errors="replace")
+        mounted.requests.append({"method": "SMTP", "path": path, "headers": {}, "body": body})
+
+    return Listener(mailbox, mounted.struck, noted)
 
 
 class _Server(Starlette):

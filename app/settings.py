@@ -21,7 +21,8 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path(".tradewind"), description="Where embedded services and made keys live.")
     host: str = Field("127.0.0.1", description="Address that the API listens on.")
-    port: int = Field(8000, description="Port of the API; the sandboxes take the next one.")
+    port: int = Field(8000, description="Port of the API; the sandboxes take the next two.")
+    public_url: str = Field("", description="https address of the hub from outside, for links in mails.")
     database_url: str = Field(
         "", description="postgresql://user:password@host:port/name; empty starts the embedded one."
     )

@@ -111,7 +111,9 @@ async def work(hub: Hub, stop: asyncio.Event, started: Callable[[], None] = lamb
     logging_of_arq_off()
     async with Transport() as transport:
         credentials = Credentials(hub.database, hub.ring, transport, hub.clock)
-        delivery = Delivery(hub.database, hub.connections, hub.clock, hub.bells, transport, credentials, hub.name)
+        delivery = Delivery(
+            hub.database, hub.connections, hub.clock, hub.bells, transport, credentials, hub.name, hub.suppressions
+        )
         runner = Runner(hub.database, hub.recipes, hub.connections, hub.hasher, hub.clock, hub.bells)
         matcher = Matcher(hub.recipes, hub.connections, hub.hasher, hub.clock, hub.bells, runner)
         normaliser = Normaliser(hub.database, hub.connections, hub.clock, hub.hasher, matcher, hub.settings.drain_batch)

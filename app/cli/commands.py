@@ -2,7 +2,19 @@
 
 import typer
 
-from app.cli import connections, connectors, customers, events, export, keys, recipes, running, senders, setup
+from app.cli import (
+    connections,
+    connectors,
+    customers,
+    events,
+    export,
+    keys,
+    recipes,
+    running,
+    senders,
+    setup,
+    suppressions,
+)
 
 app = typer.Typer(
     help="Tradewind: every order processed, exactly one effect each, and the proof on screen.",
@@ -29,5 +41,6 @@ app.add_typer(connectors.app, name="connectors")
 app.add_typer(connections.app, name="connections")
 app.command()(senders.send)
 app.command()(senders.capture)
+app.add_typer(suppressions.app, name="suppressions")
 app.add_typer(keys.app, name="keys")
 app.command()(export.export)

@@ -48,13 +48,14 @@ def worker(no_migrate: NoMigrate = False, no_prepare: NoPrepare = False) -> None
 def sandbox(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(help="Port; the one after the API's if not said.")] = None,
+    smtp_port: Annotated[int | None, typer.Option(help="Port of the mail server; the next one if not said.")] = None,
 ) -> None:
     """Serve fakes of the outside systems, to try recipes without an account anywhere."""
     from app import processes
     from app.registry import Registry
 
     settings = session.settings()
-    processes.run_sandbox(host, port or settings.port + 1, Registry.of(settings))
+    processes.run_sandbox(host, port or settings.port + 1, Registry.of(settings), smtp_port)
 
 
 def migrate() -> None:

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,7 @@ import orjson
 import structlog
 from pydantic import BaseModel, SecretStr
 
-from app.connector import Connector, Source
+from app.connector import Connector, MailServer, Source
 from app.crypto import KeyRing
 from app.errors import ConfigError
 from app.registry import Registry
@@ -77,7 +77,36 @@ class Connection:
         if self.base_url is None:
             return ()
         parts = urlsplit(self.base_url)
-        return ((parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)),)
+        return ((parts.hostname or "", parts.port or _PORTS[parts.scheme]),)
+
+    @property
+    def mail_server(self) -> MailServer:
+        """The settings' mail server, at the operator's `base_url` if there is one (smtps:// means TLS at once)."""
+        if self.connector.smtp is None:
+            raise LookupError(f"{self.connector.slug} sends no mail")
+        server = self.connector.smtp.server(self.settings)
+        if self.base_url is None:
+            return server
+        ((host, port),) = self.allowed
+        return replace(
+            server, host=host, port=port, security="tls" if self.base_url.startswith("smtps:") else server.security
+        )
+
+
+_PORTS = {"http": 80, "https": 443, "smtp": 587, "smtps": 465}
+
+
+def base_url_problem(connector: Connector[Any], url: str) -> str | None:
+    """What is wrong with an operator's `base_url` for this connector."""
+    schemes = ("smtp", "smtps") if connector.smtp is not None else ("http", "https")
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if fits:
+        return None
+    return f"base_url is an {schemes[0]} or {schemes[1]} address"
 
 
 def split_secrets(settings: BaseModel) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
 from app.connector import Connector
 from app.crypto import KeyRing
 from app.documents import Document, Problem, read_file
-from app.domain.connections import split_secrets
+from app.domain.connections import base_url_problem, split_secrets
 from app.errors import ConfigError
 from app.ids import new_id
 from app.registry import Registry
@@ -90,21 +89,21 @@ def _declared(
     history = entry.get("history", "unknown")
     if history not in ("unknown", "complete"):
         problems.append(document.problem((*at, "history"), "history is `unknown` or `complete`"))
-    base_url = _base_url(
-        document, at, _filled(document, (*at, "base_url"), entry.get("base_url"), environment, problems), problems
-    )
+    address = _filled(document, (*at, "base_url"), entry.get("base_url"), environment, problems)
+    base_url = _base_url(connector, document, at, address, problems)
     settings = _settings(document, (*at, "settings"), connector, entry.get("settings") or {}, environment, problems)
     if settings is None:
         return None
     return Declared(slug, connector, settings, entry.get("role"), base_url, str(entry.get("as") or ""), history)
 
 
-def _base_url(document: Document, at: Any, value: Any, problems: list[Problem]) -> str | None:
+def _base_url(
+    connector: Connector[Any], document: Document, at: Any, value: Any, problems: list[Problem]
+) -> str | None:
     if value is None:
         return None
-    parts = urlsplit(str(value))
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        problems.append(document.problem((*at, "base_url"), "base_url is an http or https address"))
+    if (wrong := base_url_problem(connector, str(value))) is not None:
+        problems.append(document.problem((*at, "base_url"), wrong))
     return str(value)
 
 

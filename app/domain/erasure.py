@@ -17,8 +17,9 @@ import orjson
 from app.crypto import Hasher
 from app.domain.customers import e164, normal_email
 from app.domain.memory import keys_by
+from app.domain.suppressions import key_of
 from app.ids import new_id
-from app.store import customers, erasure
+from app.store import customers, erasure, suppressions
 from app.store.database import Connection as Db
 from app.store.erasure import Whose
 from app.store.packing import pack, unpack, unpack_json
@@ -180,6 +181,7 @@ async def _finish(db: Db, hasher: Hasher, who: Whose, job: Job) -> None:
     await _blank_mentions(db, who, people, job)
     ids = [(UUID(source), id_) for row in people for source, id_ in row["profile"].get("ids", {}).items()]
     await erasure.forget(db, who.customers, keys_by(hasher, who.workspace, who.emails, ids))
+    await suppressions.forget_addresses(db, who.workspace, [key_of(hasher, who.workspace, each) for each in who.emails])
     job.customers = [str(each) for each in who.customers]
     detail = {"events": job.events, "webhooks": job.webhooks, "customers": job.customers}
     await erasure.record(db, new_id(), who.workspace, job.actor, ",".join(job.customers) or "nobody", detail)

@@ -617,6 +617,19 @@ trouble = Table(
     PrimaryKeyConstraint("kind", "object"),
 )
 
+suppression = Table(
+    "suppression",
+    metadata,
+    _workspace(),
+    Column("key", LargeBinary, nullable=False),
+    Column("address", Text),
+    Column("reason", Text, nullable=False),
+    Column("said", Text),
+    Column("since", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    PrimaryKeyConstraint("workspace", "key"),
+    Index("suppression_newest", "workspace", "since"),
+)
+
 PARTITIONED = {
     "webhook": "raw",
     "event": "events",

@@ -1,7 +1,7 @@
 """A connector's actions run here as they do in a lane, by the real `attempt.run`, against its sandbox."""
 
 import base64
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,11 +12,12 @@ import orjson
 import pytest
 from pydantic import BaseModel
 
-from app.connector import Action, Connector, EffectKey, OAuth2
+from app.connector import Action, Connector, EffectKey, OAuth2, Suppression, SuppressionReason
 from app.domain.connections import Connection, secret_texts
 from app.http import Transport
 from app.ids import new_id
-from app.pipeline.deliver.attempt import Attempt, CallContext, LaneHttp, Line, run
+from app.mail import Door
+from app.pipeline.deliver.attempt import Attempt, Line, context_of, run
 from app.pipeline.deliver.limits import Limiter
 from app.pipeline.deliver.outcome import Failed, Ok, Outcome
 from app.registry import Registry
@@ -46,6 +47,26 @@ class Recorder(httpx.AsyncBaseTransport):
 
 
 @dataclass
+class Listed:
+    """A suppression list in memory."""
+
+    kept: dict[str, Suppression] = field(default_factory=dict)
+    said: list[str | None] = field(default_factory=list)
+    links: bool = True
+
+    async def find(self, workspace: str, addresses: Sequence[str]) -> dict[str, Suppression]:
+        return {address: self.kept[address.lower()] for address in addresses if address.lower() in self.kept}
+
+    async def add(self, workspace: str, address: str, reason: SuppressionReason, said: str | None = None) -> bool:
+        self.kept.setdefault(address.lower(), Suppression(reason, NOW))
+        self.said.append(said)
+        return True
+
+    def unsubscribe_url(self, workspace: str, address: str) -> str | None:
+        return f"https://hub.example/unsubscribe/{address.partition('@')[0]}" if self.links else None
+
+
+@dataclass
 class Bench:
     """One connector with its sandbox, and the settings that fit it."""
 
@@ -54,6 +75,8 @@ class Bench:
     settings: dict[str, Any]
     people: httpx.AsyncClient
     token: str | None = None
+    smtp_port: int = 0
+    suppressions: "Listed | None" = None
 
     async def perform(
         self,
@@ -95,8 +118,7 @@ class Bench:
         assert connector.test is not None
         line = self._line({**self.settings, **settings}, False)
         attempt = Attempt(due_call(connector, connector.actions[0], {}, KEY))
-        context = CallContext(LaneHttp(line, attempt), line.connection.settings, EffectKey(KEY.hex()), NOW)
-        return await connector.test(context)
+        return await connector.test(context_of(line, attempt, EffectKey(KEY.hex())))
 
     async def state(self) -> Any:
         return (await self.people.get(f"/_state/{self.connector.slug}")).json()
@@ -112,17 +134,22 @@ class Bench:
 
     def _line(self, settings: Mapping[str, Any], limited: bool) -> Line:
         connector = self.connector
-        http = connector.http
-        assert http is not None
+        door = connector.door
+        assert door is not None
+        http, smtp = connector.http, connector.smtp
         connection = Connection(
             id=UUID(int=1),
             workspace="main",
             slug=connector.slug,
-            connector=replace(connector, http=replace(http, timeout=1.0)),
+            connector=replace(
+                connector,
+                http=replace(http, timeout=1.0) if http else None,
+                smtp=replace(smtp, timeout=1.0) if smtp else None,
+            ),
             account="account",
             role=None,
             settings=connector.settings.model_validate(settings),
-            base_url=f"{BASE}/{connector.slug}",
+            base_url=f"smtp://127.0.0.1:{self.smtp_port}" if smtp else f"{BASE}/{connector.slug}",
             paused=False,
             origin="test",
             created_at=NOW,
@@ -134,8 +161,9 @@ class Bench:
         async def mark(sending: Sending) -> bool:
             return True
 
-        limiter = Limiter(http.limits if limited else ())
+        limiter = Limiter(door.limits if limited else ())
         transport, secrets = Transport(transport=self.recorder), secret_texts(connection.settings)
+        listed: Any = self.suppressions
         return Line(
             connection,
             "tests",
@@ -146,6 +174,8 @@ class Bench:
             lambda: NOW,
             lambda _, requests: requests,
             secrets,
+            Door(),
+            listed,
         )
 
     async def _credentials(self, settings: BaseModel, fresh: bool) -> Mapping[str, str]:
@@ -197,12 +227,14 @@ REGISTRY = Registry(testbench)
 
 
 async def open_bench(connector: Connector[Any]) -> AsyncIterator[Bench]:
-    app = make_app(Registry(testbench))
+    """A bench with sandboxes of its own; a mail server among them listens for a connector that sends mail."""
+    app = make_app(Registry(testbench), ("127.0.0.1", 0) if connector.smtp else None)
     people = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE)
     recorder = Recorder(httpx.ASGITransport(app))
     assert connector.sandbox is not None
-    async with people:
-        yield Bench(connector, recorder, dict(connector.sandbox().settings), people)
+    async with people, app.router.lifespan_context(app):
+        port = app.state.smtp_port if connector.smtp else 0
+        yield Bench(connector, recorder, dict(connector.sandbox().settings), people, None, port, Listed())
 
 
 @pytest.fixture

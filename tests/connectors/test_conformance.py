@@ -58,6 +58,12 @@ ACTIONS = [
     for action in connector.actions
 ]
 each_action = pytest.mark.parametrize(("connector", "action"), ACTIONS)
+by_http = pytest.mark.parametrize(
+    ("connector", "action"), [each for each in ACTIONS if each.values[0].http is not None]
+)  # type: ignore[union-attr]
+by_mail = pytest.mark.parametrize(
+    ("connector", "action"), [each for each in ACTIONS if each.values[0].smtp is not None]
+)  # type: ignore[union-attr]
 
 
 @pytest.fixture
@@ -467,14 +473,14 @@ async def test_wrong_credentials_end_as_such(connector: Connector[Any], action: 
     assert await bench.state() == before
 
 
-@each_action
+@by_http
 async def test_too_many_requests_wait_as_long_as_told(connector: Connector[Any], action: Action, bench: Bench) -> None:
     await bench.fault(status=429, retry_after=7)
     failed = await bench.failed(action)
     assert (failed.kind, failed.retry_after) == ("throttled", 7)
 
 
-@each_action
+@by_http
 @pytest.mark.parametrize(
     "fault",
     [
@@ -497,7 +503,7 @@ async def test_when_nobody_can_know_the_outcome_is_unsure(
     assert failed.kind == ("retryable" if action.reads else "unsure")
 
 
-@each_action
+@by_http
 @pytest.mark.parametrize("after_acting", [False, True])
 async def test_no_answer_in_time_is_unsure(
     connector: Connector[Any], action: Action, bench: Bench, after_acting: bool
@@ -505,6 +511,58 @@ async def test_no_answer_in_time_is_unsure(
     await bench.fault(slow=5, after_acting=after_acting, **await acting(connector, action))
     failed = await bench.failed(action, seconds=0.2)
     assert failed.kind == ("retryable" if action.reads else "unsure")
+
+
+BEFORE_CONTENT = [
+    *[(verb, {"status": 451}) for verb in ("CONNECT", "EHLO", "AUTH", "MAIL", "RCPT", "DATA")],
+    *[(verb, {"close": "before"}) for verb in ("CONNECT", "AUTH", "RCPT", "DATA")],
+    ("EHLO", {"close": "half"}),
+    ("DATA", {"malformed": True}),
+    ("DATA", {"slow": 30}),
+]
+
+
+@by_mail
+@pytest.mark.parametrize(("verb", "fault"), BEFORE_CONTENT, ids=str)
+async def test_before_its_content_a_mail_was_surely_not_sent(
+    connector: Connector[Any], action: Action, bench: Bench, verb: str, fault: dict[str, Any]
+) -> None:
+    before = await bench.state()
+    await bench.fault(**fault, method=verb)
+    assert (await bench.failed(action)).kind == "retryable"
+    assert await bench.state() == before
+
+
+@by_mail
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"close": "before"},
+        {"close": "before", "after_acting": True},
+        {"close": "half", "after_acting": True},
+        {"malformed": True, "after_acting": True},
+        {"status": 350, "after_acting": True},
+        {"slow": 30, "after_acting": True},
+    ],
+    ids=str,
+)
+async def test_once_its_content_went_a_mail_without_a_usable_answer_is_unsure(
+    connector: Connector[Any], action: Action, bench: Bench, fault: dict[str, Any]
+) -> None:
+    await bench.fault(**fault, method="END")
+    assert (await bench.failed(action)).kind == "unsure"
+
+
+@by_mail
+@pytest.mark.parametrize(("status", "kind"), [(452, "retryable"), (421, "retryable"), (554, "permanent")])
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "END"])
+async def test_a_refusal_means_what_its_first_digit_says(
+    connector: Connector[Any], action: Action, bench: Bench, verb: str, status: int, kind: str
+) -> None:
+    await bench.fault(status=status, method=verb)
+    failed = await bench.failed(action)
+    assert (failed.kind, failed.status) == (kind, status)
+    assert not (await bench.state())["messages"]
 
 
 @each_action

@@ -37,12 +37,13 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def port() -> int:
-    """A free port with a free one after it."""
+    """A free port with two free ones after it."""
     while True:
         port = free_port()
-        with socket.socket() as probe:
+        with socket.socket() as one, socket.socket() as other:
             try:
-                probe.bind(("127.0.0.1", port + 1))
+                one.bind(("127.0.0.1", port + 1))
+                other.bind(("127.0.0.1", port + 2))
             except OSError:
                 continue
         return port

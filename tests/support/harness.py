@@ -144,7 +144,9 @@ async def running(
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://hub") as client,
     ):
         credentials = Credentials(hub.database, hub.ring, transport, hub.clock)
-        delivery = Delivery(hub.database, hub.connections, hub.clock, hub.bells, transport, credentials, hub.name)
+        delivery = Delivery(
+            hub.database, hub.connections, hub.clock, hub.bells, transport, credentials, hub.name, hub.suppressions
+        )
         runner = Runner(hub.database, hub.recipes, hub.connections, hub.hasher, hub.clock, hub.bells)
         matcher = Matcher(hub.recipes, hub.connections, hub.hasher, hub.clock, hub.bells, runner)
         normaliser = Normaliser(hub.database, hub.connections, hub.clock, hub.hasher, matcher)

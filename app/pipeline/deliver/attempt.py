@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import UUID
@@ -13,12 +14,15 @@ import orjson
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from app.connector import Action, EffectKey, HttpOptions, Json, Lookup, Reply
+from app.connector import Action, EffectKey, HttpOptions, Json, Lookup, Reply, SmtpOptions
 from app.domain.connections import BLOT, Connection, blot
+from app.domain.suppressions import Suppressions
 from app.errors import CredentialError, PermanentError, RetryableError, TradewindError, UnsureError
 from app.http import READS, Request, Timeouts, Transport, boottime, classify, retry_after, target
 from app.ids import new_id
+from app.mail import Door
 from app.pipeline.deliver.limits import Limiter
+from app.pipeline.deliver.mail import LaneMail
 from app.pipeline.deliver.outcome import Failed, Ok, Outcome, weakened
 from app.store.calls import DueCall, Sending
 from app.store.packing import pack, unpack
@@ -80,13 +84,54 @@ class Line:
     """Encrypts the requests of a call before they are stored."""
     secrets: Collection[str]
     """In every way they may be written: they are blotted out of what is kept of answers."""
+    door: Door = field(default_factory=Door)
+    suppressions: Suppressions | None = None
 
     @property
-    def options(self) -> HttpOptions[Any]:
-        options = self.connection.connector.http
+    def options(self) -> HttpOptions[Any] | SmtpOptions[Any]:
+        """Its limits, how many calls at a time, and the time that one may take."""
+        options = self.connection.connector.door
         if options is None:
             raise PermanentError(f"{self.connection.connector.slug} takes no calls")
         return options
+
+    @property
+    def http(self) -> HttpOptions[Any]:
+        options = self.connection.connector.http
+        if options is None:
+            raise PermanentError(f"{self.connection.connector.slug} takes no calls by HTTP")
+        return options
+
+
+async def turn(line: Line, attempt: Attempt, limit_key: str | None) -> None:
+    """Wait until the limits let us go; the time of the call stands still meanwhile."""
+    limiter, patience = line.limiter, attempt.patience
+    if limiter.wait(limit_key) <= 0 or patience is None:
+        await limiter.turn(limit_key)
+        return
+    now, ends = asyncio.get_running_loop().time(), patience.when()
+    patience.reschedule(None)
+    if not await limiter.turn(limit_key, patient=attempt.sent):
+        raise LaneLostError("this process ends before its turn has come")
+    if ends is not None:
+        patience.reschedule(asyncio.get_running_loop().time() + max(0.0, ends - now))
+
+
+async def mark_sending(line: Line, attempt: Attempt) -> None:
+    """Write down, right before its bytes go, that an attempt is sending. Raises LaneLostError if they may not."""
+    sending = Sending(
+        attempt.id,
+        attempt.call.id,
+        attempt.call.connection_id,
+        attempt.number,
+        attempt.call.fence,
+        line.owner,
+        line.seal(attempt.call.id, _packed(attempt.requests)),
+        line.options.timeout + 2 * SEND_WITHIN,
+    )
+    if not await line.mark(sending):
+        raise LaneLostError("the lane was lost, or the call was cancelled")
+    attempt.sent = True
 
 
 class LaneHttp:
@@ -116,7 +161,7 @@ class LaneHttp:
         reads: bool = False,
         limit_key: str | None = None,
     ) -> Reply:
-        options = self._line.options
+        options = self._line.http
         body, kind = _body(json, form, content)
         url, ours = address_of(self._line.connection.host, path)
         if params:
@@ -126,24 +171,11 @@ class LaneHttp:
         request = Request(method, url, tuple(named.items()), body, reads, options.redirects if reads else 0)
         if not reads:
             request = self._as_before(request)
-        await self._turn(limit_key)
+        await turn(self._line, self._attempt, limit_key)
         reply = await self._send(request, reads, await self._line.credentials(False) if ours else {})
         if reply.status == 401 and ours:
             reply = await self._send(request, reads, await self._line.credentials(True))
         return self._judged(reply, method, reads, limit_key)
-
-    async def _turn(self, limit_key: str | None) -> None:
-        """Wait until the limits let us go; the time of the call stands still meanwhile."""
-        limiter, patience = self._line.limiter, self._attempt.patience
-        if limiter.wait(limit_key) <= 0 or patience is None:
-            await limiter.turn(limit_key)
-            return
-        now, ends = asyncio.get_running_loop().time(), patience.when()
-        patience.reschedule(None)
-        if not await limiter.turn(limit_key, patient=self._attempt.sent):
-            raise LaneLostError("this process ends before its turn has come")
-        if ends is not None:
-            patience.reschedule(asyncio.get_running_loop().time() + max(0.0, ends - now))
 
     def _as_before(self, request: Request) -> Request:
         """A request that an earlier attempt stored goes out again byte for byte."""
@@ -167,7 +199,7 @@ class LaneHttp:
                 timeouts=Timeouts(pool=seconds, connect=min(10.0, seconds), read=seconds, total=seconds + SEND_WITHIN),
                 deadline=boottime() + SEND_WITHIN,
                 allowed=line.connection.allowed,
-                before_send=None if reads else self._mark,
+                before_send=None if reads else partial(mark_sending, line, attempt),
             )
         except UnsureError:
             attempt.sent = True
@@ -175,24 +207,8 @@ class LaneHttp:
         attempt.last = reply
         return reply
 
-    async def _mark(self) -> None:
-        attempt = self._attempt
-        sending = Sending(
-            attempt.id,
-            attempt.call.id,
-            attempt.call.connection_id,
-            attempt.number,
-            attempt.call.fence,
-            self._line.owner,
-            self._line.seal(attempt.call.id, _packed(attempt.requests)),
-            self._line.options.timeout + 2 * SEND_WITHIN,
-        )
-        if not await self._line.mark(sending):
-            raise LaneLostError("the lane was lost, or the call was cancelled")
-        attempt.sent = True
-
     def _judged(self, reply: Reply, method: str, reads: bool, limit_key: str | None) -> Reply:
-        options = self._line.options
+        options = self._line.http
         if options.learn is not None and (pause := options.learn(reply)) is not None:
             self._line.limiter.pause(pause.seconds)
         problem = options.problem(reply) if options.problem is not None else None
@@ -247,9 +263,24 @@ class CallContext:
     """The `Context` that an action is given."""
 
     http: LaneHttp
+    mail: LaneMail
     settings: BaseModel
     key: EffectKey
     now: datetime
+
+
+def context_of(line: Line, attempt: Attempt, key: EffectKey, stored: Sequence[bytes] = ()) -> CallContext:
+    """What a call of this line sees of the outside."""
+    mail = LaneMail(
+        line.connection,
+        line.door,
+        line.suppressions,
+        partial(turn, line, attempt, None),
+        partial(mark_sending, line, attempt),
+        attempt,
+        SEND_WITHIN,
+    )
+    return CallContext(LaneHttp(line, attempt, stored), mail, line.connection.settings, key, line.now())
 
 
 async def run(
@@ -258,9 +289,7 @@ async def run(
     """Try a call once. `stored`: requests of an earlier attempt, to be sent again as they were. `if_found`: look
     first whether an earlier attempt acted. Raises LaneLostError when nothing may be sent any more."""
     call = attempt.call
-    context = CallContext(
-        LaneHttp(line, attempt, stored), line.connection.settings, EffectKey(call.effect_key.hex()), line.now()
-    )
+    context = context_of(line, attempt, EffectKey(call.effect_key.hex()), stored)
     try:
         async with asyncio.timeout(seconds) as attempt.patience:
             return await _act(context, action, attempt, if_found, line.secrets)

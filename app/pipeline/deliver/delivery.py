@@ -8,6 +8,7 @@ from app.bells import Bells
 from app.clock import Clock
 from app.domain.connections import Connection, Connections
 from app.domain.credentials import Credentials
+from app.domain.suppressions import Suppressions
 from app.http import Transport
 from app.pipeline.deliver.lane import Lane, lane_of
 from app.pipeline.deliver.record import Ledger
@@ -26,6 +27,7 @@ class Delivery:
     transport: Transport
     credentials: Credentials
     owner: str
+    suppressions: Suppressions | None = None
     _lanes: dict[UUID, Lane] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _stopping: bool = False
@@ -94,6 +96,7 @@ class Delivery:
             self._ledger,
             self.credentials,
             lambda: self.bells.knock(lane_of(connection_id)),
+            self.suppressions,
         )
         lane.read_done = lambda: self.bells.ring("normalise")
         return lane

@@ -19,6 +19,7 @@ from app.clock import Clock
 from app.connector import Action, NativeKey, Unsafe
 from app.domain.connections import Connection, secret_texts
 from app.domain.credentials import Credentials
+from app.domain.suppressions import Suppressions
 from app.http import Transport
 from app.pipeline.deliver import attempt as attempts
 from app.pipeline.deliver import reads
@@ -55,6 +56,7 @@ class Lane:
         ledger: Ledger,
         credentials: Credentials,
         held_elsewhere: Callable[[], Awaitable[None]],
+        suppressions: Suppressions | None = None,
     ) -> None:
         self._find = find
         self._owner = owner
@@ -64,6 +66,7 @@ class Lane:
         self._ledger = ledger
         self._credentials = credentials
         self._held_elsewhere = held_elsewhere
+        self._suppressions = suppressions
         self._bell = asyncio.Event()
         self._stopping = False
         self._flying: dict[asyncio.Task[None], UUID] = {}
@@ -105,7 +108,7 @@ class Lane:
 
     async def _take_and_drain(self) -> None:
         connection = self._find()
-        if connection is None or connection.connector.http is None or self._stopping:
+        if connection is None or connection.connector.door is None or self._stopping:
             return
         self.held = await self._acquire(connection)
         if self.held is None:
@@ -158,6 +161,7 @@ class Lane:
             self._clock.now,
             self._seal,
             secrets,
+            suppressions=self._suppressions,
         )
 
     def _seal(self, call_id: UUID, requests: bytes) -> bytes:
@@ -174,7 +178,7 @@ class Lane:
     async def _limits(self, connection: Connection) -> Limiter:
         """The limiter of the last time if nobody else drained the lane meanwhile, else one that knows what the windows
         hold by the attempts on record."""
-        options, fence = connection.connector.http, self.held.fence if self.held else 0
+        options, fence = connection.connector.door, self.held.fence if self.held else 0
         last, self._last_fence = self._last_fence, fence
         if self._limiter is not None and last == fence - 1:
             return self._limiter

@@ -1,0 +1,75 @@
+"""`/v1/suppressions`: addresses that are not written to any more."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, Field
+
+from app.api.auth import ConnectionKeeper, Reader
+from app.api.context import HubDep, Listed
+from app.byhand.texts import PlainText
+from app.connector import SuppressionReason
+from app.errors import NotFoundError
+from app.store import byhand
+from app.store.byhand import Deed
+
+router = APIRouter(prefix="/v1/suppressions", tags=["suppressions"])
+
+Address = Annotated[str, Path(max_length=254, examples=["ada@example.com"])]
+ADDRESS = r"^[^@\s]+@[^@\s]+$"
+
+
+class SuppressionShown(BaseModel):
+    """An address; null once the person was erased: they are left in peace all the same."""
+
+    address: str | None = Field(examples=["ada@example.com"])
+    reason: SuppressionReason
+    said: str | None = Field(description="What the mail server or the operator said.")
+    since: datetime
+
+
+class SuppressionWanted(BaseModel):
+    address: Annotated[str, Field(max_length=254, pattern=ADDRESS, examples=["ada@example.com"])]
+    reason: SuppressionReason = "by hand"
+    said: PlainText | None = Field(None, max_length=500)
+
+
+@router.get("", summary="List addresses that are not written to")
+async def list_suppressions(
+    caller: Reader, hub: HubDep, limit: Annotated[int, Query(ge=1, le=1000)] = 200
+) -> Listed[SuppressionShown]:
+    """The newest first."""
+    rows = await hub.suppressions.newest(caller.workspace, limit)
+    shown = [SuppressionShown(address=r.address, reason=_reason(r.reason), said=r.said, since=r.since) for r in rows]
+    return Listed(items=shown, next=None)
+
+
+@router.post("", summary="Write to an address no more", status_code=201, responses={200: {"description": "It was"}})
+async def add_suppression(
+    caller: ConnectionKeeper, hub: HubDep, wanted: SuppressionWanted, response: Response
+) -> SuppressionShown:
+    """200 where it was on the list already."""
+    made = await hub.suppressions.add(caller.workspace, wanted.address, wanted.reason, wanted.said)
+    if not made:
+        response.status_code = 200
+    found = await hub.suppressions.find(caller.workspace, [wanted.address])
+    standing = found[wanted.address]
+    async with hub.database.begin() as db:
+        deed = Deed(caller.workspace, caller.name, "suppress", "suppression", {"reason": wanted.reason})
+        await byhand.note_change(db, deed)
+    return SuppressionShown(address=wanted.address, reason=standing.reason, said=wanted.said, since=standing.since)
+
+
+@router.delete("/{address}", summary="Write to an address again", status_code=204)
+async def remove_suppression(caller: ConnectionKeeper, hub: HubDep, address: Address) -> None:
+    if not await hub.suppressions.remove(caller.workspace, address):
+        raise NotFoundError("that address is not on the list")
+    async with hub.database.begin() as db:
+        await byhand.note_change(db, Deed(caller.workspace, caller.name, "unsuppress", "suppression", {}))
+
+
+def _reason(said: str) -> SuppressionReason:
+    from app.domain.suppressions import REASONS
+
+    return next((each for each in REASONS if each == said), "by hand")
