@@ -1,6 +1,8 @@
 """`/v1/workspaces`: merchants, each with connections, recipes, customers and keys of its own."""
 
+import re
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -32,6 +34,22 @@ Locale = Annotated[
 ]
 
 
+def _amount(said: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,4})?", said) or Decimal(said) <= 0:
+        raise ValueError("give an amount above zero as text, as in 500.00")
+    return said
+
+
+Vip = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[A-Z]{3}$")], Annotated[str, AfterValidator(_amount)]],
+    Field(
+        examples=[{"EUR": "500.00"}],
+        max_length=50,
+        description="Lifetime value from which a customer is a VIP (`customer.vip_reached`), by currency; {}: never.",
+    ),
+]
+
+
 class Workspace(BaseModel):
     """One merchant's part of the hub. Nothing that is looked up, limited, erased or searched crosses it."""
 
@@ -39,6 +57,7 @@ class Workspace(BaseModel):
     timezone: str = Field(examples=["Europe/Berlin"])
     currency: str | None = Field(examples=["EUR"])
     locale: str | None = Field(examples=["de-DE"])
+    vip_at: Vip
     created_at: datetime
 
 
@@ -50,6 +69,7 @@ class WorkspaceChange(BaseModel):
     timezone: Zone | None = None
     currency: Currency | None = None
     locale: Locale | None = None
+    vip_at: Vip | None = None
 
     def given(self) -> dict[str, Any]:
         return self.model_dump(include=self.model_fields_set, exclude_none=True)
@@ -88,7 +108,7 @@ async def get_workspace(caller: Reader, hub: HubDep, name: Name) -> Workspace:
     return await _one(hub, caller, name)
 
 
-@router.patch("/{name}", summary="Change a workspace's time zone, currency or locale")
+@router.patch("/{name}", summary="Change a workspace's time zone, currency, locale or VIPs")
 async def change_workspace(caller: Admin, hub: HubDep, name: Name, change: WorkspaceChange) -> Workspace:
     """Schedules and quiet hours of its recipes follow the time zone within a second."""
     await _one(hub, caller, name)

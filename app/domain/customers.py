@@ -9,7 +9,7 @@ A test order counts for nothing. Customers, then orders, are locked in sorted or
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -24,6 +24,7 @@ from app.domain.facts import Fact
 from app.events import Customer, Money, Order, Refund, customer_of, iso
 from app.ids import new_id
 from app.store import customers as store
+from app.store import workspaces
 from app.store.customers import CustomerRow, OrderRow
 from app.store.database import Connection as Db
 
@@ -61,11 +62,14 @@ class Person:
 @dataclass(slots=True)
 class Recognised:
     """The customers of a batch, locked. `rows` by every id that leads to them; `first_guest_orders`: facts by which a
-    customer without an account at the shop ordered for the first time that we know of."""
+    customer without an account at the shop ordered for the first time that we know of; `paid`: by which orders became
+    paid, `vips`: by which customers reached what the workspace calls a VIP."""
 
     rows: dict[UUID, CustomerRow] = field(default_factory=dict)
     orders: dict[bytes, OrderRow] = field(default_factory=dict)
     first_guest_orders: list[Fact] = field(default_factory=list)
+    paid: list[tuple[Fact, CustomerRow]] = field(default_factory=list)
+    vips: list[Fact] = field(default_factory=list)
 
 
 def normal_email(email: str | None) -> str | None:
@@ -300,12 +304,28 @@ def _add(row: CustomerRow, money: Money, sign: int) -> None:
     row.changed = True
 
 
-def _pay(row: CustomerRow, account: OrderRow, fact: Fact, order: Order) -> None:
-    """Once an order is paid, its amount as ordered is what the customer was worth."""
+def _pay(row: CustomerRow, account: OrderRow, fact: Fact, order: Order) -> bool:
+    """Once an order is paid, its amount as ordered is what the customer was worth; False if it was, or is not."""
     paid = fact.event.type == "order.paid" or order.payment_status in _HAS_PAID
     if paid and account.paid is None and order.total is not None:
         account.paid, account.currency, account.changed = order.total.amount, order.total.currency, True
         _add(row, order.total, 1)
+        return True
+    return False
+
+
+def _reached(row: CustomerRow, thresholds: Mapping[str, Decimal]) -> bool:
+    return any(row.lifetime.get(currency, NOTHING) >= amount for currency, amount in thresholds.items())
+
+
+async def _crown(db: Db, found: Recognised) -> None:
+    """Who paid, and by that reached the workspace's `vip_at`, is a VIP from now on: told once, also after merges."""
+    thresholds = await workspaces.vip_at(db) if found.paid else {}
+    for fact, row in found.paid:
+        wanted = thresholds.get(row.workspace)
+        if wanted and "vip_since" not in row.profile and _reached(row, wanted):
+            row.profile, row.changed = row.profile | {"vip_since": iso(fact.occurred_at)}, True
+            found.vips.append(fact)
 
 
 def _refund(row: CustomerRow | None, account: OrderRow, fact: Fact, refund: Refund) -> None:
@@ -335,8 +355,9 @@ def _book(found: Recognised, row: CustomerRow | None, key: bytes | None, fact: F
         _count(row, account, fact, order)
         if row.orders == 1 and not row.profile.get("ids"):
             found.first_guest_orders.append(fact)
-    if row is not None and account.number is not None and fact.event.type.startswith("order."):
-        _pay(row, account, fact, order)
+    told = row is not None and account.number is not None and fact.event.type.startswith("order.")
+    if row is not None and told and _pay(row, account, fact, order):
+        found.paid.append((fact, row))
     if refunds:
         _refund(row, account, fact, refund)
     return account
@@ -395,6 +416,7 @@ async def recognise(db: Db, hasher: Hasher, facts: Sequence[Fact], known: Callab
     pasts = {workspace: known(workspace) for workspace in {fact.connection.workspace for fact in facts}}
     for fact in facts:
         _settle(found, owner.get(fact.id), keys[fact.id], told[fact.id], pasts[fact.connection.workspace])
+    await _crown(db, found)
     await store.save(db, rows.values())
     await store.save_orders(db, found.orders.values())
     return found

@@ -80,13 +80,24 @@ def _paid(order: Order) -> Money | None:
 
 def first_order(fact: Fact, known: bool) -> Event | None:
     """`customer.created` for a guest: whoever has no account at the shop begins to be a customer with an order."""
+    note = None if known else "the shop's past was not imported: the guest may have ordered before"
+    return _of_customer("customer.created", fact, note)
+
+
+def vip_reached(fact: Fact, known: bool) -> Event | None:
+    """What a customer paid so far reached the workspace's `vip_at`, by this order."""
+    note = None if known else "the shop's past was not imported: the customer may have reached it before"
+    return _of_customer("customer.vip_reached", fact, note)
+
+
+def _of_customer(type_: str, fact: Fact, note: str | None) -> Event | None:
+    """An event about the person who is a customer of the workspace, whatever id a sender has for them."""
     customer = customer_of(fact.event.data) or _guest(fact.event.data)
     if fact.customer_id is None or customer is None:
         return None
     ref = Ref("customer", str(fact.customer_id))
-    note = None if known else "the shop's past was not imported: the guest may have ordered before"
     return Event(
-        type="customer.created",
+        type=type_,
         object=ref,
         subject=ref,
         occurred_at=fact.occurred_at,

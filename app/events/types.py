@@ -219,6 +219,7 @@ _FAMILIES: dict[tuple[str, str, type[BaseModel]], dict[str, tuple[bool, str, str
         "created": (ONCE, "Customer created", "A customer's record was made."),
         "updated": (REPEATS, "Customer updated", "Something about the customer changed."),
         "deleted": (ONCE, "Customer deleted", "The customer's record is gone."),
+        "vip_reached": (ONCE, "VIP reached", "What the customer paid so far reached the workspace's `vip_at`."),
     },
     ("product", "product", ProductEvent): {
         "created": (ONCE, "Product created", "A product was made."),

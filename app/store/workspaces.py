@@ -1,6 +1,7 @@
 """Workspaces: what all their recipes share."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -17,7 +18,13 @@ async def zones(db: AsyncConnection) -> list[tuple[str, str]]:
     return [(row.name, row.timezone) for row in rows]
 
 
-FIELDS = "name, timezone, currency, locale, created_at"
+async def vip_at(db: Connection) -> dict[str, dict[str, Decimal]]:
+    """{workspace: {currency: what a customer paid who is a VIP}}, of those that say so."""
+    rows = await db.fetch("select name, settings -> 'vip_at' as said from workspace where settings ? 'vip_at'")
+    return {row["name"]: {currency: Decimal(amount) for currency, amount in row["said"].items()} for row in rows}
+
+
+FIELDS = "name, timezone, currency, locale, coalesce(settings -> 'vip_at', '{}') as vip_at, created_at"
 
 
 async def exists(db: Connection, name: str) -> bool:
@@ -32,14 +39,23 @@ async def find(db: Connection, name: str | None = None) -> list[Row]:
 
 async def make(db: AsyncConnection, name: str, values: Mapping[str, Any]) -> bool:
     """False if there is one of that name."""
-    made = await db.execute(insert(workspace).values(name=name, **values).on_conflict_do_nothing())
+    made = await db.execute(insert(workspace).values(name=name, **_columns(values)).on_conflict_do_nothing())
     return bool(made.rowcount)
 
 
 async def change(db: AsyncConnection, name: str, values: Mapping[str, Any]) -> bool:
     """Set what is given; False if there is no such workspace."""
-    changed = await db.execute(update(workspace).where(workspace.c.name == name).values(**values))
+    columns = _columns(values)
+    if "settings" in columns:
+        columns["settings"] = workspace.c.settings.concat(columns["settings"])
+    changed = await db.execute(update(workspace).where(workspace.c.name == name).values(**columns))
     return bool(changed.rowcount)
+
+
+def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by column: what has none of its own is among the settings."""
+    own = {name: value for name, value in values.items() if name != "vip_at"}
+    return own | {"settings": {"vip_at": values["vip_at"]}} if "vip_at" in values else own
 
 
 async def ensure(db: AsyncConnection, name: str) -> None:

@@ -202,6 +202,44 @@ async def test_a_guest_becomes_a_customer_with_the_first_order_only(hub: Harness
     assert "may have ordered before" in rows[0]["note"]
 
 
+async def vip_from(hub: Harness, amount: str) -> None:
+    key = {"authorization": "Bearer test-admin-key-of-good-length"}
+    answer = await hub.client.patch("/v1/workspaces/main", headers=key, json={"vip_at": {"EUR": amount}})
+    assert answer.json()["vip_at"] == {"EUR": amount}, answer.text
+
+
+async def test_a_customer_is_a_vip_once_with_the_order_that_reaches_the_threshold(hub: Harness) -> None:
+    await vip_from(hub, "69.02")
+    for number in (1, 2, 3):
+        await order(hub, number, **account(7, "ada@example.com"), financial_status="pending")
+        for _ in range(2):
+            await order(hub, number, "orders/paid", **account(7, "ada@example.com"))
+        await order(hub, number + 50, "orders/paid", **account(8, "bob@example.com"), currency="USD",
+                    total_price_set=None)  # fmt: skip
+        await hub.settle()
+    (told_,) = await hub.rows("select * from event where type = 'customer.vip_reached'")
+    assert unpack_json(told_["data"])["customer"]["email"] == "ada@example.com"
+    assert told_["webhook_id"] == await hub.one(
+        "select webhook_id from event where type = 'order.paid' and number = '#2'"
+    )
+    assert "may have reached it before" in told_["note"]
+
+
+async def test_two_who_turn_out_to_be_one_vip_are_told_of_once(hub: Harness) -> None:
+    await know_the_past(hub)
+    await vip_from(hub, "60.00")
+    await order(hub, 1, "orders/paid", **account(7, None), email=None, contact_email=None)
+    await order(hub, 2, "orders/paid", **guest(2, "ada@example.com"))
+    await order(hub, 3, "orders/paid", **guest(3, "ada@example.com"))
+    await hub.settle()
+    assert await hub.one("select count(*) from event where type = 'customer.vip_reached'") == 1
+    await order(hub, 4, "orders/paid", **account(7, "ada@example.com"))
+    await hub.settle()
+    assert len(await people(hub)) == 1
+    assert await hub.one("select count(*) from event where type = 'customer.vip_reached'") == 1
+    assert await hub.one("select note from event where type = 'customer.vip_reached'") is None
+
+
 async def test_keys_are_kept_as_hashes(hub: Harness) -> None:
     await order(hub, 1, **account(7, "ada@example.com"))
     await hub.settle()

@@ -300,7 +300,7 @@ payment.voided refund.created refund.updated refund.failed dispute.opened disput
 dispute.lost fulfillment.created fulfillment.in_transit fulfillment.out_for_delivery fulfillment.delivered
 fulfillment.failed fulfillment.delayed fulfillment.updated fulfillment.cancelled return.requested
 return.approved return.declined return.cancelled return.reopened return.updated return.received return.closed
-customer.created customer.updated customer.deleted product.created product.updated product.deleted
+customer.created customer.updated customer.deleted customer.vip_reached product.created product.updated product.deleted
 inventory.changed inventory.out_of_stock inventory.back_in_stock subscription.started subscription.renewed
 subscription.updated subscription.paused subscription.resumed subscription.cancel_scheduled subscription.ended
 subscription.payment_failed subscription.trial_ending invoice.created invoice.paid invoice.payment_failed
@@ -313,7 +313,7 @@ MILESTONES = """
 order.created order.paid order.cancelled order.fulfilled order.deleted checkout.created checkout.completed
 checkout.expired payment.authorized payment.succeeded payment.voided refund.created refund.failed dispute.opened
 dispute.won dispute.lost fulfillment.created fulfillment.in_transit fulfillment.delivered fulfillment.cancelled
-return.requested return.approved return.declined return.cancelled customer.created customer.deleted
+return.requested return.approved return.declined return.cancelled customer.created customer.deleted customer.vip_reached
 product.created product.deleted subscription.started subscription.ended invoice.created invoice.paid
 invoice.voided payout.paid payout.failed review.received message.received privacy.data_requested schedule.due
 """.split()  # noqa: SIM905

@@ -1,6 +1,6 @@
 """New facts become events: whose they are, where they belong, what follows; then matched and stored."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel
@@ -10,7 +10,9 @@ from app.clock import Clock
 from app.crypto import Hasher
 from app.domain import customers, derived, links
 from app.domain.connections import Connections
+from app.domain.customers import Recognised
 from app.domain.facts import Fact, fact_of
+from app.events import Event
 from app.pipeline import match
 from app.pipeline.match import Matched
 from app.pipeline.normalise import erasing
@@ -39,7 +41,7 @@ class Publisher:
         if not fresh:
             return Matched()
         found = await customers.recognise(db, self.hasher, fresh, self._known)
-        fresh += await self._fresh(db, [fact for first in found.first_guest_orders for fact in self._customer(first)])
+        fresh += await self._fresh(db, self._of_customers(found))
         matched = await self.matcher.match(db, fresh)
         await store.insert(db, [_row(fact, matched) for fact in fresh])
         now = self.clock.now()
@@ -59,13 +61,19 @@ class Publisher:
         new = await store.claim_identities(db, [(fact.identity, fact.id) for fact in first.values()])
         return [fact for fact in first.values() if fact.identity in new]
 
-    def _customer(self, first: Fact) -> list[Fact]:
-        event = derived.first_order(first, self._known(first.connection.workspace))
+    def _of_customers(self, found: Recognised) -> list[Fact]:
+        """What is told of customers because of an order: that they are, that they became VIPs."""
+        wanted = [(derived.first_order, found.first_guest_orders), (derived.vip_reached, found.vips)]
+        told = [self._following(of, fact) for of, facts in wanted for fact in facts]
+        return [fact for fact in told if fact is not None]
+
+    def _following(self, of: Callable[[Fact, bool], Event | None], fact: Fact) -> Fact | None:
+        event = of(fact, self._known(fact.connection.workspace))
         if event is None:
-            return []
-        fact = fact_of(self.hasher, first.connection, event, first.test, first.received_at, first.webhook_id)
-        fact.customer_id = first.customer_id
-        return [fact]
+            return None
+        said = fact_of(self.hasher, fact.connection, event, fact.test, fact.received_at, fact.webhook_id)
+        said.customer_id = fact.customer_id
+        return said
 
 
 def search_terms(data: BaseModel) -> tuple[str | None, str | None]:
