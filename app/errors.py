@@ -7,6 +7,7 @@ TradewindError
 │   ├── MalformedError       400
 │   ├── NotFoundError        404
 │   ├── ConflictError        409
+│   ├── TooSlowError         408
 │   ├── TooLargeError        413
 │   ├── TooManyError         429, try again after `retry_after` seconds
 │   └── UnavailableError     503, try again after `retry_after` seconds
@@ -49,12 +50,18 @@ class ConflictError(RejectedError):
     status = 409
 
 
+class TooSlowError(RejectedError):
+    """A request did not arrive in time."""
+
+    status = 408
+
+
 class TooLargeError(RejectedError):
     status = 413
 
 
 class TooManyError(RejectedError):
-    """A key asks more often than it may; it may again after `retry_after` seconds."""
+    """A key asks, or a connection sends, more often than it may; it may again after `retry_after` seconds."""
 
     status = 429
 

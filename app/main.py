@@ -33,6 +33,7 @@ from app.api import (
 from app.api.description import describe, name_of
 from app.api.passage import Pace, pass_through
 from app.api.problems import HANDLERS
+from app.api.shield import bounded, guarded
 from app.api.webhooks import WebhookEndpoint
 from app.domain.keys import Keys
 from app.domain.rejections import Rejections
@@ -55,12 +56,14 @@ class App(FastAPI):
     """The API, with webhooks taken before any of its middleware and routing."""
 
     webhooks_in: WebhookEndpoint | None = None
+    max_body = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.webhooks_in is not None and scope["type"] == "http" and scope["path"].startswith("/webhooks/"):
             await self.webhooks_in(scope, receive, send)
         elif scope["type"] == "http":
-            await pass_through(super().__call__, scope, receive, send)
+            received, sent = bounded(scope, receive, self.max_body), guarded(scope, send)
+            await pass_through(super().__call__, scope, received, sent)
         else:
             await super().__call__(scope, receive, send)
 
@@ -78,6 +81,7 @@ def make_app(settings: Settings, registry: Registry | None = None) -> App:
             app.state.pace = Pace(settings.api_rate)
             app.state.matcher = matcher_of(hub)
             app.webhooks_in = WebhookEndpoint(hub, intake, rejections)
+            app.max_body = settings.max_body
             fresh = asyncio.create_task(hub.keep_fresh())
             yield
             fresh.cancel()

@@ -54,6 +54,7 @@ def serve(settings: Settings, registry: Registry | None = None) -> None:
     """Run the API until SIGTERM."""
     import uvicorn
 
+    from app.door import Door
     from app.main import make_app
 
     check_secrets(settings)
@@ -63,14 +64,13 @@ def serve(settings: Settings, registry: Registry | None = None) -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=Door,
         log_level="warning",
         access_log=False,
         server_header=False,
         date_header=False,
         timeout_keep_alive=65,
         timeout_graceful_shutdown=10,
-        limit_concurrency=5000,
         backlog=4096,
     )
     server = uvicorn.Server(config)

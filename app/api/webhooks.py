@@ -1,6 +1,7 @@
 """`POST /webhooks/{connection}`: bare ASGI in front of everything else, for every microsecond is paid per order."""
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,9 +14,11 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.passage import id_of, request_id
 from app.api.problems import problem
+from app.api.shield import BARE, guarded
 from app.connector import RawWebhook
+from app.domain.inflow import Pace
 from app.domain.rejections import Rejections
-from app.errors import MalformedError, NotFoundError, RejectedError, TooLargeError, UnavailableError
+from app.errors import NotFoundError, RejectedError, TooLargeError, TooManyError, TooSlowError, UnavailableError
 from app.hub import Hub
 from app.metrics import ACK, WEBHOOKS
 from app.pipeline.receive import Intake, receive
@@ -26,8 +29,12 @@ READ_WITHIN = 10.0
 """Seconds that a sender gets to send its body."""
 Headers = list[tuple[str, str]]
 
-_COUNTED = {result: WEBHOOKS.labels(result) for result in ("new", "duplicate", "handshake", "rejected", "unavailable")}
+_COUNTED = {
+    result: WEBHOOKS.labels(result)
+    for result in ("new", "duplicate", "handshake", "rejected", "throttled", "unavailable")
+}
 _OK_START = {"type": "http.response.start", "status": 200}
+_OK_HEADERS = [(b"content-length", b"0"), *BARE]
 _OK_END = {"type": "http.response.body", "body": b""}
 
 
@@ -42,6 +49,7 @@ class WebhookEndpoint:
         self._hub = hub
         self._intake = intake
         self._rejections = rejections
+        self._pace = Pace(hub.settings.webhook_rate)
 
     async def __call__(self, scope: Scope, receive_: Receive, send: Send) -> None:
         began = time.perf_counter()
@@ -50,9 +58,9 @@ class WebhookEndpoint:
         answer = await self._answer(scope, receive_)
         if answer is not None:
             answer.headers["x-request-id"] = known
-            await answer(scope, receive_, send)
+            await answer(scope, receive_, guarded(scope, send))
             return
-        await send({**_OK_START, "headers": [(b"content-length", b"0"), (b"x-request-id", known.encode())]})
+        await send({**_OK_START, "headers": [*_OK_HEADERS, (b"x-request-id", known.encode())]})
         await send(_OK_END)
         ACK.observe(time.perf_counter() - began)
 
@@ -72,6 +80,9 @@ class WebhookEndpoint:
         except UnavailableError as e:
             _COUNTED["unavailable"].inc()
             return problem(503, "unavailable", str(e), headers={"retry-after": str(round(e.retry_after))})
+        except TooManyError as e:
+            _COUNTED["throttled"].inc()
+            return problem(429, "too-many", str(e), headers={"retry-after": str(math.ceil(e.retry_after))})
         except RejectedError as e:
             _COUNTED["rejected"].inc()
             self._rejections.note(workspace, slug, e.status, str(e), size)
@@ -82,14 +93,18 @@ class WebhookEndpoint:
             return problem(500, "internal", "Something went wrong here; the log has the details.")
 
     def _greeted(self, workspace: str, slug: str, scope: Scope) -> Response:
-        """A sender that looks whether there is somebody, before it posts. Raises RejectedError for who may not know."""
+        """A sender that looks whether there is somebody, before it posts. Who may not know learns nothing."""
         connection = self._hub.connections.find(workspace, slug)
         source = connection.connector.source if connection else None
+        refused = problem(405, "method-not-allowed", "Webhooks are posted.", headers={"allow": "POST"})
         if connection is None or source is None or source.greet is None or scope["method"] not in ("GET", "HEAD"):
-            return problem(405, "method-not-allowed", "Webhooks are posted.", headers={"allow": "POST"})
+            return refused
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         raw = RawWebhook(b"", headers, QueryParams(scope["query_string"]), datetime.now(UTC))
-        answer = source.greet(raw, connection.settings)
+        try:
+            answer = source.greet(raw, connection.settings)
+        except RejectedError:
+            return refused
         return Response(answer.body, answer.status, dict(answer.headers))
 
     async def _accept(self, workspace: str, slug: str, headers: Headers, query: bytes, body: bytes) -> Response | None:
@@ -104,6 +119,7 @@ class WebhookEndpoint:
             datetime.now(UTC),
             intake=self._intake,
             hasher=self._hub.hasher,
+            admit=self._pace.admit,
         )
         _COUNTED[accepted.kept or "handshake"].inc()
         answer = accepted.answer
@@ -133,7 +149,7 @@ class WebhookEndpoint:
                     parts.append(_bounded(message, limit - size))
                     size += len(parts[-1])
         except TimeoutError as e:
-            raise MalformedError("the body did not arrive in time") from e
+            raise TooSlowError("the body did not arrive in time") from e
         return b"".join(parts)
 
 
@@ -142,7 +158,7 @@ async def _within(receive_: Receive) -> Any:
         async with asyncio.timeout(READ_WITHIN):
             return await receive_()
     except TimeoutError as e:
-        raise MalformedError("the body did not arrive in time") from e
+        raise TooSlowError("the body did not arrive in time") from e
 
 
 def _bounded(message: Any, limit: int) -> bytes:
@@ -170,8 +186,10 @@ def described() -> dict[str, Any]:
         "responses": {
             "200": {"description": "Kept, or known already."},
             "401": {"description": "The signature is missing or wrong."},
-            "404": {"description": "No such connection."},
+            "404": {"description": "No such connection; or the token of its address is missing or wrong."},
+            "408": {"description": "The body did not arrive in time."},
             "413": {"description": "The body is too large."},
+            "429": {"description": "The connection sends faster than it may; try again after Retry-After."},
             "503": {"description": "The store is away; try again after Retry-After."},
         },
     }

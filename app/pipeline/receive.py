@@ -44,13 +44,17 @@ async def receive(
     *,
     intake: "Intake",
     hasher: Hasher,
+    admit: Callable[[Connection], None] = lambda connection: None,
 ) -> Accepted:
-    """Verify, identify and keep one webhook. Raises RejectedError with the status that the sender gets."""
+    """Verify, identify and keep one webhook. Raises RejectedError with the status that the sender gets. `admit` may
+    raise it for a connection that sends too fast: only what has proven itself counts, so nobody else can use up a
+    shop's share."""
     source: Source[Any] = connection.source
     raw = RawWebhook(body, dict(headers), query, received_at)
     if source.handshake is not None and (answer := source.handshake(raw, connection.settings)) is not None:
         return Accepted(answer, None)
     source.signature.verify(raw, connection.settings, received_at)
+    admit(connection)
     kept = await intake.keep(prepare(connection, source, raw, headers, hasher))
     return Accepted(Answer(200), kept)
 

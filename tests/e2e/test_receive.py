@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.domain import rejections
 from app.main import make_app
 from tests.support.harness import Harness, running, settings_for
 from tests.support.serving import serving
@@ -159,3 +160,40 @@ async def _until(hub: Harness, query: str) -> None:
     async with asyncio.timeout(5):
         while not await hub.one(query):
             await asyncio.sleep(0.01)
+
+
+async def test_a_connection_that_sends_too_fast_is_told_when_to_come_again(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """And only what has proven itself counts: nobody else can use up a shop's share."""
+    async with running(database_url, redis_url, tmp_path, testbench, webhook_rate=1) as hub:
+        await hub.connect("bench", testbench, {}, role="shop")
+        await hub.connect("other", testbench, {"account": "other"}, role="shop")
+        for _ in range(30):
+            assert (await hub.client.post("/webhooks/bench", content=b"{}")).status_code == 401
+        answers = [await hub.send("bench", "order.paid", payload(n)) for n in range(15)]
+        statuses = [answer.status_code for answer in answers]
+        assert statuses[:10] == [200] * 10
+        assert set(statuses[10:]) <= {200, 429}
+        refused = next(answer for answer in answers if answer.status_code == 429)
+        assert 1 <= int(refused.headers["retry-after"]) <= 2
+        assert refused.json()["type"] == "/problems/too-many"
+        assert (await hub.send("other", "order.paid", payload(1))).status_code == 200
+        assert await hub.one("select count(*) from webhook") == statuses.count(200) + 1
+
+
+async def test_the_log_of_refusals_is_bounded_in_length_and_in_rate(
+    hub: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = hub.client._transport.app  # type: ignore[attr-defined]
+    monkeypatch.setattr(rejections.time, "monotonic", lambda: 7.0)
+    for _ in range(40):
+        await hub.client.post("/webhooks/bench?" + "x" * 500, content=b"{}" * 200)
+    await app.webhooks_in._rejections.settle()
+    assert await hub.one("select count(*) from rejected") == rejections.A_SECOND
+    assert all(len(str(dict(row))) < 1000 for row in await hub.rows("select * from rejected")), "no body, no headers"
+    monkeypatch.setattr(rejections, "KEPT", 5)
+    monkeypatch.setattr(rejections.time, "monotonic", lambda: 8.0)
+    await hub.client.post("/webhooks/bench", content=b"{}")
+    await app.webhooks_in._rejections.settle()
+    assert await hub.one("select count(*) from rejected") == 5

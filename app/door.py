@@ -1,0 +1,163 @@
+"""The protocol of the HTTP server: uvicorn's, with bounds on the time and size of what comes before our code.
+
+A sender that drips its request, or does not read its answer, is let go; so is one that sends too long a head. Without
+this a few hundred open sockets would keep everybody else out.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.api.shield import BARE
+
+HEAD_SECONDS = 10.0
+"""From the first byte (or the opening of the connection) to the end of the headers."""
+BODY_SECONDS = 15.0
+"""From the end of the headers to the end of the body."""
+READ_SECONDS = 30.0
+"""For a client to make room for more of its answer."""
+HEAD_BYTES = 64 * 1024
+HEADERS_AT_MOST = 200
+CONNECTIONS_AT_MOST = 5000
+
+_REFUSALS = {
+    400: (b"Bad Request", b"malformed", b"This is not HTTP."),
+    408: (b"Request Timeout", b"too-slow", b"The request did not arrive in time."),
+    503: (b"Service Unavailable", b"unavailable", b"There are too many connections; try again."),
+    431: (b"Request Header Fields Too Large", b"head-too-large", b"The head of the request is too large."),
+}
+
+
+class _TooLargeHeadError(Exception):
+    """Raised inside the parser's callback; it comes out as an error of the parser."""
+
+
+class Door(HttpToolsProtocol):
+    """One connection. `_timer` runs while a part of a request is awaited, `_late` while a client does not read."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self._timer: asyncio.TimerHandle | None = None
+        self._late: asyncio.TimerHandle | None = None
+        self._in_head = True
+        self._head = 0
+        self._trailers = 0
+        self._ended = False
+        self._refused = False
+
+    # --- the connection -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS_AT_MOST:
+            self._refuse(503)
+        else:
+            self._await(HEAD_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._await(None)
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self._timer is None and self._in_head:
+            self._await(HEAD_SECONDS)  # bytes between two requests end the keep-alive's own time
+        self._ended = False
+        super().data_received(data)
+        if self._in_head and not self._ended and not self._refused:
+            self._head += len(data)
+            if self._head > HEAD_BYTES:
+                self._refuse(431)
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(431 if self._head > HEAD_BYTES else 400)
+
+    # --- the request --------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._head, self._trailers = True, 0, 0
+        if self._timer is None:
+            self._await(HEAD_SECONDS)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:
+            super().on_header(name, value)
+            return
+        self._trailers += len(name) + len(value)  # what stands after a body is no header, and is not kept
+        if self._trailers > HEAD_BYTES:
+            raise _TooLargeHeadError
+
+    def on_headers_complete(self) -> None:
+        self._head = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if self._head > HEAD_BYTES or len(self.headers) > HEADERS_AT_MOST:
+            self._head = HEAD_BYTES + 1
+            raise _TooLargeHeadError
+        self._in_head = False
+        super().on_headers_complete()
+        self._await(BODY_SECONDS)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._in_head, self._head, self._ended = True, 0, True
+        self._await(None)
+
+    # --- the answer ---------------------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._late is None:
+            self._late = self.loop.call_later(READ_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    # --- being late ---------------------------------------------------------------------------------------------
+
+    def _await(self, seconds: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else self.loop.call_later(seconds, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        if self.transport.is_closing():
+            return
+        if self.flow.read_paused:
+            self._await(BODY_SECONDS)  # it is we who do not read
+        elif self.cycle is None or self.cycle.response_complete or self._unanswered():
+            self._refuse(408)
+        else:
+            self.transport.abort()
+
+    def _unanswered(self) -> bool:
+        """Whether the request that is coming in is the one that is being worked, and nothing was said to it yet."""
+        return not self._in_head and not self.cycle.response_started and not self.pipeline
+
+    def _refuse(self, status: int) -> None:
+        """Answer in the server's place, and end the connection."""
+        self._refused = True
+        self._await(None)
+        if self.cycle is not None and not self.cycle.response_complete:
+            if not self._unanswered():
+                self.transport.abort()
+                return
+            self.cycle.disconnected = True  # what the app would say now is not written
+        phrase, name, detail = _REFUSALS[status]
+        body = b'{"type":"/problems/%s","title":"%s","status":%d,"detail":"%s"}' % (name, phrase, status, detail)
+        head = [
+            b"HTTP/1.1 %d %s" % (status, phrase),
+            b"content-type: application/problem+json",
+            b"content-length: %d" % len(body),
+            b"connection: close",
+            *([b"retry-after: 5"] if status == 503 else []),
+            *(b"%s: %s" % header for header in BARE),
+        ]
+        self.transport.write(b"\r\n".join(head) + b"\r\n\r\n" + body)
+        self.transport.close()
