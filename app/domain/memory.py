@@ -1,6 +1,6 @@
 """What recipes remembered of customers and orders: found again by the customer's address or id, and the order's id."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -56,11 +56,39 @@ async def recall(
     ]
     kept = await remembered.read(db, list({key for _, _, keys in places for key in keys}))
     for scope, noun, keys in places:
-        for key in keys:
-            if key in kept:
-                scope[noun] = with_remembered(scope[noun], kept[key])
-        if noun == "customer":
-            _into_order(scope)
+        _lay(scope, noun, keys, kept)
+
+
+def lay_over(
+    scope: Mapping[str, Any], kept: Mapping[bytes, Mapping[str, Any]],
+    keys_of_noun: Callable[[str, Mapping[str, Any]], list[bytes]], nouns: Iterable[str],
+) -> dict[str, Any]:  # fmt: skip
+    """A scope with what is `kept` laid over the nouns that are read, where no database remembers it."""
+    laid = dict(scope)
+    for noun in nouns:
+        if isinstance(laid.get(noun), Mapping):
+            _lay(laid, noun, keys_of_noun(noun, laid[noun]), kept)
+    return laid
+
+
+def merged(
+    before: Mapping[str, Any], attributes: Mapping[str, Any], add_tags: Iterable[str], remove_tags: Iterable[str]
+) -> dict[str, Any]:
+    """What is remembered after something new is said; a tag that is added is no longer removed, and the other way."""
+    add, remove = list(add_tags), list(remove_tags)
+    return {
+        "attributes": {**before.get("attributes", {}), **attributes},
+        "add_tags": [tag for tag in dict.fromkeys([*before.get("add_tags", ()), *add]) if tag not in remove],
+        "remove_tags": [tag for tag in dict.fromkeys([*before.get("remove_tags", ()), *remove]) if tag not in add],
+    }
+
+
+def _lay(scope: dict[str, Any], noun: str, keys: Sequence[bytes], kept: Mapping[bytes, Mapping[str, Any]]) -> None:
+    for key in keys:
+        if key in kept:
+            scope[noun] = with_remembered(scope[noun], kept[key])
+    if noun == "customer":
+        _into_order(scope)
 
 
 def _into_order(scope: dict[str, Any]) -> None:

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from app.connector import Ignored
 from app.documents import DocumentError, Problem, read_file
-from app.pipeline.match.simulate import Simulation, Told
+from app.pipeline.match.simulate import Simulation
+from app.pipeline.match.standins import Told
 from app.recipes.catalogue import RegistryCatalogue
 from app.recipes.covering import ways_met, ways_of
 from app.recipes.inputs import settled

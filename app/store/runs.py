@@ -391,17 +391,21 @@ async def cancelled(connection: Connection, run_ids: Sequence[UUID]) -> set[UUID
     return {row["id"] for row in rows}
 
 
-async def outputs(connection: Connection, event_ids: Sequence[UUID], recipe: str) -> dict[UUID, dict[str, list[Any]]]:
-    """What the calls of a recipe's runs answered: event id -> step path -> outputs, in the order of the calls."""
+async def outputs(
+    connection: Connection, event_ids: Sequence[UUID], recipes: Sequence[str]
+) -> dict[UUID, dict[str, list[Any]]]:
+    """What the calls of the runs of recipes (one with its earlier names) answered: event id -> step path -> outputs, in
+    the order of the calls. Only first runs: a replay answers the same."""
     if not event_ids:
         return {}
     rows = await connection.fetch(
         """select r.event_id, c.path, c.output from run r join call c on c.run_id = r.id
-           where r.event_id = any($1) and r.at >= $2 and c.at >= $2 and r.recipe = $3 and c.state = 'done'
+           where r.event_id = any($1) and r.at >= $2 and c.at >= $2 and r.recipe = any($3) and c.state = 'done'
+             and r.replay_of is null
              and c.output is not null order by c.id""",
         list(event_ids),
         min(map(time_of, event_ids)),
-        recipe,
+        list(recipes),
     )
     found: dict[UUID, dict[str, list[Any]]] = {}
     for row in rows:

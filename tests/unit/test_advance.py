@@ -9,7 +9,8 @@ import pytest
 
 from app.events import OrderEvent
 from app.pipeline.match.explain import false_part, parts
-from app.pipeline.match.simulate import Simulation, Told
+from app.pipeline.match.simulate import Simulation
+from app.pipeline.match.standins import Told
 from app.recipes import parse_recipe, settled
 from app.registry import Registry
 from tests.support import testconnector

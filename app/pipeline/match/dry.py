@@ -11,7 +11,8 @@ from app.domain.connections import Connections
 from app.domain.recipes import Recipes, inputs_of
 from app.errors import NotFoundError
 from app.events import Event, Ref
-from app.pipeline.match.simulate import Happened, Simulation, Told
+from app.pipeline.match.simulate import Happened, Simulation
+from app.pipeline.match.standins import Told
 from app.recipes import Recipe, parse_recipe
 from app.registry import Registry
 from app.store import events as store
@@ -63,7 +64,7 @@ async def dry_run(
     Raises NotFoundError for an unknown event or recipe, DocumentError for a text that is no recipe."""
     async with database.acquire() as db:
         row = (await store.load(db, [event_id])).get(event_id)
-        recorded = await runs.outputs(db, [event_id], name)
+        recorded = await runs.outputs(db, [event_id], [name])
     if row is None or row["workspace"] != workspace:
         raise NotFoundError("there is no such event")
     active = recipes.find(workspace, name)

@@ -4,10 +4,13 @@ Nothing is stored and nothing sleeps: the same decisions (`why_not`, `once_of`) 
 with rows kept in memory. Tests of recipes and dry runs stand on it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from functools import partial
+from heapq import heappop, heappush
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -18,6 +21,7 @@ from app import events as canonical
 from app.connector import Action, Connector
 from app.crypto import Hasher
 from app.domain.connections import Connection
+from app.domain.memory import keys_of, lay_over, merged
 from app.domain.recipes import ActiveRecipe, outline_of
 from app.domain.zones import customer_zone, zone_of
 from app.events import Event, Ref
@@ -25,9 +29,12 @@ from app.expressions import EvaluationError
 from app.ids import new_id
 from app.pipeline.match import event_scope, once_of, why_not
 from app.pipeline.match.explain import false_part
+from app.pipeline.match.hearing import Hearing, asked_fields
+from app.pipeline.match.seen import Aside, Seen
+from app.pipeline.match.standins import Told, output_of
 from app.pipeline.run import effect_key
 from app.pipeline.run.advance import LIMITS, Walk
-from app.pipeline.run.facts import Facts, Heard, Surroundings
+from app.pipeline.run.facts import Facts, Heard, Remembered, Surroundings
 from app.pipeline.run.leave import HIGHEST
 from app.recipes import Call, Recipe, say_duration
 from app.store.calls import NewCall
@@ -38,7 +45,7 @@ START = datetime(2026, 1, 5, 10, tzinfo=UTC)
 ROUNDS = 500
 """Walks of one run at one moment, at most: a recipe cannot need more steps than that."""
 KEPT = 5_000
-"""Values of `once_per` and effects that a long history remembers."""
+"""Effects that a long history remembers, and how often it looks for what counts no more."""
 FIRST_RETRY = timedelta(minutes=1)
 MOST_ATTEMPTS = 10
 HASHER = Hasher(b"simulation")
@@ -46,18 +53,10 @@ OPEN = ("running", "waiting")
 UTC_ZONE = ZoneInfo("UTC")
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What an action is told to answer to one attempt: an output (as much of it as matters), or how it fails."""
-
-    output: Mapping[str, Any] = field(default_factory=dict)
-    fails: Literal["retryable", "permanent", "unsure", "credential"] | None = None
-    message: str = ""
-
-
 @dataclass(slots=True)
 class Captured:
-    """A call that would be made. use: `connector.action` as the recipe says it; values: its input as plain JSON."""
+    """A call that would be made. use: `connector.action` as the recipe says it; values: its input as plain JSON;
+    assumed: what it answered is an example."""
 
     run_id: UUID
     use: str
@@ -72,21 +71,33 @@ class Captured:
     output: Any = None
     error: str | None = None
     assumed: bool = False
+    event_id: UUID | None = None
 
 
 @dataclass
 class SimulatedRun:
-    """A run as its rows would be."""
+    """A run as its rows would be. number: of its event, counted as they came; told: answers of its own; heard: what
+    came for it; next_at: when it goes on by itself."""
 
     facts: Facts
     scope: dict[str, Any]
-    once_key: str | None
+    number: int
+    once_key: bytes | None = None
+    told: Mapping[str, Sequence[Told]] | None = None
     state: str = "running"
     reason: str | None = None
     due_at: datetime | None = None
     steps: dict[str, StepRow] = field(default_factory=dict)
     calls: list[Captured] = field(default_factory=list)
     after: "SimulatedRun | None" = None
+    heard: list[Heard] = field(default_factory=list)
+    next_at: datetime | None = None
+    answered: Counter[str] = field(default_factory=Counter)
+    aside: tuple[int, int] | None = None
+
+    @property
+    def open(self) -> bool:
+        return self.state in OPEN
 
     @property
     def stopped(self) -> bool:
@@ -117,9 +128,9 @@ class Happened:
 class Simulation:
     """One recipe with its inputs.
 
-    told: answers by step path or `connector.action`, one after another; a call that nothing is told of gets a made-up
-    output (`assumed`). recorded: answers for the runs of single events, instead of those that are told to all. reach:
-    how a call finds its connection, where there are real ones; systems that are not connected yet count as connected.
+    told: answers by step path or `connector.action`, one after another; a call that nothing is told of gets an example
+    (`assumed`). reach: how a call finds its connection, where there are real ones; systems that are not connected yet
+    count as connected. keeps: ended runs stay in `runs` to be looked at; else they are given to `ended` and forgotten.
     """
 
     recipe: Recipe
@@ -130,17 +141,30 @@ class Simulation:
     shop: Connection | None = None
     zone: ZoneInfo = UTC_ZONE
     reach: Callable[[Facts, Call], Connection | str] | None = None
-    recorded: dict[UUID, Mapping[str, Sequence[Told]]] = field(default_factory=dict)
+    keeps: bool = True
+    hasher: Hasher = HASHER
     runs: list[SimulatedRun] = field(default_factory=list)
+    ended: list[SimulatedRun] = field(default_factory=list)
     decisions: list[str] = field(default_factory=list)
     calls: list[Captured] = field(default_factory=list)
-    _events: list[Heard] = field(default_factory=list)
-    _taken: dict[str, int] = field(default_factory=dict)
-    _answered: dict[str, int] = field(default_factory=dict)
-    _once: dict[str, tuple[SimulatedRun, datetime | None]] = field(default_factory=dict)
+    memory: dict[bytes, Mapping[str, Any]] = field(default_factory=dict)
+    _hearing: Hearing = field(init=False)
+    _open: dict[UUID, SimulatedRun] = field(default_factory=dict)
+    _due: list[tuple[datetime, int, UUID]] = field(default_factory=list)
+    _behind: dict[UUID, list[SimulatedRun]] = field(default_factory=dict)
+    _number: int = 0
+    _taken: set[str] = field(default_factory=set)
+    _answered: Counter[str] = field(default_factory=Counter)
+    _once: dict[bytes, tuple[SimulatedRun | None, datetime | None]] = field(default_factory=dict)
+    _seen: Seen = field(default_factory=Seen)
+    _aside: Aside | None = None
     _places: dict[str, list[datetime]] = field(default_factory=dict)
     _effects: dict[bytes, Captured] = field(default_factory=dict)
     _made: dict[tuple[str, str | None], Connection] = field(default_factory=dict)
+    _actions: dict[tuple[str, str], Action | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._hearing = Hearing(asked_fields(self.recipe))
 
     # --- what happens --------------------------------------------------------------------------------------------
 
@@ -154,22 +178,26 @@ class Simulation:
         self.come(event, self.source(connection, platform))
 
     def come(self, event: Event, source: Connection | None) -> None:
-        """An event comes in now as its source states it."""
-        self.state(Happened(new_id(), "main", source, event, event.test, event.occurred_at or self.now))
+        """An event comes in now as its source states it. One that says the same as an earlier one is dropped."""
+        said = f"{event.type} {event.object} {event.occurrence()}"
+        if said not in self._taken or not canonical.event_type(event.type).milestone:
+            self._taken.add(said)
+            self.state(Happened(new_id(), "main", source, event, event.test, event.occurred_at or self.now))
 
-    def state(self, fact: Happened) -> None:
-        """Match an event, and let all runs go on as far as they can."""
-        identity = f"{fact.event.type} {fact.event.object} {fact.event.occurrence() if _once_only(fact) else fact.id}"
-        if identity in self._taken:
-            return
-        self._taken[identity] = 1
-        if outline_of(self.recipe).awaits:
-            self._events.append(_heard(fact))
+    def state(self, fact: Happened, told: Mapping[str, Sequence[Told]] | None = None) -> None:
+        """Match an event, and let the runs that it concerns go on as far as they can. told: answers to the calls of the
+        runs that it begins, instead of those that are told to all."""
+        self._number += 1
+        if fact.event.type in self._hearing.fields:
+            heard = _heard(fact)
+            for run_id in sorted(self._hearing.hear(self._number, heard, bool(self._open))):
+                run = self._open.get(run_id)
+                if run is not None:
+                    self._take_back(run)
+                    run.heard.append(heard)
+                    self._go(run)
         if fact.event.type in self.recipe.events:
-            self._begin(fact)
-        for run in self.runs:
-            if run.state in OPEN:
-                self._go(run)
+            self._begin(fact, told)
 
     def run_for(self, type_: str) -> None:
         """A slot of the recipe's schedule comes."""
@@ -179,127 +207,205 @@ class Simulation:
     def forward(self, span: timedelta) -> None:
         """Time passes, and what comes due in it is done at its moment."""
         end = self.now + span
-        while (moment := self._next()) is not None and moment <= end:
-            self.now = max(self.now, moment)
-            for run in list(self.runs):
-                if run.state in OPEN:
-                    self._go(run)
-        self.now = end
+        while self._due and self._due[0][0] <= end:
+            moment, _, run_id = heappop(self._due)
+            run = self._open.get(run_id)
+            if run is not None and run.next_at == moment:
+                self.now = max(self.now, moment)
+                run.next_at = None
+                self._go(run)
+        self.now = max(self.now, end)
 
     def decide(self, step: str, approved: bool, note: str | None = None) -> bool:
         """A person answers an `approve`; False when none of the name waits for an answer."""
         answered = False
-        for run in self.runs:
+        for run in list(self._open.values()):
             row = run.steps.get(step)
-            if run.state in OPEN and row is not None and row.state == "running" and row.kind == "approve":
+            if row is not None and row.state == "running" and row.kind == "approve":
                 said = {"approved": approved, "timed_out": False, "by": "somebody", "note": note}
                 run.steps[step] = replace(row, output={**(row.output or {}), **said, "decided_at": _text(self.now)})
                 self._go(run)
                 answered = True
         return answered
 
-    def forget_ended(self) -> None:
-        """Let go of runs that ended and all that only they needed: a long history stays small."""
-        for run in self.runs:
-            if run.state not in OPEN:
-                run.scope, run.steps = {}, {}
-                for call in run.calls:
-                    call.values = None
-        self.runs = [run for run in self.runs if run.state in OPEN]
-        self.decisions.clear()
-        waiting = {run.facts.event_id for run in self.runs}
-        self.recorded = {event_id: told for event_id, told in self.recorded.items() if event_id in waiting}
-        if not self.runs:
-            self._events.clear()
-            self._taken.clear()
-            self._answered.clear()
-        if len(self._once) > 2 * KEPT:
-            self._once = dict(list(self._once.items())[-KEPT:])
+    def open_runs(self) -> Iterable[SimulatedRun]:
+        """The runs that have not ended, oldest first."""
+        return self._open.values()
+
+    def look_at(self, run: SimulatedRun) -> None:
+        """Have an open run whole, with its steps and calls."""
+        self._take_back(run)
+
+    def action_of(self, call: Captured) -> Action | None:
+        """The action that a call would be; `store.<action>` as the shop that it goes to means it."""
+        made = self._actions.get((call.use, call.connection))
+        if made is None:
+            connector = next((c.connector for c in self._made.values() if c.slug == call.connection), None)
+            name = call.use.partition(".")[2]
+            if connector is not None:
+                name = connector.store.get(name, name) if call.use.startswith("store.") else name
+                made = next((action for action in connector.actions if action.name == name), None)
+                self._actions[call.use, call.connection] = made
+        return made
+
+    def _end(self, run: SimulatedRun) -> None:
+        """Let go of a run that ended; who stood behind it goes on."""
+        self._open.pop(run.facts.run_id, None)
+        oldest = next(iter(self._open.values()), None)
+        self._hearing.forget(run.facts.run_id, oldest.number if oldest else None)
+        if not self.keeps:
+            self.ended.append(run)
+            self._forget(run)
+        for other in self._behind.pop(run.facts.run_id, ()):
+            self._go(other)
+
+    def _forget(self, run: SimulatedRun) -> None:
+        """Of a run that ended only its `once_per` value is remembered, as long as it counts."""
+        run.scope = {}
+        if run.once_key is not None and self._once.get(run.once_key, (None, None))[0] is run:
+            _, free_at = self._once.pop(run.once_key)
+            if free_at is not None:
+                self._once[run.once_key] = (None, free_at)
+            elif self.recipe.again != "queue":
+                self._seen.add(run.once_key)
+        if len(self._once) - len(self._open) > KEPT and self._number % KEPT == 0:
+            self._once = {key: (own, at) for key, (own, at) in self._once.items() if own or (at and at > self.now)}
         if len(self._effects) > 2 * KEPT:
             self._effects = dict(list(self._effects.items())[-KEPT:])
 
-    def _next(self) -> datetime | None:
-        due = [run.due_at for run in self.runs if run.state in OPEN and run.due_at is not None]
-        due += [c.due_at for r in self.runs if r.state in OPEN for c in r.calls if c.state == "due" and c.due_at]
-        later = [moment for moment in due if moment > self.now]
-        return min(later) if later else None
+    def _put_aside(self, run: SimulatedRun) -> None:
+        """What a waiting run needs only when it goes on lies in a file until then."""
+        self._aside = self._aside or Aside()
+        run.aside = self._aside.put((run.scope, run.steps, run.calls, run.told, run.heard, run.answered))
+        run.scope, run.steps, run.calls, run.heard = {}, {}, [], []
+
+    def _take_back(self, run: SimulatedRun) -> None:
+        if run.aside is not None and self._aside is not None:
+            run.scope, run.steps, run.calls, run.told, run.heard, run.answered = self._aside.take(run.aside)
+            run.aside = None
 
     # --- beginning -----------------------------------------------------------------------------------------------
 
-    def _begin(self, fact: Happened) -> None:
+    def _begin(self, fact: Happened, told: Mapping[str, Sequence[Told]] | None) -> None:
         active = ActiveRecipe("main", new_id(), 1, self.recipe, self.inputs, True, False)
         refused = why_not(active, fact)
+        if refused is not None:
+            self.decisions.append(refused)
+            return
         scope = {**outline_of(self.recipe).absent, **event_scope(fact), "inputs": self.inputs, "now": self.now}
         scope["steps"] = {}
+        seen = self._recalled(scope, fact.connection)
         try:
-            if refused is None and self.recipe.where is not None and not self.recipe.where.evaluate(scope):
-                refused = f"where is false: {false_part(self.recipe.where, scope)}"
-            key, value = self._key(fact, scope)
+            if self.recipe.where is not None and not self.recipe.where.evaluate(seen):
+                refused = f"where is false: {false_part(self.recipe.where, seen)}"
+            key, value = self._key(fact, seen)
         except EvaluationError as e:
             refused, key, value = f"could not be decided: {e}", None, ""
         if refused is not None:
             self.decisions.append(refused)
             return
-        self._start(fact, scope, key, value)
+        self._start(fact, scope, key, value, told)
 
-    def _key(self, fact: Happened, scope: dict[str, Any]) -> tuple[str | None, str]:
+    def _key(self, fact: Happened, scope: dict[str, Any]) -> tuple[bytes | None, str]:
+        """The key of the `once_per` value, where one must be remembered, and what runs know it by."""
         kind, value = once_of(fact)
         once = self.recipe.once_per
         if once is not None:
             kind, value = "value", str(once.value.evaluate(scope))
-        key = f"{kind}:{value}" if once is not None or kind == "object" else None
+        kept = once is not None or (kind == "object" and len(self.recipe.events) > 1)
+        key = self.hasher("once", kind, value)[:8] if kept else None
         own = once is not None and (once.within is not None or self.recipe.again == "queue")
         return key, f"{kind}:{value}#{fact.id}" if own else f"{kind}:{value}"
 
-    def _start(self, fact: Happened, scope: dict[str, Any], key: str | None, value: str) -> None:
+    def _start(
+        self, fact: Happened, scope: dict[str, Any], key: bytes | None, value: str,
+        told: Mapping[str, Sequence[Told]] | None,
+    ) -> None:  # fmt: skip
         earlier, free_at = self._once.get(key, (None, None)) if key else (None, None)
+        taken = key is not None and (key in self._seen or (key in self._once and not (free_at and free_at <= self.now)))
         after = None
-        if earlier is not None and (free_at is None or free_at > self.now):
-            if self.recipe.again == "restart" and earlier.state in OPEN and not earlier.calls:
+        if taken:
+            if earlier is not None:
+                self._take_back(earlier)
+            if self.recipe.again == "restart" and earlier is not None and earlier.open and not earlier.calls:
                 earlier.state, earlier.reason = "cancelled", "a later event took its place"
+                self._end(earlier)
             elif self.recipe.again == "queue":
                 after = earlier
             else:
-                self.decisions.append(f"ran already for {value}")
+                self.decisions.append(f"ran already for {value.partition('#')[0]}")
                 return
         facts = Facts(
             new_id(), "main", self.recipe, fact.id, fact.connection, b"", value, 0, False,
             (fact.event.subject.kind, fact.event.subject.id),
         )  # fmt: skip
-        run = SimulatedRun(facts, scope, key, after=after)
+        run = SimulatedRun(facts, scope, self._number, key, told, after=after)
         within = self.recipe.once_per.within if self.recipe.once_per else None
         if key is not None:
             self._once[key] = (run, self.now + within if within else None)
-        self.runs.append(run)
+        self.runs += [run] if self.keeps else []
         self.decisions.append("run")
+        self._open[facts.run_id] = run
+        self._go(run)
 
     # --- going on ------------------------------------------------------------------------------------------------
 
     def _go(self, run: SimulatedRun) -> None:
         """Walk a run until nothing moves at this moment."""
-        if run.after is not None and run.after.state in OPEN:
+        if not run.open:
+            return
+        self._take_back(run)
+        if run.after is not None and run.after.open:
+            self._behind.setdefault(run.after.facts.run_id, []).append(run)
             return
         for _ in range(ROUNDS):
             moved = self._attempt_all(run)
             walk = self._walk(run)
             moved |= self._take(run, walk)
-            if run.state not in OPEN:
-                break
-            if not moved:
+            if not run.open:
+                self._end(run)
                 return
-        for other in self.runs:
-            if other.after is run and other.state in OPEN:
-                self._go(other)
+            if not moved:
+                break
+        self._schedule(run)
+
+    def _schedule(self, run: SimulatedRun) -> None:
+        """Note when a run goes on by itself: its own time, or that of a call that is tried again."""
+        due = [call.due_at for call in run.calls if call.state == "due" and call.due_at is not None]
+        due += [run.due_at] if run.due_at is not None else []
+        run.next_at = min((moment for moment in due if moment > self.now), default=None)
+        if run.next_at is not None:
+            heappush(self._due, (run.next_at, run.number, run.facts.run_id))
+        if not self.keeps:
+            self._put_aside(run)
 
     def _walk(self, run: SimulatedRun) -> Walk:
-        heard = [each for each in self._events if each.id > run.facts.event_id]
-        around = Surroundings(self._target, _action, _effect_key, self.now, self._zone)
-        return Walk(run.facts, around, {**run.scope, "now": self.now}, run.steps, run.rows(), heard, True).go()
+        around = Surroundings(self._target, _action, self._effect_key, self.now, self._zone)
+        scope = self._recalled({**run.scope, "now": self.now}, run.facts.connection)
+        return Walk(run.facts, around, scope, run.steps, run.rows(), run.heard, True).go()
+
+    # --- what is remembered --------------------------------------------------------------------------------------
+
+    def _recalled(self, scope: dict[str, Any], connection: Connection | None) -> dict[str, Any]:
+        """A scope with what earlier runs remembered of its customer and order."""
+        nouns = outline_of(self.recipe).recalls if self.memory else ()
+        return lay_over(scope, self.memory, partial(self._keys, connection), nouns)
+
+    def _keys(self, connection: Connection | None, noun: str, thing: Mapping[str, Any]) -> list[bytes]:
+        return keys_of(self.hasher, "main", connection, noun, thing)
+
+    def _remember(self, run: SimulatedRun, said: Sequence[Remembered]) -> None:
+        for each in said:
+            for key in self._keys(run.facts.connection, each.noun, each.thing):
+                self.memory[key] = merged(self.memory.get(key, {}), each.attributes, each.add_tags, each.remove_tags)
 
     def _take(self, run: SimulatedRun, walk: Walk) -> bool:
         """Keep what a walk would write; whether that is anything."""
         if walk.asks_leave and walk.state in OPEN:
             self._leave(run, walk)
+        came = self._hearing.listen(run.facts.run_id, run.number, walk.new_ears) if walk.new_ears else []
+        if new := [each for each in came if each not in run.heard]:
+            run.heard = sorted([*run.heard, *new], key=lambda each: each.id)
         for step in walk.new_steps:
             output = None if step.output is None else orjson.loads(step.output)
             row = StepRow(step.id, step.run_id, step.path, step.kind, step.state, output, step.error, step.due_at)
@@ -317,6 +423,7 @@ class Simulation:
         if run.state == "cancelled":
             for captured in run.calls:
                 captured.state = "cancelled" if captured.state == "due" else captured.state
+        self._remember(run, walk.remembered)
         for each in walk.emitted:
             self._emitted(run, each.event, each.data)
         return bool(walk.new_steps or walk.ended_steps or walk.new_calls)
@@ -355,6 +462,9 @@ class Simulation:
             return
         for key in keys:
             self._places.setdefault(key, []).append(self.now)
+        if not self.keeps and len(self._places) > KEPT and self._number % KEPT == 0:
+            since = self.now - max(limit.within for limit in self.recipe.limits)
+            self._places = {key: at for key, at in self._places.items() if at[-1] > since}
         walk.granted(row, LIMITS not in run.steps)
 
     # --- calls ---------------------------------------------------------------------------------------------------
@@ -364,7 +474,14 @@ class Simulation:
         assert isinstance(step.does, Call)  # noqa: S101 (only such steps make calls)
         connection = next(c.slug for c in self._made.values() if c.id == call.connection_id)
         made = Captured(
-            run.facts.run_id, step.does.use, call.path, call.item, self.now, unpack_json(call.input), connection
+            run.facts.run_id,
+            step.does.use,
+            call.path,
+            call.item,
+            self.now,
+            unpack_json(call.input),
+            connection,
+            event_id=run.facts.event_id,
         )
         known = self._effects.get(call.effect_key)
         if known is not None and known.state == "done":
@@ -407,13 +524,12 @@ class Simulation:
             call.due_at = self.now + FIRST_RETRY * 2 ** (call.attempts - 1)
 
     def _answer(self, run: SimulatedRun, call: Captured) -> Told | None:
-        told = self.recorded.get(run.facts.event_id, self.told)
+        told, answered = (self.told, self._answered) if run.told is None else (run.told, run.answered)
         name = next((name for name in (call.step, call.step.partition("[")[0], call.use) if name in told), None)
         if name is None:
             return None
-        key = f"{run.facts.event_id if told is not self.told else ''} {name}"
-        answers, used = told[name], self._answered.get(key, 0)
-        self._answered[key] = used + 1
+        answers, used = told[name], answered[name]
+        answered[name] += 1
         return answers[min(used, len(answers) - 1)] if answers else None
 
     # --- what lies around ----------------------------------------------------------------------------------------
@@ -463,6 +579,9 @@ class Simulation:
         connector = self.connectors.get(call.connector)
         return f"there is no connector {call.connector}" if connector is None else self._connection(connector)
 
+    def _effect_key(self, facts: Facts, step: Any, target: Connection, item: str | None) -> bytes:
+        return effect_key(self.hasher, facts, step, target, item)
+
     def _zone(self, facts: Facts, name: str | None, scope: Mapping[str, Any]) -> ZoneInfo:
         if name == "customer":
             return customer_zone(scope) or self.zone
@@ -472,41 +591,6 @@ class Simulation:
 def _action(connection: Connection, call: Call) -> Action | None:
     name = connection.connector.store.get(call.action) if call.connector == "store" else call.action
     return next((action for action in connection.connector.actions if action.name == name), None)
-
-
-def _effect_key(facts: Facts, step: Any, target: Connection, item: str | None) -> bytes:
-    return effect_key(HASHER, facts, step, target, item)
-
-
-def output_of(action: Action | None, told: Mapping[str, Any]) -> Any:
-    """An output as plain JSON: what was told, and a made-up value for each field that must be there."""
-    if action is None:
-        return dict(told)
-    filled = {**sample(action.output), **told}
-    return orjson.loads(action.output.model_validate(filled).model_dump_json(exclude_none=True))
-
-
-def sample(model: type[BaseModel]) -> dict[str, Any]:
-    """The least that makes a valid value of a model; what cannot be guessed is left out."""
-    found: dict[str, Any] = {}
-    for name, each in model.model_fields.items():
-        if each.is_required():
-            found[name] = next((v for v in _guesses(name, each.annotation) if _fits(model, name, v)), None)
-    return found
-
-
-def _guesses(name: str, annotation: Any) -> list[Any]:
-    nested = [sample(annotation)] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
-    return [*nested, f"{name}-1", 1, True, [], {}, "2026-01-05T10:00:00Z", {"amount": "1.00", "currency": "EUR"},
-            "https://example.com/1", "a@example.com"]  # fmt: skip
-
-
-def _fits(model: type[BaseModel], name: str, value: Any) -> bool:
-    try:
-        model.__pydantic_validator__.validate_assignment(model.model_construct(), name, value)
-    except (ValueError, TypeError):
-        return False
-    return True
 
 
 def _heard(fact: Happened) -> Heard:
@@ -526,10 +610,6 @@ def _refs(type_: str, data: BaseModel) -> tuple[Ref, Ref]:
     ref = Ref(kind, str(getattr(thing, "id", None) or new_id()))
     order = getattr(data, "order", None)
     return ref, Ref("order", str(order.id)) if order is not None and order.id else ref
-
-
-def _once_only(fact: Happened) -> bool:
-    return canonical.event_type(fact.event.type).milestone
 
 
 def _text(moment: datetime) -> str:

@@ -1,0 +1,50 @@
+"""What stands in for an outside system where nothing is sent: what it is told to answer, else an example."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel
+
+from app.connector import Action
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an action is told to answer to one attempt: an output (as much of it as matters), or how it fails."""
+
+    output: Mapping[str, Any] = field(default_factory=dict)
+    fails: Literal["retryable", "permanent", "unsure", "credential"] | None = None
+    message: str = ""
+
+
+def output_of(action: Action | None, told: Mapping[str, Any]) -> Any:
+    """An output as plain JSON: what was told, and a made-up value for each field that must be there."""
+    if action is None:
+        return dict(told)
+    filled = {**sample(action.output), **told}
+    return orjson.loads(action.output.model_validate(filled).model_dump_json(exclude_none=True))
+
+
+def sample(model: type[BaseModel]) -> dict[str, Any]:
+    """The least that makes a valid value of a model; what cannot be guessed is left out."""
+    found: dict[str, Any] = {}
+    for name, each in model.model_fields.items():
+        if each.is_required():
+            found[name] = next((v for v in _guesses(name, each.annotation) if _fits(model, name, v)), None)
+    return found
+
+
+def _guesses(name: str, annotation: Any) -> list[Any]:
+    nested = [sample(annotation)] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
+    return [*nested, f"{name}-1", 1, True, [], {}, "2026-01-05T10:00:00Z", {"amount": "1.00", "currency": "EUR"},
+            "https://example.com/1", "a@example.com"]  # fmt: skip
+
+
+def _fits(model: type[BaseModel], name: str, value: Any) -> bool:
+    try:
+        model.__pydantic_validator__.validate_assignment(model.model_construct(), name, value)
+    except (ValueError, TypeError):
+        return False
+    return True
