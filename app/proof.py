@@ -1,18 +1,21 @@
 """Proving a connection: the connector's own cheap read, with the credentials and limits that its calls have."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.connector import EffectKey
+from pydantic import BaseModel
+
+from app.connector import Action, EffectKey
 from app.domain.connections import Connection, blot, secret_texts
 from app.domain.credentials import Credentials
-from app.errors import TradewindError
+from app.errors import RetryableError, TradewindError
 from app.http import Transport
 from app.hub import Hub
 from app.ids import new_id
-from app.pipeline.deliver.attempt import Attempt, Line, context_of
+from app.pipeline.deliver.attempt import Attempt, CallContext, Line, context_of
 from app.pipeline.deliver.limits import Limiter
 from app.store.calls import DueCall, Sending
 
@@ -28,11 +31,9 @@ class Proof:
     tried: bool = True
 
 
-async def prove(hub: Hub, connection: Connection) -> Proof:
-    """Ask the system who we are there. Never raises for what the system answers, or that it does not."""
-    test = connection.connector.test
-    if test is None:
-        return Proof(True, f"{connection.connector.title} offers nothing to test it by", tried=False)
+@asynccontextmanager
+async def talking(hub: Hub, connection: Connection) -> AsyncIterator[CallContext]:
+    """What a function of a connector needs to read there, outside of any call."""
     async with Transport() as transport:
         credentials = Credentials(hub.database, hub.ring, transport, hub.clock)
 
@@ -43,7 +44,26 @@ async def prove(hub: Hub, connection: Connection) -> Proof:
         limiter = Limiter(options.limits if options else ())
         secrets = secret_texts(connection.settings)
         line = Line(connection, hub.name, transport, limiter, headers, _marked, hub.clock.now, _kept, secrets)
-        context = context_of(line, Attempt(_no_call(hub, connection)), EffectKey("0" * 32))
+        yield context_of(line, Attempt(_no_call(hub, connection)), EffectKey("0" * 32))
+
+
+async def read_there(hub: Hub, connection: Connection, action: Action, given: BaseModel) -> BaseModel:
+    """Do an action that only reads. Raises RetryableError, UnsureError or PermanentError, as the system answers."""
+    async with talking(hub, connection) as context:
+        try:
+            async with asyncio.timeout(PROVE_WITHIN):
+                return await action.call(context, given)
+        except TimeoutError:
+            raise RetryableError(f"no answer in {PROVE_WITHIN:g} s") from None
+
+
+async def prove(hub: Hub, connection: Connection) -> Proof:
+    """Ask the system who we are there. Never raises for what the system answers, or that it does not."""
+    test = connection.connector.test
+    if test is None:
+        return Proof(True, f"{connection.connector.title} offers nothing to test it by", tried=False)
+    secrets = secret_texts(connection.settings)
+    async with talking(hub, connection) as context:
         try:
             async with asyncio.timeout(PROVE_WITHIN):
                 return Proof(True, blot(await test(context), secrets))

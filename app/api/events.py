@@ -11,7 +11,9 @@ from pydantic import BaseModel, Field
 from app.api.auth import Reader, Replayer
 from app.api.context import HubDep, Listed, MatcherDep, PageDep, RowId, Text, listed, secrets_of
 from app.byhand import Replay, ReplayWanted, replay
+from app.byhand.trying import explained
 from app.errors import NotFoundError
+from app.pipeline.match.why import Explanation
 from app.store import lists, webhooks
 from app.store import trace as store
 from app.store.database import Row
@@ -63,6 +65,19 @@ async def get_event(caller: Reader, hub: HubDep, id: RowId) -> EventDetail:
     found = await event_detail(hub.database, caller.workspace, id)
     if found is None:
         raise NotFoundError("there is no such event; perhaps it expired")
+    return without(found, secrets_of(hub, caller.workspace))
+
+
+@router.get("/{id}/explain", summary="Explain why recipes ran for an event, or did not")
+async def explain_event(
+    caller: Reader,
+    hub: HubDep,
+    id: RowId,
+    recipe: Annotated[str | None, Query(description="Only this recipe.", max_length=100)] = None,
+) -> Explanation:
+    """Every recipe of the workspace: whether it ran, and if not, which part of its `where` was false, with the values
+    that it saw."""
+    (found,) = await explained(hub, caller.workspace, str(id), recipe)
     return without(found, secrets_of(hub, caller.workspace))
 
 

@@ -5,17 +5,21 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import Reader, RecipeKeeper
-from app.api.context import HubDep, Listed, Name
+from app.api.context import HubDep, Listed, Name, secrets_of
 from app.byhand import set_recipe
+from app.byhand.trying import dry, span_in
+from app.byhand.versions import version_of
 from app.domain.keys import Caller
 from app.domain.recipes import ActiveRecipe
 from app.errors import NotFoundError
 from app.hub import Hub
+from app.pipeline.match.dry import DryRun
 from app.store import lists
 from app.store.database import Row
+from app.trace import without
 
 router = APIRouter(prefix="/v1/recipes", tags=["recipes"])
 
@@ -48,6 +52,19 @@ class RecipeDetail(RecipeSummary):
     source: str = Field(description="The YAML of the current version.")
     inputs: dict[str, Any]
     versions: list[RecipeVersion]
+
+
+class NewDryRun(BaseModel):
+    """Which event, which version, and how."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    event_id: UUID
+    version: int | None = Field(None, ge=1, description="An earlier version, by its number.")
+    source: str | None = Field(None, max_length=64 * 1024, description="A text, instead of a version that is there.")
+    inputs: dict[str, Any] | None = Field(None, description="Inputs, instead of those that the workspace set.")
+    passes: str = Field("0s", max_length=20, description="How much time passes after the event.", examples=["30d"])
+    reads: bool = Field(False, description="Make calls that change nothing for real, instead of answering by examples.")
 
 
 class RecipeChanged(BaseModel):
@@ -99,6 +116,16 @@ def _summary(row: Row, active: ActiveRecipe | None) -> dict[str, Any]:
         "usable": recipe is not None,
         "updated_at": row["updated_at"],
     }
+
+
+@router.post("/{name}/dry-run", summary="Try a recipe on one stored event")
+async def dry_run_recipe(caller: RecipeKeeper, hub: HubDep, name: Name, wanted: NewDryRun) -> DryRun:
+    """Every call that the version would make, with its input; nothing is sent or stored. The version is the one that
+    runs, an earlier one (`version`), or a text that is in no hub yet (`source`)."""
+    recipe = await version_of(hub, caller.workspace, name, source=wanted.source, number=wanted.version)
+    within = span_in(wanted.passes)
+    done = await dry(hub, caller.workspace, wanted.event_id, recipe, wanted.inputs, within, wanted.reads)
+    return without(done, secrets_of(hub, caller.workspace))
 
 
 @router.post("/{name}/pause", summary="Pause a recipe: runs are made and held")

@@ -9,11 +9,11 @@ from app.cli import (
     events,
     export,
     keys,
-    recipes,
     running,
     senders,
     setup,
     suppressions,
+    trying,
 )
 
 app = typer.Typer(
@@ -36,7 +36,7 @@ app.command()(events.runs)
 app.command()(events.replay)
 app.add_typer(events.webhooks, name="webhooks")
 app.add_typer(customers.app, name="customers")
-app.add_typer(recipes.app, name="recipes")
+app.add_typer(trying.app, name="recipes")
 app.add_typer(connectors.app, name="connectors")
 app.add_typer(connections.app, name="connections")
 app.command()(senders.send)

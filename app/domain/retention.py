@@ -46,6 +46,14 @@ class _BusyError(Exception):
     """Another process does the maintenance."""
 
 
+async def events_kept_since(database: Database, settings: Settings, now: datetime) -> datetime:
+    """Since when all events are there: what is older may be gone, by the settings of today, or of an earlier day."""
+    async with database.acquire() as db:
+        dropped = await retention.dropped_until(db)
+    oldest = now - timedelta(days=settings.retention_events_days)
+    return oldest if dropped is None else max(oldest, dropped)
+
+
 @dataclass
 class Retention:
     """The maintenance of one process. `look()` is cheap between passes: call it as often as you like."""
@@ -110,6 +118,8 @@ class Retention:
         late = await retention.move_stragglers(db, partition, now)
         kept.moved[partition.table] = kept.moved.get(partition.table, 0) + late
         await partitions.drop(db, partition)
+        if partition.table == "event":
+            await retention.note_dropped(db, partition.end)
         kept.dropped.append(partition.name)
 
     async def _batches(self, counts: dict[str, int], name: str, work: Callable[[Connection], Awaitable[int]]) -> None:

@@ -66,6 +66,13 @@ async def load_version(db: AsyncConnection, version_id: UUID) -> tuple[str, str]
     return (row.name, row.source) if row else None
 
 
+async def version_numbered(db: AsyncConnection, workspace: str, name: str, number: int) -> UUID | None:
+    """The id of a version by its number."""
+    wanted = (recipe_version.c.workspace == workspace, recipe_version.c.name == name, recipe_version.c.number == number)
+    found: UUID | None = (await db.execute(select(recipe_version.c.id).where(*wanted))).scalar_one_or_none()
+    return found
+
+
 async def save(db: AsyncConnection, workspace: str, name: str, source: str, origin: str) -> bool:
     """Make a new version if the source differs from the current one; True if anything changed."""
     digest = hashlib.sha256(source.encode()).digest()

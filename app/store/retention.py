@@ -5,7 +5,7 @@ is still found.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import orjson
@@ -28,6 +28,25 @@ _OPEN = {
     "attempt": "t.call_id in (select id from call where id < $1 and state in ('due', 'uncertain'))",
 }
 """Which rows of a table live on; `$1` is the first id that is younger than the partition."""
+
+
+_DROPPED = "events dropped until"
+
+
+async def note_dropped(db: Connection, until: datetime) -> None:
+    """Remember up to when events were dropped: what looks back must know that some are missing."""
+    await db.execute(
+        """insert into setting as s (name, value) values ($1, $2) on conflict (name) do update
+             set value = excluded.value, updated_at = clock_timestamp() where s.value < excluded.value""",
+        _DROPPED,
+        until.astimezone(UTC).isoformat().encode(),
+    )
+
+
+async def dropped_until(db: Connection) -> datetime | None:
+    """Up to when events were dropped; None if none ever were."""
+    value = await db.fetchval("select value from setting where name = $1", _DROPPED)
+    return None if value is None else datetime.fromisoformat(bytes(value).decode())
 
 
 def first_id(moment: datetime) -> UUID:

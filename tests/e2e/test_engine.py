@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,6 @@ import httpx
 import pytest
 
 from app.byhand import Approval, approve
-from app.errors import PermanentError
-from app.pipeline.match.backtest import backtest
-from app.pipeline.match.dry import dry_run
-from app.recipes import parse_recipe
 from app.registry import Registry
 from app.sandbox import make_app as make_sandbox
 from tests.support import testconnector
@@ -444,62 +439,9 @@ steps:
     assert await shop.made() == ["by ada"]
 
 
-async def test_a_dry_run_shows_every_call_and_makes_none(shop: Shop) -> None:
-    source = "title: Dry\non: order.paid\nwhere: order.totals.paid.amount > 5\nsteps:\n  - wait: 1d\n" + say("sent")
-    hub = shop.hub.hub
-    await shop.hub.recipe("dry", source.replace("> 5", "> 500"))
-    await shop.order(1)
-    event_id = await shop.hub.one("select id from event")
-    asked = (hub.database, hub.recipes, hub.connections, hub.registry, "main", event_id, "dry")
-    refused = await dry_run(*asked)
-    assert refused.decision == "where is false: order.totals.paid.amount > 500 (order.totals.paid.amount is 10.00)"
-    waiting = await dry_run(*asked, source)
-    assert (waiting.state, waiting.calls) == ("waiting", [])
-    whole = await dry_run(*asked, source, within=timedelta(days=2))
-    (call,) = whole.calls
-    assert (whole.state, call.use, call.connection, call.assumed) == ("done", "testbench.make_native", "bench", True)
-    assert call.input == {"id": "1", "note": "sent"}
-    assert await shop.made() == []
-    assert await shop.hub.one("select count(*) from run") == 0
-
-
 async def test_why_a_recipe_did_not_run_is_kept_with_the_event(shop: Shop) -> None:
     source = "title: No\non: order.paid\nwhere: order.number and order.totals.paid.amount > 50\nsteps:\n"
     await shop.hub.recipe("no", source + say("x"))
     await shop.order(1)
     decisions = await shop.hub.one("select decisions from event")
     assert decisions["no"] == "where is false: order.totals.paid.amount > 50 (order.totals.paid.amount is 10.00)"
-
-
-async def test_a_backtest_tells_what_a_change_would_have_done(shop: Shop) -> None:
-    source = "title: Old\non: order.paid\nwhere: order.totals.paid.amount > 15\nsteps:\n"
-    source += (
-        '  - {use: testbench.make_unsafe, with: {id: "1", note: "{{ order.number }}", amount: "{{ order.total }}"}}\n'
-    )
-    await shop.hub.recipe("old", source)
-    for number in range(1, 4):
-        await shop.order(number, amount=f"{number * 10}.00")
-    await shop.order(1, "order.updated", amount="10.00")
-    hub, now = shop.hub.hub, shop.hub.hub.clock.now()
-    new = parse_recipe(source.replace("> 15", "> 25"), "old")
-    waiting = parse_recipe(source.replace("steps:\n", "steps:\n  - wait: 30d\n"), "old")
-    asked = (hub.database, hub.recipes, hub.connections, hub.registry, "main")
-    span = (now - timedelta(days=1), now + timedelta(minutes=1))
-    old = hub.recipes.find("main", "old")
-    assert old is not None
-    seen: list[int] = []
-    report = await backtest(*asked, new, *span, against=old.recipe, progress=lambda events, at: seen.append(events))
-    assert (report.events, report.differing, seen) == (3, 1, [3])
-    assert report.new.as_json() == {
-        "runs": {"done": 1}, "calls": {"testbench.make_unsafe": 1}, "money": {"EUR": "30.00"}, "contacts": 1,
-        "assumed": 0,
-    }  # fmt: skip
-    assert report.current is not None
-    assert report.current.money == {"EUR": Decimal("50.00")}
-    (difference,) = report.differences
-    assert (len(difference.before), difference.after) == (1, ())
-    late = await backtest(*asked, waiting, *span)
-    assert late.new.as_json()["runs"] == {"waiting": 2}
-    with pytest.raises(PermanentError, match="events are kept since"):
-        await backtest(*asked, new, *span, kept_since=now)
-    assert await shop.hub.one("select count(*) from call") == 2

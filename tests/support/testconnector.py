@@ -168,6 +168,13 @@ async def make_lookup(ctx: Context[Settings], input: Thing) -> Made:
     return await _post(ctx, "/lookup", input)
 
 
+@action(safe=upsert, reads=True, example=_thing)
+async def look_up(ctx: Context[Settings], input: Thing) -> Made:
+    """Look whether a thing was made, and change nothing."""
+    reply = await ctx.http.get("/found", params={"key": input.id})
+    return Made(id=input.id, key="there" if reply.json()["found"] else "not there")
+
+
 @action(safe=unsafe, counts=lambda input: Counts(money=input.amount, contacts=1), example=_thing)
 async def make_unsafe(ctx: Context[Settings], input: Thing) -> Made:
     """Make a thing that nothing makes safe to repeat; when in doubt a person is asked."""
@@ -186,7 +193,7 @@ async def say_skip(ctx: Context[Settings], input: Thing) -> Made:
     return await _post(ctx, "/unsafe", input)
 
 
-ACTIONS: list[Action] = [make_native, put_upsert, make_lookup, make_unsafe, say_repeat, say_skip]
+ACTIONS: list[Action] = [look_up, make_native, put_upsert, make_lookup, make_unsafe, say_repeat, say_skip]
 
 
 # --- the sandbox ------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """A backtest: stored events of the past run through one or two versions of a recipe, each with a clock of its own.
 
-Nothing is sent or stored. What a call answered is what the stored run recorded, else an example; a decision that rests
-on one is counted as *assumed*. Waits end in the time that passed; events that are waited for are those that really came.
+Nothing is sent or stored. What a call answered is what the stored run recorded, else an example; a decision that
+rests on one is counted as *assumed*. Waits end in the time that passed; events that are waited for are those that came.
 """
 
 import asyncio
@@ -89,9 +89,9 @@ async def backtest(
     Raises PermanentError for a span that retention has cut."""
     if kept_since is not None and since < kept_since:
         raise PermanentError(
-            f"events before {kept_since:%Y-%m-%d %H:%M} are no longer kept, and the span begins {since:%Y-%m-%d %H:%M}: "
-            "what is left of it would tell too little. Look back less far; how long events are kept is "
-            "TRADEWIND_RETENTION_EVENTS_DAYS"
+            f"events before {kept_since:%Y-%m-%d %H:%M} are not kept, and the span begins {since:%Y-%m-%d %H:%M}: a "
+            "backtest over what is left of it would mislead. Look back less far; TRADEWIND_RETENTION_EVENTS_DAYS says "
+            "how long events are kept"
         )
     active = recipes.find(workspace, recipe.name)
     given = inputs if inputs is not None else active.inputs if active else {}
@@ -113,7 +113,7 @@ async def backtest(
         side.world.forward(max(until - side.world.now, timedelta(0)))
         side.take()
         side.close()
-    _compare(report, sides, shown)
+    _compare(report, sides, shown, over=True)
     return report
 
 
@@ -158,12 +158,12 @@ def _one(row: Row, recorded: Recorded, sides: list[_Side], connections: Connecti
         side.take()
 
 
-def _compare(report: Backtest, sides: list[_Side], shown: int) -> None:
-    """Events of which all runs have ended, one version against the other."""
+def _compare(report: Backtest, sides: list[_Side], shown: int, over: bool = False) -> None:
+    """Events of which all runs have ended (or all events, when it is `over`), one version against the other."""
     if len(sides) < 2:
         return
     new, current = sides
-    still = {run.facts.event_id for side in sides for run in side.world.open_runs()}
+    still = set() if over else {run.facts.event_id for side in sides for run in side.world.open_runs()}
     for event_id in sorted({*new.answered, *current.answered} - still):
         after, before = new.answered.pop(event_id, NOTHING), current.answered.pop(event_id, NOTHING)
         if before != after:

@@ -47,14 +47,19 @@ def asked_of_past(source: str) -> tuple[tuple[str, ...], ...]:
 
 def values(part: Expression, scope: Mapping[str, Any]) -> str:
     """What the fields of a condition were: ` (order.test is true)`."""
+    told = ", ".join(f"{name} is {value}" for name, value in list(values_of(part, scope).items())[:4])
+    return f" ({told})" if told else ""
+
+
+def values_of(part: Expression, scope: Mapping[str, Any]) -> dict[str, str]:
+    """What the fields of a condition were, by their names, for people."""
     seen: dict[str, str] = {}
     for use in paths(part):
         value: Any = scope
         for name in use.path:
             value = value.get(name) if isinstance(value, Mapping) else None
         seen.setdefault(".".join(use.path), said(value))
-    told = ", ".join(f"{name} is {value}" for name, value in list(seen.items())[:4])
-    return f" ({told})" if told else ""
+    return seen
 
 
 def said(value: Any) -> str:

@@ -142,6 +142,7 @@ class Simulation:
     zone: ZoneInfo = UTC_ZONE
     reach: Callable[[Facts, Call], Connection | str] | None = None
     keeps: bool = True
+    workspace: str = "main"
     hasher: Hasher = HASHER
     runs: list[SimulatedRun] = field(default_factory=list)
     ended: list[SimulatedRun] = field(default_factory=list)
@@ -240,13 +241,16 @@ class Simulation:
         """The action that a call would be; `store.<action>` as the shop that it goes to means it."""
         made = self._actions.get((call.use, call.connection))
         if made is None:
-            connector = next((c.connector for c in self._made.values() if c.slug == call.connection), None)
-            name = call.use.partition(".")[2]
-            if connector is not None:
-                name = connector.store.get(name, name) if call.use.startswith("store.") else name
-                made = next((action for action in connector.actions if action.name == name), None)
+            connection, name = self.connection_of(call), call.use.partition(".")[2]
+            if connection is not None:
+                name = connection.connector.store.get(name, name) if call.use.startswith("store.") else name
+                made = next((action for action in connection.connector.actions if action.name == name), None)
                 self._actions[call.use, call.connection] = made
         return made
+
+    def connection_of(self, call: Captured) -> Connection | None:
+        """Where a call would go."""
+        return next((each for each in self._made.values() if each.slug == call.connection), None)
 
     def _end(self, run: SimulatedRun) -> None:
         """Let go of a run that ended; who stood behind it goes on."""
@@ -392,7 +396,7 @@ class Simulation:
         return lay_over(scope, self.memory, partial(self._keys, connection), nouns)
 
     def _keys(self, connection: Connection | None, noun: str, thing: Mapping[str, Any]) -> list[bytes]:
-        return keys_of(self.hasher, "main", connection, noun, thing)
+        return keys_of(self.hasher, self.workspace, connection, noun, thing)
 
     def _remember(self, run: SimulatedRun, said: Sequence[Remembered]) -> None:
         for each in said:

@@ -1,0 +1,83 @@
+"""A change of a recipe is tried before it is trusted: on one stored event, on all of the past, and explained."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from app.domain.retention import events_kept_since
+from app.errors import MalformedError, NotFoundError
+from app.hub import Hub
+from app.pipeline.match.backtest import Progress, backtest
+from app.pipeline.match.dry import DryRun, dry_run
+from app.pipeline.match.reports import Backtest
+from app.pipeline.match.why import Explanation, explain
+from app.proof import read_there
+from app.recipes import Recipe, parse_duration, settled
+from app.store import lists
+
+EXPLAINED = 5
+"""Events under one order number or address that are explained, newest first."""
+
+
+async def dry(
+    hub: Hub, workspace: str, event_id: UUID, recipe: Recipe, inputs: Mapping[str, Any] | None = None,
+    within: timedelta = timedelta(0), reads: bool = False,
+) -> DryRun:  # fmt: skip
+    """What a version would do about a stored event; `reads`: calls that change nothing are made for real.
+
+    Raises NotFoundError for an unknown event, MalformedError for inputs that the version refuses."""
+    _check(recipe, inputs)
+    return await dry_run(
+        hub.database, hub.recipes, hub.connections, hub.registry, workspace, event_id, recipe, inputs, within,
+        partial(read_there, hub) if reads else None, hub.hasher,
+    )  # fmt: skip
+
+
+async def backtested(
+    hub: Hub, workspace: str, recipe: Recipe, since: datetime, until: datetime, against: Recipe | None = None,
+    shown: int = 50, progress: Progress = lambda events, at: None, inputs: Mapping[str, Any] | None = None,
+) -> Backtest:  # fmt: skip
+    """Stored events of a span through a version. Raises PermanentError for a span that retention has cut."""
+    _check(recipe, inputs)
+    kept_since = await events_kept_since(hub.database, hub.settings, hub.clock.now())
+    return await backtest(
+        hub.database, hub.recipes, hub.connections, hub.registry, workspace, recipe, since, until,
+        inputs=inputs, against=against, kept_since=kept_since, shown=shown, progress=progress,
+    )  # fmt: skip
+
+
+async def explained(hub: Hub, workspace: str, text: str, only: str | None = None) -> list[Explanation]:
+    """Why recipes ran for an event or did not: one by its id, or the newest under an order number or e-mail address.
+
+    Raises NotFoundError where there is none."""
+    try:
+        ids = [UUID(text)]
+    except ValueError:
+        async with hub.database.acquire() as db:
+            wanted = lists.EventFilter(text=text)
+            ids = [row["id"] for row in await lists.events(db, workspace, lists.Page(EXPLAINED), wanted)][:EXPLAINED]
+    if not ids:
+        raise NotFoundError(f"there is no event under {text!r}")
+    return [
+        await explain(hub.database, hub.recipes, hub.connections, hub.hasher, workspace, event_id, only)
+        for event_id in ids
+    ]
+
+
+def span_in(text: str) -> timedelta:
+    """A duration that somebody asked for. Raises MalformedError."""
+    try:
+        return parse_duration(text)
+    except ValueError as e:
+        raise MalformedError(str(e)) from e
+
+
+def _check(recipe: Recipe, inputs: Mapping[str, Any] | None) -> None:
+    """Whether a version takes these inputs."""
+    try:
+        settled(recipe, inputs if inputs is not None else {})
+    except ValueError as e:
+        if inputs is not None:
+            raise MalformedError(str(e)) from e

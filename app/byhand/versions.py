@@ -1,0 +1,42 @@
+"""Which version of a recipe is meant: the one that runs, an earlier one by its number, or a text that is in no hub."""
+
+from app.documents import Problem
+from app.errors import MalformedError, NotFoundError
+from app.hub import Hub
+from app.recipes import Recipe, RegistryCatalogue, load_text
+from app.store import recipes as store
+
+
+class NotARecipeError(MalformedError):
+    """A text that is no recipe; each fault with its place."""
+
+    def __init__(self, name: str, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)) or f"{name} is no recipe")
+        self.errors = [{"field": f"source:{each.line}:{each.column}", "detail": _said(each)} for each in problems]
+
+
+async def version_of(
+    hub: Hub, workspace: str, name: str, *, source: str | None = None, number: int | None = None, file: str = ""
+) -> Recipe:
+    """A version of a recipe: of a text, of a number, else the one that runs. Raises NotARecipeError for a text with
+    errors, NotFoundError where there is none."""
+    if source is not None:
+        loaded = load_text(source, name, RegistryCatalogue(hub.registry), file=file)
+        if loaded.recipe is None or not loaded.usable:
+            raise NotARecipeError(name, [each for each in loaded.problems if each.severity == "error"])
+        return loaded.recipe
+    active = hub.recipes.find(workspace, name)
+    if number is None or (active is not None and active.number == number):
+        if active is None:
+            raise NotFoundError(f"no version of {name!r} is in the hub: `tradewind recipes list` names those that are")
+        return active.recipe
+    async with hub.database.begin() as db:
+        version_id = await store.version_numbered(db, workspace, name, number)
+    recipe = await hub.recipes.version(version_id) if version_id is not None else None
+    if recipe is None:
+        raise NotFoundError(f"{name!r} has no version {number} that can be read")
+    return recipe
+
+
+def _said(problem: Problem) -> str:
+    return f"{problem.message}{f'; {problem.mend}' if problem.mend else ''}"
