@@ -106,7 +106,7 @@ async def create_replay(
         await store.create(
             db, replay_id, workspace, wanted.model_dump(mode="json"), options.model_dump(mode="json"), actor
         )
-        await _note(db, workspace, actor, "create", replay_id, {"filter": wanted.model_dump(mode="json")})
+        await _note(db, workspace, actor, "create", replay_id, {"filter": _unnamed(wanted)})
     return await get_replay(hub, workspace, replay_id)
 
 
@@ -138,6 +138,12 @@ async def set_replay(hub: Hub, workspace: str, replay_id: UUID, verb: Verb, acto
         await _note(db, workspace, actor, verb, replay_id, {})
     hub.bells.ring("replays", elsewhere=True)
     return await get_replay(hub, workspace, replay_id)
+
+
+def _unnamed(wanted: ReplayFilter) -> dict[str, Any]:
+    """A filter as the audit keeps it, which only grows: without what may name a person. (The replay has it.)"""
+    said = wanted.model_dump(mode="json", exclude_none=True)
+    return said | {name: "not kept" for name in ("text", "error") if name in said}
 
 
 async def _note(db: Db, workspace: str, actor: str, verb: str, replay_id: UUID, detail: dict[str, Any]) -> None:

@@ -170,8 +170,6 @@ async def kept_webhooks(
 
 
 _MENTIONS = (
-    "update audit set detail = regexp_replace(detail::text, $2, 'erased', 'gi')::jsonb "
-    "where workspace = $1 and detail::text ~* $2",
     "update replay set filter = regexp_replace(filter::text, $2, 'erased', 'gi')::jsonb, "
     "preview = regexp_replace(preview::text, $2, 'erased', 'gi')::jsonb, "
     "report = regexp_replace(report::text, $2, 'erased', 'gi')::jsonb "

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli.commands import app
+from app.domain.suppressions import Suppressions
 from app.registry import Registry
 from tests.e2e.test_erasure import SHIP, WAIT, kept, sink
 from tests.support import testconnector
@@ -155,13 +156,16 @@ async def test_who_is_erased_stands_in_no_table_any_more(hub: Harness) -> None:
     await hub.settle()
     wanted = {"filter": {"text": "zelda@example.com"}}
     await hub.client.post("/v1/replays", headers=KEY, json=wanted)
+    suppressions = Suppressions(hub.hub.database, hub.hub.hasher)
+    await suppressions.add("main", "zelda@example.com", "unsubscribed", "Zelda asked for it")
     before = await kept(hub, "zelda")
-    assert {"webhook", "event", "customer", "call", "attempt", "remembered", "run"} <= set(before), before
+    assert {"webhook", "event", "customer", "call", "replay", "remembered", "run", "suppression"} <= set(before), before
     id_ = (await zelda(hub))["id"]
     erased = await ask(hub, f"customers/{id_}/erase", method="POST")
     assert (erased["done"], erased["open_calls"]) == (True, 0)
     for word in ("zelda", PHONE, PHONE[1:], "7049234112"):
         assert await kept(hub, word) == [], word
+    assert await suppressions.find("main", ["zelda@example.com"]), "who is erased is still left in peace"
     assert await hub.one("select count(*) from run where state in ('running', 'waiting', 'held')") == 1, "Bob's waits"
     assert "event" in await kept(hub, "bob@example.com")
     (proof,) = await hub.rows("select actor, detail from audit where verb = 'customer.erased'")
