@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Generic, Literal, Protocol, TypeVar, cast, get_type_hints
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, cast, get_type_hints
 
 import orjson
 from pydantic import BaseModel, SecretStr
@@ -163,6 +163,18 @@ def nothing_remembered(topic: str, payload: Json) -> Sequence[Ref]:
     return ()
 
 
+class Stated(NamedTuple):
+    """What a body says of an order at first sight; None: it does not say, or not plainly."""
+
+    number: str | None
+    currency: str | None
+    total: Decimal | None
+
+
+def nothing_stated(body: bytes) -> Stated | None:
+    return None
+
+
 _AS_DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
 _LONG_NUMBER = re.compile(rb"[:\[,\s]-?(?:\d{19,}|\d+\.\d*\d{15,}|\d{15,}\.\d+|\d+(?:\.\d+)?[eE][+-]?\d{3,})")
 
@@ -202,6 +214,7 @@ class Source(Generic[S]):
     topics: the sender's topic -> the function that turns its payload into events (a table row a topic).
     ignored: known topics that mean nothing to us, each with its reason. Everything else is *unknown*: kept and shown.
     remembers: the objects whose remembered state the normaliser wants to see.
+    second_reading: what an order's body says, read a second time without any of the normaliser's code, to check it by.
     """
 
     signature: Signature[S]
@@ -218,6 +231,7 @@ class Source(Generic[S]):
     headers: Callable[[str, bytes, S, datetime], Mapping[str, str]] | None = None
     """The unsigned headers that the sender puts beside the signature for this topic; for `send` and tests."""
     content_type: str = "application/json"
+    second_reading: Callable[[bytes], Stated | None] = nothing_stated
 
 
 # --- calls out --------------------------------------------------------------------------------------------------

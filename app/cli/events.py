@@ -1,6 +1,7 @@
 """What happened: traces, events, runs, and doing it again."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -184,3 +185,34 @@ def reprocess(
         print_json({"state": state, "webhooks": count})
     else:
         typer.echo(f"{count} {state} webhook{'' if count == 1 else 's'} will be read again.")
+
+
+@webhooks.command()
+def amounts(
+    folder: Annotated[
+        Path, typer.Argument(help="Payloads, laid out as <connector>/<topic>/<file>.", exists=True, file_okay=False)
+    ],
+    trouble: Annotated[
+        bool, typer.Option("--trouble", help="Only what does not add up, differs, or cannot be read.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Report what the orders of a folder of payloads come to: whether each adds up, and whether a second reader of the
+    body agrees on number, currency and total. Exit code 1 where it does not."""
+    from app.domain.amounts import report, summary
+    from app.registry import Registry
+
+    lines = list(report(folder, Registry.of(session.settings())))
+    shown = [line for line in lines if not trouble or line.off or line.differs or line.error]
+    names = ("path", "type", "number", "total", "off", "second", "error")
+    print_rows(
+        [{name: _said(getattr(line, name)) for name in names} for line in shown],
+        as_json,
+        empty="There is no order in it.",
+    )
+    typer.echo(summary(lines), err=as_json)
+    raise typer.Exit(1 if any(line.differs for line in lines) else 0)
+
+
+def _said(value: Any) -> str | None:
+    return None if value is None else str(value)

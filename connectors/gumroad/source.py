@@ -13,6 +13,7 @@ from app.signing import TokenSignature
 from connectors.gumroad.forms import content_key, nested, parse, text, truth
 from connectors.gumroad.sale import SALES, needs, trusted
 from connectors.gumroad.sales import sale_events
+from connectors.gumroad.second import second_reading
 from connectors.gumroad.settings import Settings
 from connectors.gumroad.subscriptions import subscription_events
 
@@ -63,4 +64,5 @@ source: Source[Settings] = Source(
     needs=needs,
     remembers=remembers,
     content_type="application/x-www-form-urlencoded",
+    second_reading=second_reading,
 )

@@ -12,6 +12,7 @@ from app.events import iso
 from app.signing import HmacSignature
 from connectors.shopify import checkouts, goods, orders, parcels, payments, people, refunds, returns, shops
 from connectors.shopify.reading import header
+from connectors.shopify.second import second_reading
 from connectors.shopify.settings import Settings
 from connectors.shopify.unused import IGNORED
 
@@ -83,4 +84,5 @@ source = Source(
     needs=needs,
     remembers=goods.remembers,
     headers=headers,
+    second_reading=second_reading,
 )

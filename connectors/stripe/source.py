@@ -14,6 +14,7 @@ from connectors.stripe.body import Notice, Obj, is_placeholder, read_notice
 from connectors.stripe.ignored import IGNORED
 from connectors.stripe.models import Settings
 from connectors.stripe.nouns import checkout, payments
+from connectors.stripe.second import second_reading
 from connectors.stripe.signature import StripeSignature
 from connectors.stripe.topics import billing, records, refunds, sales
 from connectors.stripe.topics import payments as payment_topics
@@ -97,4 +98,5 @@ source: Source[Settings] = Source(
     remembers=remembers,
     headers=headers,
     content_type="application/json; charset=utf-8",
+    second_reading=second_reading,
 )

@@ -20,6 +20,7 @@ from connectors.woocommerce.people import customer_deleted, customer_events
 from connectors.woocommerce.products import product_deleted, product_events
 from connectors.woocommerce.products import remembered as remembered_products
 from connectors.woocommerce.refunds import needs
+from connectors.woocommerce.second import second_reading
 from connectors.woocommerce.settings import Settings
 from connectors.woocommerce.subscriptions import subscription_deleted, subscription_events
 
@@ -139,4 +140,5 @@ source: Source[Settings] = Source(
     needs=needs,
     remembers=remembers,
     headers=headers,
+    second_reading=second_reading,
 )

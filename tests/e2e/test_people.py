@@ -159,7 +159,9 @@ async def test_who_is_erased_stands_in_no_table_any_more(hub: Harness) -> None:
     suppressions = Suppressions(hub.hub.database, hub.hub.hasher)
     await suppressions.add("main", "zelda@example.com", "unsubscribed", "Zelda asked for it")
     before = await kept(hub, "zelda")
-    assert {"webhook", "event", "customer", "call", "attempt", "replay", "remembered", "run", "suppression"} <= set(before), before
+    assert {"webhook", "event", "customer", "call", "attempt", "replay", "remembered", "run", "suppression"} <= set(
+        before
+    ), before
     id_ = (await zelda(hub))["id"]
     erased = await ask(hub, f"customers/{id_}/erase", method="POST")
     assert (erased["done"], erased["open_calls"]) == (True, 0)
