@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -19,16 +19,20 @@ from app.crypto import KeyRing
 from app.errors import ConfigError
 from app.hub import Hub, open_hub
 from app.keyfile import FILE
+from app.probing import probe
 from app.production import check_secrets
-from app.proof import prove
 from app.recipes import RegistryCatalogue, load_folder
 from app.registry import Registry
 from app.settings import Settings
+from app.store.connections import health
 from app.store.database import Database
 
 OLDEST_SERVER = 15
 SKEW = 2.0
 """Seconds that this machine's clock may be off; signatures with a time in them are refused at some minutes."""
+
+ASK_BEFORE = timedelta(days=14)
+"""How long before an authorisation ends somebody is asked for a new one."""
 
 Verdict = Literal["ok", "warning", "fault"]
 
@@ -173,11 +177,22 @@ async def _connection(hub: Hub, key: tuple[str, str]) -> Finding:
     if connection.paused:
         mend = f"`tradewind connections resume {connection.slug}` lets its calls go on."
         return Finding(about, "warning", "it is paused: its calls wait", mend)
-    proof = await prove(hub, connection)
-    if proof.works:
-        return Finding(about, "ok", proof.said)
-    mend = f"Check its settings, and that {connection.host} can be reached."
-    return Finding(about, "fault", proof.said, mend)
+    proof = await probe(hub, connection)
+    at_risk = ", ".join(hub.recipes.at_risk(connection)) or "none"
+    if not proof.works:
+        mend = f"Check its settings, and that {connection.host} can be reached. Recipes at risk: {at_risk}."
+        return Finding(about, "fault", proof.said, mend)
+    async with hub.database.begin() as db:
+        known = (await health(db)).get(connection.id)
+    until = known.authorised_until if known else None
+    if until is not None and until - hub.clock.now() < ASK_BEFORE:
+        mend = f"Authorise it again before {until:%Y-%m-%d}. Recipes at risk: {at_risk}."
+        return Finding(about, "warning", f"{proof.said}; its authorisation ends in {_days(until, hub)} days", mend)
+    return Finding(about, "ok", proof.said + (f"; authorised for {_days(until, hub)} days" if until else ""))
+
+
+def _days(until: datetime, hub: Hub) -> int:
+    return max(0, (until - hub.clock.now()).days)
 
 
 def _recipes(settings: Settings) -> list[Finding]:

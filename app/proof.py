@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from app.connector import Action, EffectKey
 from app.domain.connections import Connection, blot, secret_texts
 from app.domain.credentials import Credentials
-from app.errors import RetryableError, TradewindError
+from app.errors import CredentialError, RetryableError, TradewindError
 from app.http import Transport
 from app.hub import Hub
 from app.ids import new_id
@@ -29,6 +29,8 @@ class Proof:
     works: bool
     said: str
     tried: bool = True
+    refused: bool = False
+    """The system does not take our credentials (and not merely does not answer)."""
 
 
 @asynccontextmanager
@@ -68,7 +70,8 @@ async def prove(hub: Hub, connection: Connection) -> Proof:
             async with asyncio.timeout(PROVE_WITHIN):
                 return Proof(True, blot(await test(context), secrets))
         except TradewindError as e:
-            return Proof(False, blot(str(e), secrets) or type(e).__name__)
+            refused = isinstance(e, CredentialError)
+            return Proof(False, blot(str(e), secrets) or type(e).__name__, refused=refused)
         except TimeoutError:
             return Proof(False, f"no answer in {PROVE_WITHIN:g} s")
         except Exception as e:

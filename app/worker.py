@@ -27,6 +27,7 @@ from app.pipeline.normalise import Normaliser
 from app.pipeline.normalise.publish import Publisher
 from app.pipeline.normalise.troubles import Troubles
 from app.pipeline.run import Runner
+from app.probing import Probes
 from app.store.database import AWAY
 
 log = structlog.get_logger()
@@ -138,6 +139,7 @@ async def work(hub: Hub, stop: asyncio.Event, started: Callable[[], None] = lamb
                 hub.keep_fresh(),
                 supervise_arq(hub.bells),
                 poll_slowly(hub.settings.poll_seconds, [ring_all, delivery.poll]),
+                poll_slowly(5, [Probes(hub).look]),
                 poll_slowly(60, [Retention(hub.database, hub.clock, hub.settings).look]),
             )
         ]

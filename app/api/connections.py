@@ -46,7 +46,13 @@ class ConnectionShown(BaseModel):
     usable: bool = Field(description="False where its settings or secrets no longer fit.")
     paused: bool
     problem: str | None = Field(description="What is wrong with its credentials.")
-    credentials_expire_at: datetime | None
+    credentials_expire_at: datetime | None = Field(description="Of the access token, which is renewed by itself.")
+    authorised_until: datetime | None = Field(description="When it must be connected again, where the system says so.")
+    days_left: int | None = Field(description="Whole days until then.")
+    probed_at: datetime | None = Field(description="When its credentials were last tried: when saved, and daily.")
+    probe_works: bool | None
+    probe_said: str | None = Field(examples=["tea-house (tea-house.myshopify.com, USD)"])
+    recipes: list[str] = Field(description="Enabled recipes that call it: at risk when its credentials end.")
     lane: Lane
     created_at: datetime
     updated_at: datetime
@@ -99,13 +105,19 @@ def _connection(hub: Hub, row: Row, secrets: set[str]) -> ConnectionShown:
         **{name: row[name] for name in ("parked_at", "probe_at", "due", "uncertain")},
     )
     taken = ("id", "slug", "connector", "account", "role", "origin", "base_url", "paused", "problem",
-             "credentials_expire_at", "created_at", "updated_at")  # fmt: skip
+             "credentials_expire_at", "authorised_until", "probed_at", "probe_works", "created_at",
+             "updated_at")  # fmt: skip
+    known = hub.connections.get(row["id"])
+    until = row["authorised_until"]
     shown = ConnectionShown(
         **{name: row[name] for name in taken},
         title=connector.title if connector else row["connector"],
         settings=blotted(row["settings"], secrets),
         webhook_path=path,
-        usable=hub.connections.get(row["id"]) is not None,
+        usable=known is not None,
+        days_left=None if until is None else max(0, (until - hub.clock.now()).days),
+        probe_said=blotted(row["probe_said"], secrets),
+        recipes=hub.recipes.at_risk(known) if known else [],
         lane=lane,
     )
     return shown.model_copy(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,10 @@ def list_connections(workspace: Workspace = "main", as_json: AsJson = False) -> 
     """List the connections of a workspace."""
 
     async def work(hub: Hub) -> list[dict[str, object]]:
+        from app.store.connections import health
+
+        async with hub.database.begin() as db:
+            known = await health(db)
         return [
             {
                 "slug": each.slug,
@@ -30,6 +35,8 @@ def list_connections(workspace: Workspace = "main", as_json: AsJson = False) -> 
                 "account": each.account,
                 "role": each.role,
                 "paused": each.paused,
+                "works": known[each.id].probe_works if each.id in known else None,
+                "authorised_until": known[each.id].authorised_until if each.id in known else None,
                 "base_url": each.base_url,
                 "origin": each.origin,
             }
@@ -47,10 +54,11 @@ def apply(
     workspace: Workspace = "main",
     as_json: AsJson = False,
 ) -> None:
-    """Bring the connections of a file into the hub; those that it no longer names are removed."""
+    """Bring the connections of a file into the hub and test each; those that it no longer names are removed."""
     from app.domain.connections_file import apply as bring_in
     from app.domain.connections_file import read_connections
     from app.errors import ConfigError
+    from app.probing import probe
 
     path = file or session.settings().connections
     if path is None:
@@ -58,7 +66,10 @@ def apply(
 
     async def work(hub: Hub) -> list[str]:
         declared = read_connections(path, hub.registry)
-        return await bring_in(hub.database, hub.ring, declared, f"file:{path.resolve()}", workspace)
+        lines = await bring_in(hub.database, hub.ring, declared, f"file:{path.resolve()}", workspace)
+        await hub.connections.refresh(always=True)
+        found = (hub.connections.find(workspace, one.slug) for one in declared)
+        return [*lines, *[f"{each.slug}: {(await probe(hub, each)).said}" for each in found if each is not None]]
 
     lines = session.in_hub(work)
     if as_json:
@@ -70,16 +81,26 @@ def apply(
 @app.command("test")
 def prove_connection(slug: Slug, workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """Prove the credentials by a cheap read at the system. Exit code 1 if they do not work."""
-    from app.proof import Proof, prove
+    from app.probing import probe
+    from app.proof import Proof
+    from app.store.connections import health
 
-    async def work(hub: Hub) -> Proof:
-        return await prove(hub, session.connection_of(hub, workspace, slug))
+    async def work(hub: Hub) -> tuple[Proof, datetime | None, list[str]]:
+        connection = session.connection_of(hub, workspace, slug)
+        proof = await probe(hub, connection)
+        async with hub.database.begin() as db:
+            known = (await health(db)).get(connection.id)
+        return proof, known.authorised_until if known else None, hub.recipes.at_risk(connection)
 
-    proof = session.in_hub(work)
+    proof, until, at_risk = session.in_hub(work)
     if as_json:
-        print_json({"connection": slug, "works": proof.works, "said": proof.said})
+        said = {"connection": slug, "works": proof.works, "said": proof.said}
+        print_json(said | {"authorised_until": until, "recipes": at_risk})
     else:
         typer.secho(f"{slug}: {proof.said}", fg=None if proof.works else "red")
+        if until is not None:
+            typer.echo(f"authorise it again before {until:%Y-%m-%d}")
+        typer.echo(f"recipes that call it: {', '.join(at_risk) or 'none'}")
     raise typer.Exit(0 if proof.works else 1)
 
 

@@ -3,7 +3,7 @@
 import base64
 import time
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 from uuid import UUID
@@ -59,7 +59,8 @@ class Credentials:
                 "refresh_token": answer.get("refresh_token") or refresh,
                 "expires_at": expires.timestamp(),
             }
-            await store.save_credentials(db, connection.id, self.ring.seal_json(kept, connection.id.bytes), expires)
+            sealed, until = self.ring.seal_json(kept, connection.id.bytes), _until(answer, self._clock.now())
+            await store.save_credentials(db, connection.id, sealed, expires, until)
         self._keep(connection, row.credentials_version + 1, kept)
         return str(kept["access_token"])
 
@@ -95,6 +96,14 @@ class Credentials:
             raise CredentialError(f"{connection.slug}: the refresh token is refused; connect it again", reply.status)
         answer: dict[str, Any] = reply.json()
         return answer
+
+
+def _until(answer: Mapping[str, Any], now: datetime) -> datetime | None:
+    """When the refresh token of an answer ends, where it says so (Intuit's `x_` name, and Microsoft's)."""
+    for name in ("x_refresh_token_expires_in", "refresh_token_expires_in"):
+        if name in answer:
+            return now + timedelta(seconds=float(answer[name]))
+    return None
 
 
 def token_url(connection: Connection, auth: OAuth2[Any]) -> str:

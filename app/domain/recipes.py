@@ -248,10 +248,37 @@ class Recipes:
             return f"{call.connector} is not connected"
         return f"several {call.connector} connections, and the recipe names none"
 
+    def at_risk(self, connection: Connection) -> list[str]:
+        """The enabled recipes whose calls go to a connection; a call at `store` goes to any shop that may send its
+        event."""
+        return sorted(
+            active.name
+            for active in self._active
+            if active.enabled and active.workspace == connection.workspace and self._calls(active, connection)
+        )
+
+    def _calls(self, active: ActiveRecipe, connection: Connection) -> bool:
+        source = connection if _may_send(active.recipe, connection) else None
+        calls = (step.does for step in active.recipe.all_steps() if isinstance(step.does, Call))
+        return any(_id(self.target(active.workspace, active.recipe, call, source)) == connection.id for call in calls)
+
     def action(self, connection: Connection, call: Call) -> Action | None:
         """The action that a call means at a connection; `store.<action>` by the connector's own mapping."""
         name = connection.connector.store.get(call.action) if call.connector == "store" else call.action
         return next((action for action in connection.connector.actions if action.name == name), None)
+
+
+def _id(target: Connection | str) -> UUID | None:
+    return None if isinstance(target, str) else target.id
+
+
+def _may_send(recipe: Recipe, connection: Connection) -> bool:
+    """Whether a connection is a shop whose events may start the recipe."""
+    return bool(connection.connector.store) and any(
+        (trigger.connection or connection.slug) == connection.slug
+        and (trigger.platform or connection.connector.slug) == connection.connector.slug
+        for trigger in recipe.triggers
+    )
 
 
 def cannot(connection: Connection, action: str) -> str:

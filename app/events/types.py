@@ -273,6 +273,11 @@ _FAMILIES: dict[tuple[str, str, type[BaseModel]], dict[str, tuple[bool, str, str
         "effect_uncertain": (REPEATS, "Effect uncertain", "Nobody can know whether a call acted; somebody must say."),
         "lane_parked": (REPEATS, "Lane parked", "A destination is down or refuses; calls wait."),
         "connection_failing": (REPEATS, "Connection failing", "A connection's credentials or settings do not work."),
+        "connection_expiring": (
+            REPEATS,
+            "Connection expiring",
+            "A connection must be authorised again soon.",
+        ),
         "source_silent": (REPEATS, "Source silent", "A source that usually speaks has said nothing."),
     },
     ("schedule", "slot", ScheduleEvent): {"due": (ONCE, "Schedule due", "A slot of a recipe's schedule has come.")},

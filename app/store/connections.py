@@ -70,7 +70,7 @@ async def save(db: AsyncConnection, new: NewConnection) -> UUID:
     }
     if new.history == "unknown":
         changing.pop("history")  # what was imported since stays known
-    changing |= {"removed": False, "updated_at": func.clock_timestamp()}
+    changing |= {"removed": False, "updated_at": func.clock_timestamp(), "probed_at": None}
     statement = insert(table).values(**values)
     kept: UUID = (
         await db.execute(
@@ -111,8 +111,13 @@ async def lock_credentials(db: AsyncConnection, connection_id: UUID) -> Any:
 
 
 async def save_credentials(
-    db: AsyncConnection, connection_id: UUID, sealed: bytes, expires_at: datetime | None
+    db: AsyncConnection,
+    connection_id: UUID,
+    sealed: bytes,
+    expires_at: datetime | None,
+    until: datetime | None = None,
 ) -> None:
+    """Keep new tokens. expires_at: of the access token; until: of the whole authorisation, where the system says it."""
     await db.execute(
         update(table)
         .where(table.c.id == connection_id)
@@ -120,13 +125,41 @@ async def save_credentials(
             credentials=sealed,
             credentials_version=table.c.credentials_version + 1,
             credentials_expire_at=expires_at,
+            authorised_until=func.coalesce(until, table.c.authorised_until),
             problem=None,
         )
     )
 
 
-async def set_problem(db: AsyncConnection, connection_id: UUID, problem: str | None) -> None:
-    await db.execute(update(table).where(table.c.id == connection_id).values(problem=problem))
+async def claim_probe(db: AsyncConnection, now: datetime, before: datetime) -> UUID | None:
+    """A connection that was not probed since `before`; it counts as probed now, so that nobody else takes it."""
+    due = (
+        select(table.c.id)
+        .where(~table.c.removed, ~table.c.paused, (table.c.probed_at.is_(None)) | (table.c.probed_at <= before))
+        .order_by(table.c.probed_at.nulls_first())
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    statement = update(table).where(table.c.id == due).values(probed_at=now).returning(table.c.id)
+    claimed: UUID | None = (await db.execute(statement)).scalar_one_or_none()
+    return claimed
+
+
+async def health(db: AsyncConnection) -> dict[UUID, Any]:
+    """What is known of each connection's credentials: when it must be authorised again, and its last probe."""
+    columns = (table.c.id, table.c.authorised_until, table.c.probed_at, table.c.probe_works, table.c.probe_said)
+    return {row.id: row for row in await db.execute(select(*columns).where(~table.c.removed))}
+
+
+async def record_probe(
+    db: AsyncConnection, connection_id: UUID, at: datetime, works: bool, said: str, problem: str | None
+) -> None:
+    """Keep what a probe said. `at`: when it counts as made; a system that did not answer keeps its old problem."""
+    values = {"probed_at": at, "probe_works": works, "probe_said": said}
+    if works or problem:
+        values["problem"] = problem
+    await db.execute(update(table).where(table.c.id == connection_id).values(**values))
 
 
 async def free_slug(db: AsyncConnection, workspace: str, slug: str, for_id: UUID) -> None:

@@ -282,7 +282,8 @@ async def connections(db: Connection, workspace: str, slug: str | None = None) -
     where.add("c.slug = {}", slug)
     return await db.fetch(
         f"""select c.id, c.workspace, c.slug, c.connector, c.account, c.alias, c.role, c.settings, c.base_url, c.origin,
-              c.paused, c.problem, c.created_at, c.updated_at, c.credentials_expire_at, l.state as lane_state,
+              c.paused, c.problem, c.created_at, c.updated_at, c.credentials_expire_at, c.authorised_until,
+              c.probed_at, c.probe_works, c.probe_said, l.state as lane_state,
               l.reason as lane_reason, l.parked_at, l.probe_at,
               (select count(*) from call where call.connection_id = c.id and call.state = 'due') as due,
               (select count(*) from call where call.connection_id = c.id and call.state = 'uncertain') as uncertain

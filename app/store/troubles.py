@@ -90,12 +90,30 @@ where not c.removed and (c.problem is not null or (l.state = 'parked' and l.reas
 """
 
 
-async def untold(db: Connection, quiet_since: datetime) -> list[Group]:
+_EXPIRING = """
+select 'connection_expiring' as kind, c.id::text as object, c.workspace, c.id as connection_id, 1::bigint as count,
+    $2::timestamptz as first_at, $2::timestamptz as last_at,
+    'authorise it again before ' || to_char(c.authorised_until at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'
+        as reason,
+    c.authorised_until || case when c.authorised_until - $2 <= interval '1 day' then ' day'
+        when c.authorised_until - $2 <= interval '7 days' then ' week' else '' end as mark, null as recipe,
+    null as step, null as action, null::uuid as run_id, null::uuid as call_id, null::uuid as event_id
+from connection c
+where not c.removed and not c.paused and c.authorised_until - $2 <= interval '14 days'
+"""
+_EXPIRING = f"""
+select e.* from ({_EXPIRING}) e where not exists (select 1 from trouble t where t.kind = e.kind and t.object = e.object
+    and (t.told_at > $1 or t.mark = e.mark))
+"""
+
+
+async def untold(db: Connection, quiet_since: datetime, now: datetime) -> list[Group]:
     """Troubles not told yet, one group an object, but for objects of which something was told since then: those
     gather. Nothing here comes of a run that answers a trouble."""
     found = []
     for query in (_FAILED_RUNS, _UNCERTAIN, _PARKED, _FAILING):
         found += [Group(*row) for row in await db.fetch(query, quiet_since)]
+    found += [Group(*row) for row in await db.fetch(_EXPIRING, quiet_since, now)]
     return found
 
 

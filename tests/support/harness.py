@@ -168,5 +168,6 @@ def _follow(app_hub: Hub, hub: Hub) -> None:
     def copy() -> None:
         app_hub.connections._by_id = hub.connections._by_id
         app_hub.connections._by_slug = hub.connections._by_slug
+        app_hub.recipes = hub.recipes
 
     hub.connections.on_change.append(copy)

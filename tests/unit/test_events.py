@@ -306,7 +306,7 @@ subscription.updated subscription.paused subscription.resumed subscription.cance
 subscription.payment_failed subscription.trial_ending invoice.created invoice.paid invoice.payment_failed
 invoice.voided payout.paid payout.failed review.received message.received privacy.data_requested
 privacy.customer_redacted privacy.shop_redacted app.uninstalled hub.run_failed hub.effect_uncertain
-hub.lane_parked hub.connection_failing hub.source_silent schedule.due
+hub.lane_parked hub.connection_failing hub.connection_expiring hub.source_silent schedule.due
 """.split()  # noqa: SIM905
 
 MILESTONES = """

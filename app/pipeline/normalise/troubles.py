@@ -5,7 +5,7 @@ the window is over; then one event says how many. What comes of a run that answe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from app.clock import Clock
@@ -33,6 +33,7 @@ _TITLES = {
     "effect_uncertain": "Nobody knows whether {action} happened at {connection}",
     "lane_parked": "{connection} does not answer; calls to it wait",
     "connection_failing": "The credentials of {connection} do not work",
+    "connection_expiring": "{connection} must be connected again soon",
     "source_silent": "{connection} has said nothing for {silence}",
 }
 
@@ -65,7 +66,7 @@ class Troubles:
                 return
             await store.pass_over_own(db, now)
             await store.recovered(db)
-            groups = await store.untold(db, now - timedelta(seconds=self.settings.trouble_window_seconds))
+            groups = await store.untold(db, now - timedelta(seconds=self.settings.trouble_window_seconds), now)
             groups += await self._silent(db, now)
             outcome = await self._tell(db, groups, now) if groups else Matched()
         await self.publisher.matcher.after_commit(outcome)
@@ -82,6 +83,9 @@ class Troubles:
         if connection is None:
             return None
         ref = Ref("trouble", f"{group.kind}/{group.object}")
+        if group.kind in ("connection_failing", "connection_expiring"):
+            at_risk = ", ".join(self.publisher.matcher.recipes.at_risk(connection)) or "none"
+            group = replace(group, reason=f"{group.reason}; recipes at risk: {at_risk}")
         said = HubEvent(trouble=_trouble(group, connection))
         event = Event(f"hub.{group.kind}", ref, ref, now, said, part=now.isoformat())
         return fact_of(self.hasher, connection, event, False, now, None)
