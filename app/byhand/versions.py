@@ -1,9 +1,11 @@
 """Which version of a recipe is meant: the one that runs, an earlier one by its number, or a text that is in no hub."""
 
+from pathlib import Path
+
 from app.documents import Problem
 from app.errors import MalformedError, NotFoundError
 from app.hub import Hub
-from app.recipes import Recipe, RegistryCatalogue, load_text
+from app.recipes import Recipe, RegistryCatalogue, Templates, load_text, read_templates
 from app.store import recipes as store
 
 
@@ -21,7 +23,8 @@ async def version_of(
     """A version of a recipe: of a text, of a number, else the one that runs. Raises NotARecipeError for a text with
     errors, NotFoundError where there is none."""
     if source is not None:
-        loaded = load_text(source, name, RegistryCatalogue(hub.registry), file=file)
+        library = _templates(hub, file)
+        loaded = load_text(source, name, RegistryCatalogue(hub.registry), file=file, templates=library)
         if loaded.recipe is None or not loaded.usable:
             raise NotARecipeError(name, [each for each in loaded.problems if each.severity == "error"])
         return loaded.recipe
@@ -36,6 +39,12 @@ async def version_of(
     if recipe is None:
         raise NotFoundError(f"{name!r} has no version {number} that can be read")
     return recipe
+
+
+def _templates(hub: Hub, file: str) -> Templates:
+    """What a text may name: the templates beside its file, else those of the hub's folder."""
+    beside = Path(file).parent if file and Path(file).exists() else hub.settings.recipes_folder
+    return read_templates(beside)[0]
 
 
 def _said(problem: Problem) -> str:

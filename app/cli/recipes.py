@@ -14,6 +14,7 @@ from app.cli.output import AsJson, Workspace, print_json, print_rows
 if TYPE_CHECKING:
     from app.byhand.flow import RecipeVerb
     from app.documents import Problem
+    from app.pipeline.match.simulate import Happened
 
 app = typer.Typer(help="Recipes: the automations.", no_args_is_help=True)
 
@@ -43,15 +44,17 @@ def list_recipes(workspace: Workspace = "main", as_json: AsJson = False) -> None
 @app.command()
 def check(folder: Folder = None, as_json: AsJson = False) -> None:
     """Check recipe files; each fault with its place and its mend. Exit code 1 if there are errors."""
-    from app.recipes import RegistryCatalogue, load_folder
+    from app.recipes import RegistryCatalogue, load_folder, read_templates
     from app.registry import Registry
 
     place = _folder(folder)
     loaded = load_folder(place, RegistryCatalogue(Registry.of(session.settings())))
-    _report([problem for one in loaded for problem in one.problems], as_json)
+    templates, strange = read_templates(place)
+    faults = [*strange, *(problem for each in templates.values() for problem in each.problems)]
+    _report(list(dict.fromkeys([*faults, *(problem for one in loaded for problem in one.problems)])), as_json)
     if not as_json:
         typer.echo(f"{sum(one.usable for one in loaded)} of {len(loaded)} recipes in {place} are good.")
-    raise typer.Exit(0 if all(one.usable for one in loaded) else 1)
+    raise typer.Exit(0 if all(one.usable for one in loaded) and not faults else 1)
 
 
 @app.command()
@@ -176,3 +179,55 @@ def _report(problems: list[Problem], as_json: bool) -> None:
         return
     for problem in problems:
         typer.secho(str(problem), fg="red" if problem.severity == "error" else "yellow", err=True)
+
+
+@app.command()
+def preview(
+    template: Annotated[str, typer.Argument(help="The template's name: that of its files, up to the first dot.")],
+    folder: Folder = None,
+    event: Annotated[str, typer.Option(help="The id of a stored event to fill it in with.")] = "",
+    sample: Annotated[str, typer.Option(help="Or a sample of this type, as in order.paid.")] = "",
+    locale: Annotated[str, typer.Option(help="The language, as in de; the event's own if not said.")] = "",
+    out: Annotated[Path | None, typer.Option(help="A folder to write the parts to, for a browser.")] = None,
+    workspace: Workspace = "main",
+    as_json: AsJson = False,
+) -> None:
+    """Show a template of e-mails or messages as it would be sent; nothing is."""
+    from app.recipes import RegistryCatalogue, load_folder, read_templates
+    from app.recipes.preview import preview as fill_in
+    from app.recipes.preview import shown, write
+    from app.registry import Registry
+
+    place, registry = _folder(folder), Registry.of(session.settings())
+    (library, _), loaded = read_templates(place), load_folder(place, RegistryCatalogue(registry))
+    fact = _stored(event, workspace) if event else None
+    said = fill_in(template, library, loaded, registry, fact, sample, locale or None)
+    if as_json:
+        print_json(said.as_json())
+    else:
+        typer.echo(shown(said))
+    for path in write(said, out) if out else ():
+        typer.echo(f"{path} is written", err=True)
+
+
+def _stored(event: str, workspace: str) -> Happened:
+    """A stored event, by its id."""
+    from uuid import UUID
+
+    from app.errors import ConfigError
+    from app.hub import Hub
+    from app.pipeline.match.dry import stated
+    from app.store import events as store
+
+    async def work(hub: Hub) -> Happened:
+        async with hub.database.acquire() as db:
+            row = (await store.load(db, [UUID(event)])).get(UUID(event))
+        if row is None or row["workspace"] != workspace:
+            raise ConfigError(f"There is no event {event}.")
+        return stated(hub.connections, row)
+
+    try:
+        UUID(event)
+    except ValueError:
+        raise ConfigError(f"{event!r} is no event's id: `tradewind events` lists them.") from None
+    return session.in_hub(work)

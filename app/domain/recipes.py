@@ -25,12 +25,15 @@ from app.recipes import (
     RegistryCatalogue,
     Stop,
     WaitFor,
+    compiled,
     connection_of,
     load_folder,
     nouns_of,
     parse_recipe,
+    read_templates,
     recipe_files,
     settled,
+    texts_of,
     used,
 )
 from app.registry import Registry
@@ -114,9 +117,10 @@ def _outline(recipe: Recipe) -> Outline:
 
 
 def _reads_by_expressions(recipe: Recipe) -> bool:
-    """Whether nothing else looks at the event: no time zone of a customer, no limit, no remembering, no emitting."""
+    """Whether nothing else looks at the event: no time zone or language of a customer, no limit, no
+    remembering, no emitting."""
     plain = all(isinstance(step.does, Call | Choose | Parallel | Stop) for step in recipe.all_steps())
-    return plain and not (recipe.quiet_hours or recipe.limits or recipe.cancel_on)
+    return plain and not (recipe.quiet_hours or recipe.limits or recipe.cancel_on or recipe.templates)
 
 
 def _fields(reads: Mapping[str, set[str]]) -> dict[str, frozenset[str] | None]:
@@ -151,6 +155,7 @@ class Recipes:
         self._versions: dict[UUID, Recipe] = {}
         self._awaited: set[tuple[str, str]] = set()
         self._zones: dict[str, ZoneInfo] = {}
+        self._locales: dict[str, str] = {}
         self.refreshed = 0
         """How often the recipes were read anew."""
 
@@ -179,6 +184,10 @@ class Recipes:
             return customer_zone(scope) or own
         return own if name in (None, "shop") else zone_of(name) or own
 
+    def locale(self, workspace: str) -> str | None:
+        """The language of a workspace's texts, where it says one."""
+        return self._locales.get(workspace)
+
     async def version(self, version_id: UUID) -> Recipe | None:
         """Any version, current or not; None if it cannot be loaded any more."""
         if version_id not in self._versions:
@@ -197,7 +206,7 @@ class Recipes:
             if changed_at == self._changed_at and not always:
                 return
             rows = await store.load_all(db)
-            zones = await workspaces.zones(db)
+            zones, self._locales = await workspaces.zones(db), await workspaces.locales(db)
         async with self._database.acquire() as connection:
             waited = await waiters.types(connection)
         self._zones = {name: zone for name, said in zones if (zone := zone_of(said)) is not None}
@@ -213,7 +222,7 @@ class Recipes:
         self._changed_at = changed_at
 
     def _activate(self, row: store.Stored) -> ActiveRecipe | None:
-        recipe = self._versions.get(row.version_id) or _parsed(row.name, row.source)
+        recipe = self._versions.get(row.version_id) or _parsed(row.name, row.source, row.templates)
         if recipe is None:
             log.error("a stored recipe cannot be loaded any more", recipe=row.name)
             return None
@@ -297,10 +306,10 @@ def inputs_of(recipe: Recipe, given: Mapping[str, Any]) -> tuple[Mapping[str, An
         return {name: declared.default for name, declared in recipe.inputs.items()} | known, str(error)
 
 
-def _parsed(name: str, source: str) -> Recipe | None:
+def _parsed(name: str, source: str, templates: Mapping[str, str]) -> Recipe | None:
     """A stored version, which was checked when it came in; None if this version of Tradewind cannot read it."""
     try:
-        return parse_recipe(source, name)
+        return parse_recipe(source, name, compiled(templates))
     except DocumentError as e:
         log.error("a stored recipe cannot be read", recipe=name, problem=str(e.problems[0]) if e.problems else "")
         return None
@@ -314,12 +323,25 @@ async def sync_folder(
     origin = f"folder:{folder}"
     async with database.begin() as db:
         texts = {path.stem: path.read_text() for path in recipe_files(folder)}
-        if await store.current_texts(db, workspace, origin) == texts:
+        if _as_stored(folder, texts, await store.current_texts(db, workspace, origin)):
             return []
         loaded = load_folder(folder, RegistryCatalogue(registry))
         for one in loaded:
-            if one.usable and await store.save(db, workspace, one.name, one.text, origin):
+            templates = texts_of(one.recipe.templates) if one.recipe else {}
+            if one.usable and await store.save(db, workspace, one.name, one.text, origin, templates):
                 await note_change(db, Deed(workspace, actor, "save", f"recipe/{one.name}", {"origin": origin}))
         for name in await store.remove_others(db, workspace, origin, [one.name for one in loaded]):
             await note_change(db, Deed(workspace, actor, "remove", f"recipe/{name}", {"origin": origin}))
-    return [problem for one in loaded for problem in one.problems]
+    return list(dict.fromkeys(problem for one in loaded for problem in one.problems))
+
+
+def _as_stored(folder: Path, texts: Mapping[str, str], stored: Mapping[str, tuple[str, Mapping[str, str]]]) -> bool:
+    """Whether the recipes of a folder and the templates that they name are those that are stored."""
+    if {name: source for name, (source, _) in stored.items()} != texts:
+        return False
+    library, _ = read_templates(folder)
+    for _, templates in stored.values():
+        names = {file.partition(".")[0] for file in templates}
+        if templates != texts_of({name: library[name] for name in names if name in library}):
+            return False
+    return True

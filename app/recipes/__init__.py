@@ -45,6 +45,7 @@ from app.recipes.reading import read_recipe
 from app.recipes.schedules import Cron, parse_cron
 from app.recipes.schema import json_schema
 from app.recipes.scopes import expressions_of, nouns_of, used
+from app.recipes.templates import Template, Templates, compiled, filled, fills, read_templates, texts_of
 from app.recipes.together import check_connections, check_together, connection_of
 
 __all__ = [
@@ -76,14 +77,19 @@ __all__ = [
     "SetFacts",
     "Step",
     "Stop",
+    "Template",
+    "Templates",
     "Trigger",
     "Wait",
     "WaitFor",
     "check_connections",
     "check_recipe",
     "check_together",
+    "compiled",
     "connection_of",
     "expressions_of",
+    "filled",
+    "fills",
     "flatten",
     "json_schema",
     "load_folder",
@@ -94,10 +100,12 @@ __all__ = [
     "parse_duration",
     "parse_recipe",
     "read_recipe",
+    "read_templates",
     "recipe_files",
     "say_duration",
     "settled",
     "span_of",
+    "texts_of",
     "used",
     "valid",
 ]

@@ -38,7 +38,8 @@ from app.recipes.model import (
     WaitFor,
 )
 from app.recipes.never import never
-from app.recipes.scopes import ANYTHING, ERROR, Scope, awaited_scope, recipe_scope, result_of
+from app.recipes.scopes import ANYTHING, ERROR, TEXT, Scope, awaited_scope, recipe_scope, result_of
+from app.recipes.templates import FIELDS, KEYS, Templates, fills, name_of, unknown
 from app.recipes.tight import too_tight
 from app.recipes.values import value_problems
 from app.recipes.waiting import MAX_BRANCHES
@@ -47,10 +48,15 @@ TIE = "equate one of its fields with a value of the run, as in `order.customer.i
 
 
 def check_recipe(
-    recipe: Recipe, document: Document, catalogue: Catalogue, emitted: Collection[str] = ()
+    recipe: Recipe,
+    document: Document,
+    catalogue: Catalogue,
+    emitted: Collection[str] = (),
+    templates: Templates | None = None,
 ) -> list[Problem]:
-    """Everything that is wrong with a recipe, in its file's order. emitted: event types that other recipes emit."""
-    check = _Check(recipe, document, catalogue, {*emitted, *emits(recipe)})
+    """Everything that is wrong with a recipe and the templates it names, in its file's order. emitted: event types that
+    other recipes emit; templates: those that it may name."""
+    check = _Check(recipe, document, catalogue, {*emitted, *emits(recipe)}, templates or {})
     check.rules()
     check.body(recipe.steps, {}, check.scope)
     check.body(recipe.on_error.steps, {}, {**check.scope, "error": ERROR})
@@ -70,6 +76,7 @@ class _Check:
     document: Document
     catalogue: Catalogue
     emitted: Collection[str]
+    templates: Templates
     problems: list[Problem] = field(default_factory=list)
     scope: Scope = field(init=False)
     ids: set[str] = field(init=False)
@@ -317,8 +324,10 @@ class _Check:
     def values(self, step: Step, call: Call, action: Action, scope: Scope) -> None:
         place = (*step.at, "with")
         shapes = {name: self.tree(each, (*place, name), scope) for name, each in call.values.items()}
-        where = place if place in self.document.marks else (*step.at, "use")
-        for at, message, mend, key in value_problems(call.use, action.input, call.values, shapes, place):
+        where, values = place if place in self.document.marks else (*step.at, "use"), call.values
+        if fills(call, action.input):
+            values, shapes = self.written(call, action, place, scope, shapes)
+        for at, message, mend, key in value_problems(call.use, action.input, values, shapes, place):
             self.wrong(at if at != place else where, message, mend, key=key)
         if call.if_unsure == "repeat" and isinstance(action.safe, Unsafe):
             message = f"{call.use} would act twice if its first try did: it is not safe to repeat"
@@ -326,6 +335,29 @@ class _Check:
         if call.retry is not None and (tight := too_tight(call, action, call.retry)):
             mend = "give it more time with `within`, or one try: `retry: false`"
             self.wrong((*step.at, "retry"), tight, mend, severity="warning")
+
+    def written(
+        self, call: Call, action: Action, place: Path, scope: Scope, shapes: Mapping[str, Shape]
+    ) -> tuple[dict[str, Tree], dict[str, Shape]]:
+        """The values of a step with what its template fills in, its files checked against what they will see."""
+        values = {name: each for name, each in call.values.items() if name not in KEYS}
+        known = {name: shape for name, shape in shapes.items() if name not in KEYS}
+        template = self.templates.get(name_of(call) or "")
+        if template is None:
+            self.wrong((*place, "template"), *unknown(name_of(call), self.templates))
+            missing = {each: Expression("", "text") for each in FIELDS.values() if each in action.input.model_fields}
+            return {**missing, **values}, {**dict.fromkeys(missing, TEXT), **known}
+        self.problems += template.problems
+        seen = {**scope, **(shapes["data"].fields() or {} if "data" in shapes else {})}
+        parts = [pair for variant in template.variants.values() for pair in variant.items()]
+        fills_in = {name: part.text for name, part in parts if name in action.input.model_fields}
+        for name, part in parts:
+            for each in analyse(part.text, seen).findings if name in fills_in else ():
+                self.problems.append(Problem(part.shown, each.line, each.column, each.message, each.mend))
+        if not fills_in:
+            takes = " or ".join(each for each in FIELDS.values() if each in action.input.model_fields)
+            self.wrong((*place, "template"), f"{call.use} takes only {takes}, which this template has not", "add it")
+        return {**fills_in, **values}, {**dict.fromkeys(fills_in, TEXT), **known}
 
     def actions(self, call: Call, at: Path) -> list[Action]:
         """The actions that a step may mean: one, or for `store` one for each kind of shop that may send the event."""

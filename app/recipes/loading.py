@@ -9,6 +9,7 @@ from app.recipes.catalogue import Catalogue
 from app.recipes.check import check_recipe, emits
 from app.recipes.model import Recipe
 from app.recipes.reading import read_recipe
+from app.recipes.templates import Templates, read_templates, with_templates
 from app.recipes.together import check_together
 
 
@@ -29,28 +30,36 @@ class Loaded:
         return self.recipe is not None and not any(problem.severity == "error" for problem in self.problems)
 
 
-def parse_recipe(text: str, name: str) -> Recipe:
-    """The recipe of a text that was checked before (a stored version). Raises DocumentError if it is none."""
+def parse_recipe(text: str, name: str, templates: Templates | None = None) -> Recipe:
+    """The recipe of a text that was checked before (a stored version), with its templates. Raises DocumentError if it
+    is none."""
     recipe, problems = read_recipe(read_document(text, f"{name}.yaml"), name)
     if recipe is None:
         raise DocumentError(problems)
-    return recipe
+    return with_templates(recipe, templates or {})
 
 
-def load_text(text: str, name: str, catalogue: Catalogue, emitted: Collection[str] = (), file: str = "") -> Loaded:
-    """A recipe's text, read and checked alone. emitted: event types that other recipes emit."""
+def load_text(
+    text: str, name: str, catalogue: Catalogue, emitted: Collection[str] = (), file: str = "",
+    templates: Templates | None = None,
+) -> Loaded:  # fmt: skip
+    """A recipe's text, read and checked alone. emitted: event types that other recipes emit; templates: those that it
+    may name."""
     shown = file or f"{name}.yaml"
     try:
         document = read_document(text, shown)
     except DocumentError as error:
         return Loaded(name, shown, text, None, None, tuple(error.problems))
-    return _loaded(document, name, text, catalogue, emitted)
+    return _loaded(document, name, text, catalogue, emitted, templates or {})
 
 
-def _loaded(document: Document, name: str, text: str, catalogue: Catalogue, emitted: Collection[str]) -> Loaded:
+def _loaded(
+    document: Document, name: str, text: str, catalogue: Catalogue, emitted: Collection[str], templates: Templates
+) -> Loaded:
     recipe, problems = read_recipe(document, name)
     if recipe is not None:
-        problems += check_recipe(recipe, document, catalogue, emitted)
+        problems += check_recipe(recipe, document, catalogue, emitted, templates)
+        recipe = with_templates(recipe, templates)
     return Loaded(name, document.file, text, recipe, document, tuple(sorted(dict.fromkeys(problems))))
 
 
@@ -64,10 +73,11 @@ def load_folder(folder: Path, catalogue: Catalogue) -> list[Loaded]:
     read = [_read(path, f"{folder.name}/{path.name}") for path in recipe_files(folder)]
     recipes = [read_recipe(document, name)[0] for name, _, document, _ in read if document is not None]
     emitted = {event for recipe in recipes if recipe for event in emits(recipe)}
+    templates, _ = read_templates(folder)
     loaded = [
         Loaded(name, problems[0].file, text, None, None, tuple(problems))
         if document is None
-        else _loaded(document, name, text, catalogue, emitted)
+        else _loaded(document, name, text, catalogue, emitted, templates)
         for name, text, document, problems in read
     ]
     return _seen_together(loaded, catalogue)

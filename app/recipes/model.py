@@ -8,11 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import time, timedelta
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from app.documents import Path
 from app.expressions import Expression, Tree
 from app.recipes.durations import LocalTime
+
+if TYPE_CHECKING:
+    from app.recipes.templates import Template
 
 Again = Literal["ignore", "restart", "queue"]
 IfUnsure = Literal["ask", "repeat", "skip"]
@@ -331,6 +334,8 @@ class Recipe:
     was: tuple[str, ...] = ()
     on_error: OnError = OnError()
     connections: Mapping[str, str] = field(default_factory=dict)
+    templates: "Mapping[str, Template]" = field(default_factory=dict)
+    """Those that its steps name: part of the version."""
 
     @property
     def events(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from app.expressions import shape_of
 from app.recipes.catalogue import RegistryCatalogue
 from app.recipes.reading import INPUT_KEYS, INPUT_TYPES, RECIPE_KEYS
 from app.recipes.steps import OWN
+from app.recipes.templates import FIELDS, takes
 from app.registry import Registry
 
 Json = dict[str, Any]
@@ -22,6 +23,11 @@ SPAN: Json = {"type": "string", "description": "A duration like 90m, 3d or 1h30m
 CONDITION: Json = {"type": ["string", "boolean"], "description": "A bare expression; true or false."}
 VALUES: Json = {"type": "object", "description": "Names and their values; {{ ... }} puts in what an expression gives."}
 
+TEMPLATE: Mapping[str, Json] = {
+    "template": {"type": "string", "description": "A template of the folder templates/: it fills in the texts."},
+    "data": {"type": "object", "description": "What the template sees beside what the step sees."},
+    "locale": {"type": "string", "description": "The language; that of order or customer if not said."},
+}
 RECIPE_TEXTS: Mapping[str, str] = {
     "title": "What it does, in a line.",
     "description": "What it does and when, for the shop.",
@@ -208,6 +214,9 @@ def _inputs_of(use: str, model: type[BaseModel]) -> Json:
         for name, each in model.model_fields.items()
     }
     needed = [name for name, each in model.model_fields.items() if each.is_required()]
+    if takes(model):
+        fields |= TEMPLATE
+        needed = [name for name in needed if name not in FIELDS.values()]
     then: Json = {"properties": {"with": _object(fields, needed)}}
     if needed:
         then["required"] = ["with"]

@@ -106,6 +106,7 @@ def used(recipe: Recipe) -> dict[str, set[str]]:
     rules = [recipe.where, recipe.once_per.value if recipe.once_per else None]
     rules += [limit.per for limit in recipe.limits] + [each.where for each in recipe.cancel_on]
     found = [each for each in rules if each] + [one for step in recipe.all_steps() for one in expressions_of(step)]
+    found += [part.text for template in recipe.templates.values() for part in template.parts()]
     names: dict[str, set[str]] = {}
     for expression in found:
         for use in paths(expression):

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, cast
 from uuid import UUID
 
@@ -28,6 +29,7 @@ class Stored:
     paused: bool
     inputs: dict[str, Any]
     origin: str
+    templates: dict[str, str]
 
 
 async def changed_at(db: AsyncConnection) -> datetime | None:
@@ -48,22 +50,20 @@ async def load_all(db: AsyncConnection) -> list[Stored]:
             recipe.c.paused,
             recipe.c.inputs,
             recipe.c.origin,
+            recipe_version.c.templates,
         )
         .join(recipe_version, recipe_version.c.id == recipe.c.version_id)
         .where(~recipe.c.removed)
         .order_by(recipe.c.workspace, recipe.c.name)
     )
-    return [Stored(*row) for row in rows]
+    return [Stored(**row._mapping) for row in rows]
 
 
-async def load_version(db: AsyncConnection, version_id: UUID) -> tuple[str, str] | None:
-    """(recipe name, source) of one version."""
-    row = (
-        await db.execute(
-            select(recipe_version.c.name, recipe_version.c.source).where(recipe_version.c.id == version_id)
-        )
-    ).one_or_none()
-    return (row.name, row.source) if row else None
+async def load_version(db: AsyncConnection, version_id: UUID) -> tuple[str, str, dict[str, str]] | None:
+    """(recipe name, source, texts of its templates by file) of one version."""
+    columns = recipe_version.c.name, recipe_version.c.source, recipe_version.c.templates
+    row = (await db.execute(select(*columns).where(recipe_version.c.id == version_id))).one_or_none()
+    return (row.name, row.source, row.templates) if row else None
 
 
 async def version_numbered(db: AsyncConnection, workspace: str, name: str, number: int) -> UUID | None:
@@ -73,9 +73,17 @@ async def version_numbered(db: AsyncConnection, workspace: str, name: str, numbe
     return found
 
 
-async def save(db: AsyncConnection, workspace: str, name: str, source: str, origin: str) -> bool:
-    """Make a new version if the source differs from the current one; True if anything changed."""
-    digest = hashlib.sha256(source.encode()).digest()
+async def save(
+    db: AsyncConnection,
+    workspace: str,
+    name: str,
+    source: str,
+    origin: str,
+    templates: Mapping[str, str] = MappingProxyType({}),
+) -> bool:
+    """Make a new version if source or templates differ from the current ones; True if anything changed."""
+    texts = [text for pair in sorted(templates.items()) for text in pair]
+    digest = hashlib.sha256("\0".join((source, *texts)).encode()).digest()
     current = (
         await db.execute(
             select(
@@ -99,7 +107,13 @@ async def save(db: AsyncConnection, workspace: str, name: str, source: str, orig
         ).scalar_one()
         await db.execute(
             insert(recipe_version).values(
-                id=version_id, workspace=workspace, name=name, number=number, source=source, digest=digest
+                id=version_id,
+                workspace=workspace,
+                name=name,
+                number=number,
+                source=source,
+                digest=digest,
+                templates=dict(templates),
             )
         )
     values = {"version_id": version_id, "origin": origin, "removed": False, "updated_at": func.clock_timestamp()}
@@ -150,11 +164,11 @@ async def lay_inputs(
     return stands
 
 
-async def current_texts(db: AsyncConnection, workspace: str, origin: str) -> dict[str, str]:
-    """The sources of the current recipes that came from this origin, by name."""
+async def current_texts(db: AsyncConnection, workspace: str, origin: str) -> dict[str, tuple[str, dict[str, str]]]:
+    """(source, templates) of the current recipes that came from this origin, by name."""
     rows = await db.execute(
-        select(recipe.c.name, recipe_version.c.source)
+        select(recipe.c.name, recipe_version.c.source, recipe_version.c.templates)
         .join(recipe_version, recipe_version.c.id == recipe.c.version_id)
         .where(recipe.c.workspace == workspace, recipe.c.origin == origin, ~recipe.c.removed)
     )
-    return {row.name: row.source for row in rows}
+    return {row.name: (row.source, row.templates) for row in rows}

@@ -146,6 +146,7 @@ recipe_version = Table(
     Column("source", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     _time("created_at", default=True),
+    Column("templates", JSONB, nullable=False, server_default="{}"),
     UniqueConstraint("workspace", "name", "number", name="recipe_version_number"),
 )
 

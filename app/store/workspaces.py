@@ -18,6 +18,12 @@ async def zones(db: AsyncConnection) -> list[tuple[str, str]]:
     return [(row.name, row.timezone) for row in rows]
 
 
+async def locales(db: AsyncConnection) -> dict[str, str]:
+    """{workspace: its locale}, of those that say one."""
+    rows = await db.execute(select(workspace.c.name, workspace.c.locale).where(workspace.c.locale.is_not(None)))
+    return {row.name: row.locale for row in rows}
+
+
 async def vip_at(db: Connection) -> dict[str, dict[str, Decimal]]:
     """{workspace: {currency: what a customer paid who is a VIP}}, of those that say so."""
     rows = await db.fetch("select name, settings -> 'vip_at' as said from workspace where settings ? 'vip_at'")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from app.connector import Action, Context, Counts, Envelope, Suppression, action, unsafe
 from app.errors import PermanentError
 from connectors.email.message import compose, message_id
-from connectors.email.models import Send, Sent, Settings, parsed
+from connectors.email.models import Send, Sent, Settings, listed, parsed
 
 
 @action(
@@ -26,7 +26,7 @@ async def send(ctx: Context[Settings], input: Send) -> Sent:
     if left_out and input.if_suppressed == "fail":
         raise PermanentError(_why(left_out))
     receivers = [address for address in input.everybody if address not in left_out]
-    first = {parsed(each).addr_spec for each in input.to}
+    first = {parsed(each).addr_spec for each in listed(input.to)}
     if not first & set(receivers):
         return Sent(sent=False, reason=_why(left_out))
     link = ctx.mail.unsubscribe_url(receivers[0]) if len(receivers) == 1 else None

@@ -6,7 +6,7 @@ from email.message import EmailMessage
 from html.parser import HTMLParser
 
 from app.connector import EffectKey
-from connectors.email.models import Send, Settings, parsed
+from connectors.email.models import Send, Settings, listed, parsed
 
 _BLOCKS = frozenset("address blockquote br div h1 h2 h3 h4 h5 h6 hr li ol p section table tr ul".split())  # noqa: SIM905
 _SILENT = frozenset({"head", "style", "script", "title"})
@@ -24,8 +24,8 @@ def compose(
     message = EmailMessage(policy.SMTP.clone(cte_type="7bit"))
     sender = parsed(settings.sender)
     message["From"] = sender
-    message["To"] = [address for each in input.to if (address := parsed(each)).addr_spec in receivers]
-    if cc := [address for each in input.cc if (address := parsed(each)).addr_spec in receivers]:
+    message["To"] = [address for each in listed(input.to) if (address := parsed(each)).addr_spec in receivers]
+    if cc := [address for each in listed(input.cc) if (address := parsed(each)).addr_spec in receivers]:
         message["Cc"] = cc
     if reply_to := input.reply_to or settings.reply_to:
         message["Reply-To"] = parsed(reply_to)

@@ -6,7 +6,7 @@ import re
 from email.headerregistry import Address
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 MOST_RECIPIENTS = 50
 MOST_ATTACHED = 20_000_000
@@ -54,13 +54,13 @@ def _known_to_the_net(plain: str) -> str:
     return f"{local}@{named}"
 
 
-def _listed(value: object) -> object:
-    return [] if value is None else value if isinstance(value, list | tuple) else [value]
-
-
 Mailbox = Annotated[str, Field(max_length=320), AfterValidator(mailbox)]
-Mailboxes = Annotated[list[Mailbox], BeforeValidator(_listed)]
+Mailboxes = Mailbox | Annotated[list[Mailbox], Field(max_length=MOST_RECIPIENTS)]
 HeaderText = Annotated[str, Field(max_length=900), AfterValidator(header_text)]
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 class Settings(BaseModel):
@@ -110,9 +110,9 @@ class Attachment(BaseModel):
 class Send(BaseModel):
     """One mail. With a `template` of the recipes, `subject`, `html` and `text` come of it."""
 
-    to: Annotated[Mailboxes, Field(min_length=1, max_length=MOST_RECIPIENTS, description="One address, or a list")]
-    cc: Annotated[Mailboxes, Field(max_length=MOST_RECIPIENTS)] = []
-    bcc: Annotated[Mailboxes, Field(max_length=MOST_RECIPIENTS, description="They receive it unseen")] = []
+    to: Annotated[Mailboxes, Field(description="One address, or a list")]
+    cc: Mailboxes = []
+    bcc: Annotated[Mailboxes, Field(description="They receive it unseen")] = []
     subject: Annotated[HeaderText, Field(min_length=1)]
     text: Annotated[str | None, Field(max_length=500_000, description="Made of the HTML if not given")] = None
     html: Annotated[str | None, Field(max_length=1_000_000)] = None
@@ -133,6 +133,8 @@ class Send(BaseModel):
     def _holds_together(self) -> "Send":
         if not (self.text or self.html):
             raise ValueError("a mail needs text or html")
+        if not listed(self.to):
+            raise ValueError("to: nobody is named")
         if wrong := [name for name in self.headers if not _HEADER.fullmatch(name)]:
             raise ValueError(f"{wrong[0][:60]!r} cannot be set: headers of your own begin with X-")
         if sum(len(each.data) for each in self.attachments) > MOST_ATTACHED:
@@ -142,7 +144,9 @@ class Send(BaseModel):
     @property
     def everybody(self) -> list[str]:
         """The plain addresses of all who receive it, each once."""
-        return list(dict.fromkeys(parsed(each).addr_spec for each in (*self.to, *self.cc, *self.bcc)))
+        return list(
+            dict.fromkeys(parsed(each).addr_spec for each in (*listed(self.to), *listed(self.cc), *listed(self.bcc)))
+        )
 
 
 class Sent(BaseModel):

@@ -310,11 +310,16 @@ class Runner:
         by_path: dict[str, list[Any]] = {}
         for call in made:
             by_path.setdefault(call.path, []).append(call)
-        around = Surroundings(self._target, self.recipes.action, partial(effect_key, self.hasher), now, self._zone)
+        around = Surroundings(
+            self._target, self.recipes.action, partial(effect_key, self.hasher), now, self._zone, self._locale
+        )
         return Walk(facts, around, scope, {step.path: step for step in steps}, by_path)
 
     def _target(self, facts: Facts, call: Call) -> Connection | str:
         return self.recipes.target(facts.workspace, facts.recipe, call, facts.connection)
+
+    def _locale(self, facts: Facts) -> str | None:
+        return self.recipes.locale(facts.workspace)
 
     def _zone(self, facts: Facts, name: str | None, scope: Mapping[str, Any]) -> Any:
         return self.recipes.zone(facts.workspace, name, scope)

@@ -37,6 +37,8 @@ from app.recipes import (
     Stop,
     Wait,
     WaitFor,
+    filled,
+    fills,
     over_at,
     span_of,
 )
@@ -296,8 +298,8 @@ class Walk:
         self, step: Step, frame: Frame, call: Call, target: Connection, action: Action, key: str | None, item: Any
     ) -> None:
         scope = frame.scope if step.for_each is None else {**frame.scope, step.for_each.name: item}
-        given = action.input.model_validate(render(dict(call.values), scope))
         facts, key = self.facts, frame.key(key)
+        given = action.input.model_validate(self._values(call, action, scope))
         self.new_calls.append(
             NewCall(
                 id=new_id(),
@@ -318,6 +320,13 @@ class Walk:
                 due_at=self.around.now,
             )
         )
+
+    def _values(self, call: Call, action: Action, scope: Mapping[str, Any]) -> dict[str, Any]:
+        """What a step gives its action, a template filled in."""
+        if not fills(call, action.input):
+            return cast(dict[str, Any], render(dict(call.values), scope))
+        fields, shop = list(action.input.model_fields), self.around.locale(self.facts)
+        return filled(call.values, scope, self.facts.recipe.templates, fields, shop)
 
     def _options(self, step: Step, frame: Frame, call: Call) -> dict[str, Any]:
         options: dict[str, Any] = {}

@@ -41,11 +41,16 @@ def _utc(facts: Facts, name: str | None, scope: Mapping[str, Any]) -> ZoneInfo:
     return ZoneInfo(name) if name not in (None, "customer", "shop") else ZoneInfo("UTC")
 
 
+def _none(facts: Facts) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """How the walk reaches what is around it: connections, actions, effect keys, time and time zones.
 
-    zone: the zone that `customer`, `shop`, None (the workspace's) or a name stands for in a run's scope.
+    locale: the language of a workspace's texts. zone: the zone that
+    `customer`, `shop`, None (the workspace's) or a name stands for in a run's scope.
     """
 
     target: Callable[[Facts, Call], Connection | str]
@@ -53,6 +58,7 @@ class Surroundings:
     effect_key: Callable[[Facts, Step, Connection, str | None], bytes]
     now: datetime
     zone: Callable[[Facts, str | None, Mapping[str, Any]], ZoneInfo] = _utc
+    locale: Callable[[Facts], str | None] = _none
 
 
 @dataclass(frozen=True, slots=True)
