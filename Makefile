@@ -18,11 +18,13 @@ test: $(READY) ## run all tests, then the recipes' own (TESTARGS="tests/unit -x"
 	$(BIN)/pytest $(TESTARGS)
 	$(BIN)/tradewind recipes test
 
-check: $(READY) ## lint, format, types, import rules, recipes, and that generated files are up to date
+check: $(READY) ## lint, format, types, import rules, known weaknesses, recipes, generated files
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit -q -ll -r app connectors -c pyproject.toml
+	@$(BIN)/python -m tests.advisories
 	$(BIN)/tradewind recipes check
 	$(BIN)/python -m app.cli export --check
 

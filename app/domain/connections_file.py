@@ -214,7 +214,7 @@ async def apply(
             if changed := _changed(known, one, plain, secret, ring):
                 detail = {"origin": origin, "changed": changed}
                 await note_change(db, Deed(workspace, actor, "apply", f"connection/{one.slug}", detail))
-        removed = await store.remove_others(db, origin, kept)
+        removed = await store.remove_others(db, workspace, origin, kept)
         for slug in removed:
             await note_change(db, Deed(workspace, actor, "remove", f"connection/{slug}", {"origin": origin}))
     return [*lines, *(f"{slug}: removed" for slug in removed)]

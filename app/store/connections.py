@@ -81,11 +81,16 @@ async def save(db: AsyncConnection, new: NewConnection) -> UUID:
     return kept
 
 
-async def remove_others(db: AsyncConnection, origin: str, keep: Sequence[UUID]) -> list[str]:
-    """Mark as removed what a file once held and no longer does; answers the slugs."""
+async def remove_others(db: AsyncConnection, workspace: str, origin: str, keep: Sequence[UUID]) -> list[str]:
+    """Mark as removed what a file once held in a workspace and no longer does; answers the slugs."""
     rows = await db.execute(
         update(table)
-        .where(table.c.origin == origin, ~table.c.removed, table.c.id.not_in(list(keep)))
+        .where(
+            table.c.workspace == workspace,
+            table.c.origin == origin,
+            ~table.c.removed,
+            table.c.id.not_in(list(keep)),
+        )
         .values(removed=True, updated_at=func.clock_timestamp())
         .returning(table.c.slug)
     )
