@@ -65,4 +65,4 @@ class Aside:
     def take(self, where: tuple[int, int]) -> Any:
         """The value that was put there."""
         self._file.seek(where[0])
-        return pickle.loads(self._file.read(where[1]))  # noqa: S301 (written by this process, into a file without name)
+        return pickle.loads(self._file.read(where[1]))  # noqa: S301 # nosec B301 (by us, a file without name)
