@@ -554,6 +554,7 @@ class OAuth2(Generic[S]):
     """OAuth 2 authorisation code flow with refresh; the hub refreshes, one process at a time, and keeps what rotates.
 
     client: (client id, client secret) of the settings; first: the refresh token that the operator gave, if any.
+    account_parameter: of the callback, where the system names there the account that was authorised.
     """
 
     authorize_url: str
@@ -561,6 +562,7 @@ class OAuth2(Generic[S]):
     scopes: Sequence[str]
     client: Callable[[S], tuple[str, str]]
     first: Callable[[S], str | None]
+    account_parameter: str | None = None
     header: Callable[[str], Mapping[str, str]] = field(default=lambda token: {"authorization": f"Bearer {token}"})
 
 

@@ -8,7 +8,9 @@ TradewindError
 │   ├── NotFoundError        404
 │   ├── ConflictError        409
 │   ├── TooSlowError         408
+│   ├── ChangedError         412, somebody changed it meanwhile
 │   ├── TooLargeError        413
+│   ├── InvalidError         422, with what is wrong, field by field
 │   ├── TooManyError         429, try again after `retry_after` seconds
 │   └── UnavailableError     503, try again after `retry_after` seconds
 ├── RetryableError           surely had no effect outside: try again, after `retry_after` seconds if told
@@ -16,6 +18,8 @@ TradewindError
 └── PermanentError           trying again would not help
     └── CredentialError      nor would any other call of this connection: the lane parks
 """
+
+from collections.abc import Mapping, Sequence
 
 
 class TradewindError(Exception):
@@ -54,6 +58,22 @@ class TooSlowError(RejectedError):
     """A request did not arrive in time."""
 
     status = 408
+
+
+class ChangedError(RejectedError):
+    """It is not the version any more that the caller saw."""
+
+    status = 412
+
+
+class InvalidError(RejectedError):
+    """What was sent cannot be taken; `errors` are {field, detail} for each thing that is wrong."""
+
+    status = 422
+
+    def __init__(self, message: str, errors: Sequence[Mapping[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.errors = errors
 
 
 class TooLargeError(RejectedError):

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import (
     audit,
+    connecting,
     connections,
     connectors,
     customers,
@@ -20,7 +21,9 @@ from app.api import (
     health,
     inbound,
     keys,
+    pushes,
     recipe_inputs,
+    recipe_texts,
     recipes,
     replays,
     runs,
@@ -46,8 +49,8 @@ from app.settings import Settings
 
 VERSION = "0.1.0"
 ROUTERS = (
-    *(traces, events, runs, floods, replays, effects, recipes, recipe_inputs, customers, subjects),
-    *(connections, connectors),
+    *(traces, events, pushes, runs, floods, replays, effects, customers, subjects),
+    *(recipe_texts, recipes, recipe_inputs, connecting, connections, connectors),
     *(inbound, suppressions, workspaces, keys, audit, unsubscribe, health),
 )
 
@@ -78,6 +81,7 @@ def make_app(settings: Settings, registry: Registry | None = None) -> App:
             rejections = Rejections(hub.database)
             app.state.hub = hub
             app.state.keys = Keys(hub.database, settings.admin_key)
+            app.state.intake = intake
             app.state.pace = Pace(settings.api_rate)
             app.state.matcher = matcher_of(hub)
             app.webhooks_in = WebhookEndpoint(hub, intake, rejections)
@@ -105,6 +109,7 @@ def described_app(**options: Any) -> App:
     )
     for noun in ROUTERS:
         app.include_router(noun.router)
+    app.include_router(connecting.callback)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     return app
 

@@ -5,6 +5,7 @@ import pkgutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from app import pushed
 from app.connector import Action, Connector
 from app.errors import ConfigError
 from app.settings import Settings
@@ -12,10 +13,12 @@ from app.settings import Settings
 
 class Registry:
     """All connectors by slug (a connector's slug is its folder's name), each imported when it is first asked for: a
-    process carries only the systems that it works with. `extra` adds connectors that are not shipped."""
+    process carries only the systems that it works with. `extra` adds connectors that are not shipped. The hub's own, of
+    events that are pushed, is known but in no list."""
 
     def __init__(self, *extra: Connector[Any]) -> None:
         self._loaded = {connector.slug: connector for connector in extra}
+        self._own = {pushed.SLUG: pushed.connector}
         self._shipped = frozenset(_shipped())
 
     @classmethod
@@ -28,13 +31,15 @@ class Registry:
         return (self[slug] for slug in self.slugs)
 
     def __contains__(self, slug: str) -> bool:
-        return slug in self._loaded or slug in self._shipped
+        return slug in self._loaded or slug in self._shipped or slug in self._own
 
     @property
     def slugs(self) -> list[str]:
         return sorted(self._shipped | self._loaded.keys())
 
     def __getitem__(self, slug: str) -> Connector[Any]:
+        if slug in self._own and slug not in self._loaded:
+            return self._own[slug]
         if slug not in self._loaded:
             if slug not in self._shipped:
                 raise ConfigError(f"There is no connector {slug!r}; there are {', '.join(self.slugs)}.")

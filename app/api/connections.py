@@ -1,14 +1,15 @@
 """`/v1/connections`: the accounts at outside systems, without their secrets, and stopping and starting them."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from app.api.auth import ConnectionKeeper, Reader
 from app.api.context import HubDep, Listed, Name, secrets_of
+from app.api.etags import tag_of
 from app.byhand import pause_connection as set_paused
 from app.errors import NotFoundError
 from app.hub import Hub
@@ -60,39 +61,93 @@ class ConnectionShown(BaseModel):
 
 @router.get("", summary="List connections")
 async def list_connections(caller: Reader, hub: HubDep) -> Listed[ConnectionShown]:
-    return Listed(items=await _shown(hub, caller.workspace, None), next=None)
+    async with hub.database.acquire() as db:
+        rows = await lists.connections(db, caller.workspace)
+    secrets = secrets_of(hub, caller.workspace)
+    return Listed(items=[_connection(hub, row, secrets) for row in rows], next=None)
+
+
+class Health(BaseModel):
+    """How a connection does."""
+
+    verdict: Literal["ok", "paused", "degraded", "failing"] = Field(
+        description="degraded: calls wait or need an answer; failing: parked, or its credentials do not work."
+    )
+    reasons: list[str] = Field(examples=[["3 calls wait, the oldest since 2026-11-22 18:00"]])
+    last_webhook_at: datetime | None = Field(description="When something last came in that is still kept.")
+    refused_last_hour: int = Field(description="Webhooks that could not prove themselves, or were too large.")
+    oldest_due_at: datetime | None = Field(description="Since when a call waits to be made.")
+    uncertain: int
+    credentials_expire_at: datetime | None
 
 
 @router.get("/{slug}", summary="Get a connection")
-async def get_connection(caller: Reader, hub: HubDep, slug: Name) -> ConnectionShown:
-    return await _one(hub, caller.workspace, slug)
+async def get_connection(caller: Reader, hub: HubDep, response: Response, slug: Name) -> ConnectionShown:
+    """Its `ETag` is what a change of it may name in `If-Match`."""
+    return await one_connection(hub, caller.workspace, slug, response)
+
+
+@router.get("/{slug}/health", summary="Tell how a connection does")
+async def get_health(caller: Reader, hub: HubDep, slug: Name) -> Health:
+    shown = await one_connection(hub, caller.workspace, slug)
+    async with hub.database.acquire() as db:
+        told = await lists.connection_health(db, caller.workspace, shown.id, slug)
+    failing, degraded = _failing(shown), _degraded(shown, told["oldest_due_at"], hub.clock.now())
+    verdict: Any = "failing" if failing else "paused" if shown.paused else "degraded" if degraded else "ok"
+    return Health(
+        verdict=verdict,
+        reasons=[*failing, *(["it is paused"] if shown.paused else []), *degraded],
+        uncertain=shown.lane.uncertain,
+        credentials_expire_at=shown.credentials_expire_at,
+        **told,
+    )
+
+
+def _failing(shown: ConnectionShown) -> list[str]:
+    said = [] if shown.usable else ["its settings or secrets no longer fit"]
+    if shown.problem:
+        said.append(shown.problem)
+    if shown.lane.state == "parked":
+        said.append(f"parked since {shown.lane.parked_at:%Y-%m-%d %H:%M}: {shown.lane.reason}")
+    return said
+
+
+def _degraded(shown: ConnectionShown, oldest: datetime | None, now: datetime) -> list[str]:
+    said = []
+    if oldest is not None and now - oldest > timedelta(minutes=1):
+        said.append(f"{shown.lane.due} calls wait, the oldest since {oldest:%Y-%m-%d %H:%M}")
+    if shown.lane.uncertain:
+        said.append(f"{shown.lane.uncertain} calls wait for an answer: see /v1/effects?state=uncertain")
+    return said
 
 
 @router.post("/{slug}/pause", summary="Pause a connection: nothing is sent to it")
 async def pause_connection(caller: ConnectionKeeper, hub: HubDep, slug: Name) -> ConnectionShown:
     """Its webhooks are still taken in; its calls wait."""
     await set_paused(hub, caller.workspace, slug, True, caller.name)
-    return await _one(hub, caller.workspace, slug)
+    return await one_connection(hub, caller.workspace, slug)
 
 
 @router.post("/{slug}/resume", summary="Resume a connection")
 async def resume_connection(caller: ConnectionKeeper, hub: HubDep, slug: Name) -> ConnectionShown:
     await set_paused(hub, caller.workspace, slug, False, caller.name)
-    return await _one(hub, caller.workspace, slug)
+    return await one_connection(hub, caller.workspace, slug)
 
 
-async def _one(hub: Hub, workspace: str, slug: str) -> ConnectionShown:
-    found = await _shown(hub, workspace, slug)
-    if not found:
-        raise NotFoundError(f"there is no connection {slug!r}")
-    return found[0]
-
-
-async def _shown(hub: Hub, workspace: str, slug: str | None) -> list[ConnectionShown]:
+async def one_connection(hub: Hub, workspace: str, slug: str, response: Response | None = None) -> ConnectionShown:
+    """The connection as it is shown; its ETag goes into the response. Raises NotFoundError."""
     async with hub.database.acquire() as db:
         rows = await lists.connections(db, workspace, slug)
-    secrets = secrets_of(hub, workspace)
-    return [_connection(hub, row, secrets) for row in rows]
+    if not rows:
+        raise NotFoundError(f"there is no connection {slug!r}")
+    if response is not None:
+        response.headers["etag"] = connection_tag(rows[0])
+    return _connection(hub, rows[0], secrets_of(hub, workspace))
+
+
+def connection_tag(row: Row) -> str:
+    """The ETag of a connection as it stands."""
+    return tag_of("connection", *(getattr(row, "_mapping", row)[name] for name in ("id", "updated_at")))
 
 
 def _connection(hub: Hub, row: Row, secrets: set[str]) -> ConnectionShown:

@@ -32,7 +32,6 @@ NAMES = {
     412: "changed-meanwhile",
     413: "too-large",
     422: "invalid",
-    428: "condition-missing",
     429: "too-many",
     500: "internal",
     503: "unavailable",

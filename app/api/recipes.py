@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import Reader, RecipeKeeper
 from app.api.context import HubDep, Listed, Name, secrets_of
+from app.api.etags import tag_of
 from app.byhand import set_recipe
 from app.byhand.trying import dry, span_in
 from app.byhand.versions import version_of
@@ -85,7 +86,8 @@ async def list_recipes(caller: Reader, hub: HubDep) -> Listed[RecipeSummary]:
 
 
 @router.get("/{name}", summary="Get a recipe with its source and versions")
-async def get_recipe(caller: Reader, hub: HubDep, name: Name) -> RecipeDetail:
+async def get_recipe(caller: Reader, hub: HubDep, response: Response, name: Name) -> RecipeDetail:
+    """Its `ETag` is what a change of it may name in `If-Match`."""
     async with hub.database.acquire() as db:
         rows = await lists.recipes(db, caller.workspace, name)
         versions = await lists.recipe_versions(db, caller.workspace, name)
@@ -93,12 +95,18 @@ async def get_recipe(caller: Reader, hub: HubDep, name: Name) -> RecipeDetail:
         raise NotFoundError(f"there is no recipe {name!r}")
     active = hub.recipes.find(caller.workspace, name)
     inputs = dict(active.inputs) if active else rows[0]["inputs"]
+    response.headers["etag"] = recipe_tag(rows[0])
     return RecipeDetail(
         **_summary(rows[0], active),
         source=rows[0]["source"],
         inputs=inputs,
         versions=[RecipeVersion(**version) for version in versions],
     )
+
+
+def recipe_tag(row: Row) -> str:
+    """The ETag of a recipe as it stands: its version, what the shop set, whether it runs."""
+    return tag_of("recipe", *(getattr(row, "_mapping", row)[name] for name in ("version_id", "updated_at")))
 
 
 def _summary(row: Row, active: ActiveRecipe | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,6 +18,7 @@ from app.errors import ConfigError
 from app.ids import new_id
 from app.registry import Registry
 from app.store import connections as store
+from app.store import workspaces
 from app.store.byhand import Deed, note_change
 from app.store.database import Database
 
@@ -186,30 +188,13 @@ async def apply(
     for each. A renamed slug keeps its permanent id; tokens that rotated since are not touched."""
     lines, kept = [], []
     async with database.begin() as db:
+        await workspaces.ensure(db, workspace)
         for one in declared:
             known = await store.find_account(db, workspace, one.connector.slug, one.account, one.alias)
             row_id = known.id if known is not None else new_id()
             plain, secret = split_secrets(one.settings)
             await store.free_slug(db, workspace, one.slug, row_id)
-            kept.append(
-                await store.save(
-                    db,
-                    store.NewConnection(
-                        row_id,
-                        workspace,
-                        one.slug,
-                        one.connector.slug,
-                        one.account,
-                        one.alias,
-                        one.role,
-                        plain,
-                        ring.seal_json(secret, row_id.bytes),
-                        one.base_url,
-                        origin,
-                        one.history,
-                    ),
-                )
-            )
+            kept.append(await store.save(db, stored(one, workspace, origin, row_id, ring)))
             lines.append(f"{one.slug}: {one.connector.title} {one.account}")
             if changed := _changed(known, one, plain, secret, ring):
                 detail = {"origin": origin, "changed": changed}
@@ -232,3 +217,22 @@ def _changed(known: Any, one: Declared, plain: dict[str, Any], secret: dict[str,
     names = [name for name in (*after, *before.keys() - after.keys()) if before.get(name) != after.get(name)]
     facts = ("slug", "role", "base_url", *(("history",) if one.history != "unknown" else ()))
     return [*(name for name in facts if getattr(known, name) != getattr(one, name)), *names]
+
+
+def stored(one: Declared, workspace: str, origin: str, row_id: UUID, ring: KeyRing) -> store.NewConnection:
+    """The row of a connection, its secrets sealed."""
+    plain, secret = split_secrets(one.settings)
+    return store.NewConnection(
+        row_id,
+        workspace,
+        one.slug,
+        one.connector.slug,
+        one.account,
+        one.alias,
+        one.role,
+        plain,
+        ring.seal_json(secret, row_id.bytes),
+        one.base_url,
+        origin,
+        one.history,
+    )

@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from app.clock import Clock
 from app.connector import HeaderAuth, OAuth2
 from app.crypto import KeyRing
@@ -52,17 +54,33 @@ class Credentials:
             refresh = str(held.get("refresh_token") or auth.first(connection.settings) or "")
             if not refresh:
                 raise CredentialError(f"{connection.slug} is not connected: authorise it first")
-            answer = await self._ask(connection, auth, refresh)
-            expires = self._clock.now() + timedelta(seconds=float(answer.get("expires_in") or 3600))
-            kept = {
-                "access_token": answer["access_token"],
-                "refresh_token": answer.get("refresh_token") or refresh,
-                "expires_at": expires.timestamp(),
-            }
-            sealed, until = self.ring.seal_json(kept, connection.id.bytes), _until(answer, self._clock.now())
-            await store.save_credentials(db, connection.id, sealed, expires, until)
+            answer = await self._ask(connection, auth, {"grant_type": "refresh_token", "refresh_token": refresh})
+            kept = await self._save(db, connection, answer, refresh)
         self._keep(connection, row.credentials_version + 1, kept)
         return str(kept["access_token"])
+
+    async def authorise(self, connection: Connection, form: Mapping[str, str]) -> None:
+        """Exchange what a person's yes gave (the form of the token request) for tokens, and keep those. Raises
+        CredentialError where the system refuses, RetryableError where it does not answer."""
+        auth = connection.connector.auth
+        if isinstance(auth, HeaderAuth):
+            raise CredentialError(f"{connection.slug} is not authorised by OAuth 2")
+        async with self._database.begin() as db:
+            await store.lock_credentials(db, connection.id)
+            await self._save(db, connection, await self._ask(connection, auth, form), "")
+
+    async def _save(
+        self, db: AsyncConnection, connection: Connection, answer: Mapping[str, Any], refresh: str
+    ) -> dict[str, Any]:
+        expires = self._clock.now() + timedelta(seconds=float(answer.get("expires_in") or 3600))
+        kept = {
+            "access_token": answer["access_token"],
+            "refresh_token": answer.get("refresh_token") or refresh,
+            "expires_at": expires.timestamp(),
+        }
+        sealed, until = self.ring.seal_json(kept, connection.id.bytes), _until(answer, self._clock.now())
+        await store.save_credentials(db, connection.id, sealed, expires, until)
+        return kept
 
     def _still_good(self, held: Mapping[str, Any]) -> str | None:
         good = held.get("access_token") and float(held.get("expires_at") or 0) > self._clock.now().timestamp() + EARLY
@@ -72,13 +90,13 @@ class Credentials:
         left = float(held["expires_at"]) - self._clock.now().timestamp()
         self._tokens[connection.id] = (version, str(held["access_token"]), time.monotonic() + left)
 
-    async def _ask(self, connection: Connection, auth: OAuth2[Any], refresh: str) -> dict[str, Any]:
+    async def _ask(self, connection: Connection, auth: OAuth2[Any], form: Mapping[str, str]) -> dict[str, Any]:
         client, secret = auth.client(connection.settings)
         request = Request(
             "POST",
             token_url(connection, auth),
             (("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json")),
-            urlencode({"grant_type": "refresh_token", "refresh_token": refresh}).encode(),
+            urlencode(form).encode(),
         )
         basic = base64.b64encode(f"{client}:{secret}".encode()).decode()
         try:

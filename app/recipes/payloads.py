@@ -36,7 +36,7 @@ def bodies_in(folder: Path) -> list[Path]:
 
 def payload_path(slug: str, name: str, beside: Path | None = None) -> Path:
     """The file of a fixture; `beside`: the folder of the test file. Raises ValueError with the names that there are."""
-    if beside is not None and (beside / name).is_file():
+    if beside is not None and _lies_in(beside / name, beside):
         return beside / name
     folders = sorted(each for each in payload_folder(slug).glob("*") if each.is_dir())
     there: dict[str, list[Path]] = {each.name: bodies_in(each) for each in folders}
@@ -48,6 +48,11 @@ def payload_path(slug: str, name: str, beside: Path | None = None) -> Path:
         return named[0]
     names = [f"{folder}/{path.stem}" for folder, paths in there.items() for path in paths] if topic else list(there)
     raise ValueError(f"{slug} has no payload {name!r}; {hint(name, names)}")
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    """Whether a file is there and the name did not lead out of its folder: test files come by the API too."""
+    return path.is_file() and path.resolve().is_relative_to(folder.resolve())
 
 
 @dataclass

@@ -167,6 +167,17 @@ async def record_probe(
     await db.execute(update(table).where(table.c.id == connection_id).values(**values))
 
 
+async def lock(db: AsyncConnection, workspace: str, slug: str) -> Any | None:
+    """The row of a connection, locked for the transaction; None if there is none."""
+    wanted = (table.c.workspace == workspace) & (table.c.slug == slug) & ~table.c.removed
+    return (await db.execute(select(table).where(wanted).with_for_update())).one_or_none()
+
+
+async def remove(db: AsyncConnection, connection_id: UUID) -> None:
+    values = {"removed": True, "updated_at": func.clock_timestamp()}
+    await db.execute(update(table).where(table.c.id == connection_id).values(**values))
+
+
 async def free_slug(db: AsyncConnection, workspace: str, slug: str, for_id: UUID) -> None:
     """Take a slug away from another account's connection, so that this one can have it."""
     await db.execute(

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app.store.database import Connection, Row
+from app.store.tables import WEBHOOK_STATES
 from app.store.trace import RUN_FIELDS
 
 
@@ -312,3 +313,30 @@ async def recipe_versions(db: Connection, workspace: str, name: str) -> Sequence
         workspace,
         name,
     )
+
+
+async def recipe_version(db: Connection, workspace: str, name: str, number: int) -> Row | None:
+    row: Row | None = await db.fetchrow(
+        "select id, number, created_at, source from recipe_version where workspace = $1 and name = $2 and number = $3",
+        workspace,
+        name,
+        number,
+    )
+    return row
+
+
+async def connection_health(db: Connection, workspace: str, connection_id: UUID, slug: str) -> dict[str, Any]:
+    """When something last came in, what was refused within an hour, and since when a call waits."""
+    row = await db.fetchrow(
+        """select (select max(last.at) from unnest($4::text[]) as s(state), lateral (
+                     select w.at from webhook w where w.workspace = $1 and w.connection_id = $2 and w.state = s.state
+                     order by w.id desc limit 1) as last) as last_webhook_at,
+                  (select count(*) from rejected j where j.workspace = $1 and j.slug = $3
+                     and j.at > clock_timestamp() - interval '1 hour') as refused_last_hour,
+                  (select min(c.due_at) from call c where c.connection_id = $2 and c.state = 'due') as oldest_due_at""",
+        workspace,
+        connection_id,
+        slug,
+        list(WEBHOOK_STATES),
+    )
+    return dict(row)

@@ -125,6 +125,28 @@ async def save(
     return True
 
 
+async def lock(db: AsyncConnection, workspace: str, name: str) -> Any:
+    """(version_id, origin, inputs, updated_at) of a recipe, locked for the transaction; None if there is none."""
+    return (
+        await db.execute(
+            select(recipe.c.version_id, recipe.c.origin, recipe.c.inputs, recipe.c.updated_at)
+            .where(recipe.c.workspace == workspace, recipe.c.name == name, ~recipe.c.removed)
+            .with_for_update()
+        )
+    ).one_or_none()
+
+
+async def current_number(db: AsyncConnection, workspace: str, name: str) -> int:
+    number: int = (
+        await db.execute(
+            select(recipe_version.c.number)
+            .join(recipe, recipe.c.version_id == recipe_version.c.id)
+            .where(recipe.c.workspace == workspace, recipe.c.name == name)
+        )
+    ).scalar_one()
+    return number
+
+
 async def remove_others(db: AsyncConnection, workspace: str, origin: str, keep: Sequence[str]) -> list[str]:
     """Take away the recipes that a folder once held and no longer does; answers their names."""
     rows = await db.execute(

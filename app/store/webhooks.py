@@ -72,6 +72,12 @@ async def store(connection: Connection, rows: Sequence[NewWebhook]) -> set[UUID]
     return {row["id"] for row in stored}
 
 
+async def kept_under(connection: Connection, key: bytes) -> UUID | None:
+    """The webhook that has a delivery key."""
+    found: UUID | None = await connection.fetchval("select webhook_id from delivery where key = $1", key)
+    return found
+
+
 _CLAIM = """
 select id, at, workspace, connection_id, topic, headers, body, reads, test from webhook
 where state = 'due' order by id limit $1 for update skip locked

@@ -37,6 +37,7 @@ connector = Connector(
         scopes=["com.intuit.quickbooks.accounting"],
         client=lambda settings: (settings.client_id, settings.client_secret.get_secret_value()),
         first=_first,
+        account_parameter="realmId",
     ),
     http=HttpOptions(
         base_url=_base_url,
