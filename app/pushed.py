@@ -46,7 +46,7 @@ class PushedEvent(BaseModel):
                             "id": "R-1001",
                             "number": "R-1001",
                             "email": "ada@example.com",
-                            "total": {"amount": "24.00", "currency": "EUR"},
+                            "totals": {"total": {"amount": "24.00", "currency": "EUR"}},
                         }
                     },
                 }

@@ -34,7 +34,6 @@ class Settings(BaseSettings):
     recipes: Path | None = Field(None, description="Folder of recipes; the shipped ones if not set.")
     connectors: str = Field("", description="Further modules that hold a `connector`, commas between.")
     api_rate: int = Field(300, description="Requests a second of each API key, in each process.", ge=1)
-    public_url: str = Field("", description="Address by which others reach the hub; that of the request if not set.")
     max_body: int = Field(5 * 1024 * 1024, description="Largest webhook body accepted, bytes.")
     webhook_rate: int = Field(
         2000, description="Webhooks a second that an API process takes of one connection; 0: as many as come."

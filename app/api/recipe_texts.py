@@ -27,13 +27,15 @@ steps:
     with: {channel: "#orders", text: "Order {{ order.number }}"}
 """
 TESTS = """\
+events:
+  paid: {type: order.paid, data: {order: {id: "5001", number: "#1001"}}}
 cases:
-  - name: A paid order is announced
-    given:
-      - event: order.paid
+  - name: a paid order is announced
+    when: paid
     expect:
       calls:
         - use: slack.post_message
+          with: {text: "Order #1001"}
 """
 MOST = 200_000
 """Characters of a recipe's or a test file's text."""

@@ -18,7 +18,7 @@ from app.hub import Hub
 from app.ids import new_id
 from app.store import byhand
 from app.store import connections as store
-from app.store.byhand import Deed
+from app.store.byhand import Deed, acting_under
 
 Condition = Callable[[Any | None], None]
 """Told the row as it stands, locked, or None; may refuse."""
@@ -100,7 +100,9 @@ async def pushing_connection(hub: Hub, workspace: str, slug: str | None, actor: 
     if not there:
         if hub.connections.find(workspace, pushed.SLUG) is not None:
             raise ConflictError(f"a connection of another system is called {pushed.SLUG!r}: make one to push with")
+        before = acting_under.set(None)  # its line in the audit log does not say that the event was taken
         await put_connection(hub, workspace, pushed.SLUG, ConnectionWanted(pushed.SLUG, {}), actor, lambda row: None)
+        acting_under.reset(before)
         there = hub.connections.of_connector(workspace, pushed.SLUG)
     return there[0]
 

@@ -94,13 +94,16 @@ async def test_inputs_are_set_and_checked(bench: Bench) -> None:
 
 
 async def test_test_cases_run_against_a_text_before_it_is_trusted(bench: Bench) -> None:
-    cases = "cases:\n  - name: done\n    given:\n      - event: order.paid\n    expect:\n      calls: []\n"
+    cases = (
+        "events:\n  paid: {type: order.paid, data: {order: {id: '7', totals: {total: {amount: 5, currency: EUR}}}}}\n"
+    )
+    cases += "cases:\n  - name: both\n    when: paid\n    expect: {calls: [{use: testbench.make_native}]}\n"
     told = await bench.post("/v1/recipes/two-steps/test", {"tests": cases, "source": TWO_STEPS})
     assert not told["passed"]
-    assert told["results"][0]["differences"] or told["problems"]
+    assert "make_unsafe" in str(told["results"][0]["differences"])
     there = await bench.post("/v1/recipes/two-steps/test", {"tests": "cases: 7"})
     assert there["problems"]
-    outside = cases.replace("event: order.paid", "webhook: shopify\n        payload: ../../../../etc/passwd")
+    outside = cases.replace("when: paid", "when: {webhook: shopify/../../../../../../etc/passwd}")
     assert "root:" not in str(await bench.post("/v1/recipes/two-steps/test", {"tests": outside}))
 
 
@@ -113,7 +116,12 @@ async def test_what_a_folder_owns_the_api_does_not_change(bench: Bench) -> None:
 
 # --- connections ------------------------------------------------------------------------------------------------
 
-SETTINGS = {"account": "second", "url": "https://second.invalid", "secret": "a-webhook-secret", "token": "a-token-1"}
+SETTINGS = {
+    "account": "second",
+    "url": "https://second.invalid",
+    "webhook_secrets": ["a-webhook-secret"],
+    "token": "a-token-1",
+}
 
 
 async def test_a_connection_is_made_changed_and_removed_and_keeps_its_secrets(bench: Bench) -> None:
@@ -245,7 +253,10 @@ async def test_an_event_that_does_not_fit_its_schema_is_refused_with_the_place(b
         ({"type": "order.payed"}, "body.type"),
         ({"type": "hub.run_failed"}, "body.type"),
         ({"type": "privacy.customer_redacted"}, "body.type"),
-        ({"data": {"order": {"id": "1", "total": {"amount": "x", "currency": "EUR"}}}}, "body.data.order.total"),
+        (
+            {"data": {"order": {"id": "1", "totals": {"total": {"amount": "x", "currency": "EUR"}}}}},
+            "body.data.order.totals",
+        ),
         ({"data": {}}, "body.data.order"),
         ({"type": "inventory.changed", "occurred_at": None, "data": {"inventory": {"id": "1"}}}, "body"),
         ({"object": {"kind": "order", "id": ""}}, "body.object.id"),

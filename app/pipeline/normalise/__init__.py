@@ -98,6 +98,8 @@ class Normaliser:
     async def _work(self, db: Db, rows: Sequence[Row]) -> Matched:
         if not rows:
             return Matched()
+        if any(self.connections.get(row["connection_id"]) is None for row in rows):
+            await self.connections.refresh()  # one that was just made, by another process
         works = [Work(row, self.connections.get(row["connection_id"])) for row in rows]
         for work in works:
             read(work)
