@@ -47,6 +47,8 @@ THINGS: dict[str, tuple[str, Origin]] = {
     "/v1/runs/{id}/approve": ("id", _run),
     "/v1/effects/{key}/answer": ("key", _effect),
     "/v1/connections/{slug}": ("slug", _connection),
+    "/v1/connections/{slug}/health": ("slug", _connection),
+    "/v1/connections/{slug}/oauth/start": ("slug", _connection),
     "/v1/connections/{slug}/pause": ("slug", _connection),
     "/v1/connections/{slug}/resume": ("slug", _connection),
     "/v1/connections/{slug}/test": ("slug", _connection),
