@@ -487,8 +487,8 @@ def test_every_operation_is_described() -> None:
         if operation.get("security"):
             problem = operation["responses"]["401"]["content"]
             assert list(problem) == ["application/problem+json"], (method, path)
-            succeeded = operation["responses"].get("200") or operation["responses"].get("201")
-            if succeeded and method != "delete":
+            succeeded = operation["responses"].get("201") or operation["responses"].get("200")
+            if succeeded:
                 assert succeeded["content"]["application/json"]["schema"], (method, path)
 
 
