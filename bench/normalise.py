@@ -1,7 +1,8 @@
 """What normalising one order costs: microseconds of this process's CPU by step, and their sum.
 
-`python -m bench.normalise [orders]`: an 8 KB Shopify order through the stage's own functions, and through the whole
-stage against a real PostgreSQL (whose own CPU is not counted here, nor is what matching makes of recipes).
+`python -m bench.normalise [orders]`: an 8 KB Shopify order through the stage's own functions, each after the other as
+the stage calls them; and through the whole stage against a real PostgreSQL (whose own CPU is not counted here, nor is
+what matching makes of recipes). *Normalising* is the way from a stored body to canonical events.
 """
 
 import gc
@@ -9,8 +10,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,6 @@ from unittest.mock import Mock
 import orjson
 import uvloop
 
-from app import events as canonical
-from app.connector import Facts
 from app.crypto import Hasher
 from app.domain import customers, derived
 from app.domain.connections import Connection
@@ -65,41 +62,41 @@ def row(id_: Any, connection_id: Any, body: bytes) -> dict[str, Any]:
             "topic": "orders/paid", "headers": headers, "body": pack(body), "reads": None, "test": False}  # fmt: skip
 
 
-def timed(work: Callable[[Any], Any], items: list[Any]) -> float:
-    """Median microseconds of CPU an item over some rounds."""
-    rounds = []
-    for _ in range(ROUNDS):
-        began = time.process_time()
-        for item in items:
-            work(item)
-        rounds.append((time.process_time() - began) / len(items) * 1e6)
-    return statistics.median(rounds)
-
-
 def steps(count: int) -> dict[str, float]:
-    """The pure steps of one order, in microseconds."""
+    """Microseconds of CPU of the pure steps of one order: the median of rounds over many."""
     mine, hasher = connection(), Hasher(b"k" * 32)
     rows = [row(new_id(), mine.id, body) for body in bodies(1, count)]
-    works = [Work(each, mine) for each in rows]
-    for work in works:
+    rounds = [_round(mine, hasher, rows) for _ in range(ROUNDS)]
+    return {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
+
+
+NORMALISING = ("unpack, parse, clean", "connector and what follows")
+
+
+def normalising(count: int = 1000) -> float:
+    """Milliseconds of CPU from a stored 8 KB order to its event."""
+    found = steps(count)
+    return sum(found[name] for name in NORMALISING) / 1000
+
+
+def _round(mine: Connection, hasher: Hasher, rows: list[dict[str, Any]]) -> dict[str, float]:
+    states, matched, now = States(hasher), Matched(), time.process_time_ns
+    spent = [0, 0, 0, 0]
+    for each in rows:
+        began, work = now(), Work(each, mine)
         read(work)
-    facts: Facts[Any] = Facts(topic="orders/paid", settings=mine.settings, headers={}, received_at=rows[0]["at"])
-    rule = mine.source.topics["orders/paid"]
-    events = [rule(work.payload, facts, {})[0] for work in works]  # type: ignore[index]
-    known = [fact_of(hasher, mine, event, False, rows[0]["at"], None) for event in events]
-    matched, states = Matched(), States(hasher)
-    return {
-        "unpack, parse, clean": timed(read, [Work(each, mine) for each in rows]),
-        "connector": timed(lambda work: rule(work.payload, facts, {}), works),
-        "around it": timed(lambda work: normalise(replace(work), states), works)
-        - timed(lambda work: rule(work.payload, facts, {}), works),
-        "fact, keys, profile": timed(
-            lambda event: _known(hasher, fact_of(hasher, mine, event, False, rows[0]["at"], None)), events
-        ),
-        "timers": timed(lambda fact: derived.timer(hasher, fact), known),
-        "dump": timed(lambda event: canonical.dump(event.data), events),
-        "dump, pack, row": timed(lambda fact: _row(fact, matched), known),
-    }
+        parsed = now()
+        normalise(work, states)
+        told = now()
+        fact = fact_of(hasher, mine, work.events[0], False, each["at"], None)
+        _known(hasher, fact)
+        known = now()
+        _row(fact, matched)
+        ended = now()
+        for step, took in enumerate((parsed - began, told - parsed, known - told, ended - known)):
+            spent[step] += took
+    names = (*NORMALISING, "fact, keys, profile", "dump, pack, row")
+    return dict(zip(names, (took / len(rows) / 1000 for took in spent), strict=True))
 
 
 def _known(hasher: Hasher, fact: Any) -> None:
@@ -108,6 +105,7 @@ def _known(hasher: Hasher, fact: Any) -> None:
     told = customers._told(fact)
     customers._keys(hasher, told)
     customers._learn(CustomerRow(id=fact.id, workspace="main", new=True), told)
+    derived.timer(hasher, fact)
 
 
 async def whole(count: int) -> float:
@@ -157,10 +155,10 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 400
     found = steps(count)
     for name, micros in found.items():
-        print(f"{name:24} {micros:7.1f} us")
-    alone = sum(micros for name, micros in found.items() if name != "dump")
-    print(f"{'sum of the pure steps':24} {alone:7.1f} us")
-    print(f"{'the whole stage':24} {uvloop.run(whole(max(count, 400))):7.1f} us, PostgreSQL's own work apart")
+        print(f"{name:28} {micros:7.1f} us")
+    print(f"{'normalising: body to event':28} {sum(found[name] for name in NORMALISING):7.1f} us")
+    print(f"{'sum of the pure steps':28} {sum(found.values()):7.1f} us")
+    print(f"{'the whole stage':28} {uvloop.run(whole(max(count, 400))):7.1f} us, PostgreSQL's own work apart")
 
 
 if __name__ == "__main__":

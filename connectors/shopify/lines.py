@@ -97,6 +97,8 @@ def _off(line: Body, currency: str, side: str) -> Decimal:
 def _tax(lines: Any, currency: str, side: str) -> Money | None:
     if lines is None:
         return None
+    if len(lines) == 1 and (only := amount_of(lines[0], "price", currency, side)) and only.currency == currency:
+        return only
     return exactly(added(amount_of(each, "price", currency, side) for each in lines), currency)
 
 
@@ -197,7 +199,8 @@ def _charged(line: Body, currency: str | None, side: str) -> dict[str, Money | N
     if price is None or not currency:
         return {"price": price}
     after = amount_of(line, "discounted_price", currency, side)
-    off = added(amount_of(each, "amount", currency, side) for each in listed(line.get("discount_allocations")))
+    shares = line.get("discount_allocations")
+    off = added(amount_of(each, "amount", currency, side) for each in shares) if shares else NOTHING
     if after is not None and not off:
         off = EXACT.subtract(price.amount, after.amount)
     return {

@@ -173,7 +173,13 @@ def fingerprint(body: Any) -> str:
 
 def number(value: Any) -> Any:
     """A JSON number with a fraction as an exact decimal of the digits that were sent; all else as it is."""
-    return Decimal(repr(value)) if isinstance(value, float) else value
+    return _digits(value) if isinstance(value, float) else value
+
+
+@lru_cache(maxsize=1024)
+def _digits(value: float) -> Decimal:
+    """Tax rates are few."""
+    return Decimal(repr(value))
 
 
 def money(amount: Any, currency: str | None) -> Money | None:

@@ -41,7 +41,7 @@ class States:
             self._state(work.connection, ref, None, None)
             for work in works
             if work.state == "normalised" and work.connection is not None
-            for ref in _remembers(work)
+            for ref in work.refs
         ]
         self.known = await store.lock_states(db, wanted)
 
@@ -72,15 +72,6 @@ class States:
         return NewState(
             self._key(connection, ref), connection.workspace, connection.id, ref.kind, ref.id, version, remembered
         )
-
-
-def _remembers(work: Work) -> Sequence[Ref]:
-    if work.connection is None:
-        return ()
-    try:
-        return work.connection.source.remembers(work.row["topic"], work.payload)
-    except Exception:
-        return ()  # it will fail again where it is said: in `normalise`
 
 
 def _newer(one: NewState | None, other: NewState) -> NewState:
