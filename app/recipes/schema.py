@@ -55,7 +55,7 @@ STEP_TEXTS: Mapping[str, str] = {
     "as": "What an item is called in expressions; `item` if not said.",
     "key": "What tells one item from another.",
     "at_once": "How many items go together; 1 if not said.",
-    "on_error": "What follows when it fails: fail, continue, or steps.",
+    "on_error": "What follows when it fails, or a step inside it that says nothing itself: fail, continue, or steps.",
     "timeout": "How long one attempt, a wait for an event or for a person may take.",
     "use": "An action: connector.action; `store` is the shop that sent the event.",
     "with": "What the action takes.",

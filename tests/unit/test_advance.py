@@ -239,6 +239,65 @@ def test_an_absent_value_waits_for_nothing() -> None:
     assert notes(simulation) == ["late: true"]
 
 
+# --- failures inside steps ---------------------------------------------------------------------------------------
+
+BROKEN = {"a": [Told(fails="permanent", message="no")]}
+
+
+def inside(on_error: str, more: str = "", container: str = "steps") -> str:
+    """A step that fails among others, inside one that says what follows."""
+    return f"""on: order.paid
+steps:
+  - id: outer
+    {container}:
+      - {{id: a, use: testbench.make_native, with: {{id: "1", note: a}}}}
+      - {{id: b, use: testbench.make_native, with: {{id: "1", note: b}}}}
+    on_error: {on_error}
+{more}"""
+
+
+def test_a_failure_inside_a_step_is_the_steps_own() -> None:
+    going = ran(inside("continue", make("after")), BROKEN)
+    assert (notes(going), going.runs[0].state) == (["a", "after"], "done")
+    assert (going.runs[0].steps["outer"].state, going.runs[0].steps["outer"].error) == ("failed", "a: no")
+
+
+def test_a_steps_own_on_error_sees_what_failed_inside_it() -> None:
+    handled = '\n      - {use: testbench.put_upsert, with: {id: "2", note: "{{ error.step }}/{{ error.message }}"}}'
+    simulation = ran(inside(handled, make("after")), BROKEN)
+    assert notes(simulation) == ["a", "outer/a: no", "after"]
+    assert ran(inside("fail", "on_error: continue\n"), BROKEN).runs[0].reason == "a: no"
+
+
+def test_side_by_side_the_others_come_to_their_end_before_a_failure_counts() -> None:
+    source = inside("continue", make("after"), "parallel").replace("{id: b, use", "{id: b, if: true, use")
+    source = source.replace("      - {id: b", "      - - wait: 1d\n        - {id: b")
+    simulation = ran(source, BROKEN)
+    assert notes(simulation) == ["a"]
+    simulation.forward(timedelta(days=1))
+    assert notes(simulation) == ["a", "b", "after"]
+
+
+def test_items_under_way_come_to_their_end_and_no_further_one_begins() -> None:
+    source = """on: order.paid
+steps:
+  - steps:
+      - for_each: order.line_items
+        at_once: 2
+        steps:
+          - {id: a, use: testbench.make_native, with: {id: "1", note: "{{ item.title }}"}}
+          - wait: 1h
+    on_error: continue
+"""
+    items = [{"id": str(n), "title": f"t{n}"} for n in range(4)]
+    failing = {"a": [Told(), Told(fails="permanent", message="no"), Told()]}
+    simulation = ran(source + make("after"), failing, line_items=items)
+    assert notes(simulation) == ["t0", "t1"]
+    simulation.forward(timedelta(hours=1))
+    assert notes(simulation) == ["t0", "t1", "after"]
+    assert simulation.runs[0].state == "done"
+
+
 # --- why not ----------------------------------------------------------------------------------------------------
 
 

@@ -4,9 +4,10 @@ The walk starts at the top each time. A step that has ended answers from memory;
 after it; one that has no row yet begins. So a crash between two walks loses nothing, and a walk writes what is new.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from app.domain.recipes import cannot, outline_of
 from app.expressions import EvaluationError, render
 from app.ids import new_id
 from app.pipeline.run.awaiting import ears, meant
-from app.pipeline.run.facts import Ear, Emitted, Facts, Frame, Heard, Remembered, RunEnd, Surroundings
+from app.pipeline.run.facts import Ear, Emitted, Facts, Frame, Heard, Remembered, RunEnd, StepFailure, Surroundings
 from app.pipeline.run.outputs import typed
 from app.pipeline.run.quiet import quiet_until
 from app.recipes import (
@@ -198,11 +199,18 @@ class Walk:
         return row.state != "failed" or self._after_error(step, frame, row.error)
 
     def _try(self, step: Step, frame: Frame, work: Any, row: StepRow | None = None) -> bool:
-        """Do this with a step; what cannot be evaluated fails it."""
+        """Do this with a step; what cannot be evaluated fails it, and so does a step inside it that says nothing of
+        its failure."""
         try:
             return cast(bool, work(step, frame))
         except (EvaluationError, ValidationError) as e:
             return self._failed(step, frame, plain_error(e), row)
+        except StepFailure as e:
+            if step.on_error is None:
+                raise
+            if step.on_error.then == "fail":
+                raise RunEnd("failed", e.error) from None
+            return self._failed(step, frame, e.error, row)
 
     def _begin(self, step: Step, frame: Frame) -> bool:
         if step.condition is not None and not step.condition.evaluate(frame.scope):
@@ -384,16 +392,11 @@ class Walk:
         keys = list(items) if row is None else cast(list[str], (row.output or {}).get("keys", []))
         if row is None:
             self._row(step, frame, "running", {"keys": keys})
-        going, frames = 0, []
-        for key in keys:
-            if key not in items:
-                raise EvaluationError(f"the item {key!r} of for_each is gone")
-            inner = frame.inside(each.name, items[key], key)
-            frames.append(inner)
-            going += not self._alone(step, inner)
-            if going >= each.at_once:
-                return False
-        if going:
+        if gone := [key for key in keys if key not in items]:
+            raise EvaluationError(f"the item {gone[0]!r} of for_each is gone")
+        frames = [frame.inside(each.name, items[key], key) for key in keys]
+        ways = [(inner.path(step) in self.steps, partial(self._alone, step, inner)) for inner in frames]
+        if not self._together(ways, each.at_once):
             return False
         results = [inner.scope["steps"].get(step.id) if step.id else None for inner in frames]
         return self._finish(step, frame, row, "done", results)
@@ -493,16 +496,31 @@ class Walk:
                 return False
 
     def _bodies(self, step: Step, frame: Frame, decided: Mapping[str, Any]) -> bool:
+        inside = frame.within(step)
         match step.does:
             case Choose(branches=branches, otherwise=otherwise):
                 chosen = decided.get("branch")
-                return self._sequence(otherwise if chosen is None else branches[chosen].steps, frame)
+                return self._sequence(otherwise if chosen is None else branches[chosen].steps, inside)
             case Parallel(branches=parallel):
-                ended = [self._sequence(branch, frame) for branch in parallel]
-                return all(ended)
+                return self._together([(True, partial(self._sequence, branch, inside)) for branch in parallel])
             case Block(steps=inner):
-                return self._sequence(inner, frame)
+                return self._sequence(inner, inside)
         return True
+
+    def _together(self, ways: Sequence[tuple[bool, Callable[[], bool]]], at_once: int | None = None) -> bool:
+        """Whether all of these ways have ended, at most `at_once` under way; each says whether it has begun. Where one
+        fails, those under way come to their end first, and no further one begins. Raises StepFailure."""
+        going, failure = 0, None
+        for begun, way in ways:
+            if not begun and (failure is not None or going == at_once):
+                continue
+            try:
+                going += not way()
+            except StepFailure as e:
+                failure = failure or e
+        if failure is not None and not going:
+            raise failure
+        return failure is None and not going
 
     # --- ends ----------------------------------------------------------------------------------------------------
 
@@ -519,6 +537,8 @@ class Walk:
     def _after_error(self, step: Step, frame: Frame, error: str | None) -> bool:
         rule = self._rule(step)
         said = f"{frame.path(step)}: {error}"
+        if step.on_error is None and frame.guarded:
+            raise StepFailure(said)
         if rule.then == "fail" or (step.on_error is None and self._handling):
             raise RunEnd("failed", said)
         if rule.then == "continue":

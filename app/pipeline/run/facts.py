@@ -21,6 +21,14 @@ class RunEnd(Exception):
         self.reason = reason
 
 
+class StepFailure(Exception):
+    """A step failed, and a step around it says what follows."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What does not change while a run lives. about: kind and sender's id of its subject."""
@@ -105,10 +113,12 @@ class Ear:
 
 @dataclass(slots=True)
 class Frame:
-    """Where in the recipe the walk is: what its expressions see, and the keys of the `for_each` items around it."""
+    """Where in the recipe the walk is: what its expressions see, the keys of the `for_each` items around it, and
+    whether a step around it has an `on_error`."""
 
     scope: dict[str, Any]
     item: str | None = None
+    guarded: bool = False
 
     def path(self, step: Step) -> str:
         """The name of a step's row: its path, and the item for which it is done."""
@@ -119,7 +129,11 @@ class Frame:
         return own if self.item is None else self.item if own is None else f"{self.item}/{own}"
 
     def inside(self, name: str, value: Any, key: str) -> "Frame":
-        return Frame({**self.scope, name: value, "steps": dict(self.scope["steps"])}, self.key(key))
+        return Frame({**self.scope, name: value, "steps": dict(self.scope["steps"])}, self.key(key), self.guarded)
 
     def with_error(self, error: Mapping[str, Any]) -> "Frame":
-        return Frame({**self.scope, "error": error}, self.item)
+        return Frame({**self.scope, "error": error}, self.item, self.guarded)
+
+    def within(self, step: Step) -> "Frame":
+        """The frame of the steps inside a step."""
+        return Frame(self.scope, self.item, self.guarded or step.on_error is not None)
