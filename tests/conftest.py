@@ -54,3 +54,11 @@ def redis_url(redis_server: Service) -> str:
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
     return redis_server.url
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests recorded to be read, whichever process they ran in."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, said in getattr(report, "user_properties", ()):
+            if name == "printed" and report.when == "call":
+                terminalreporter.write_line(str(said))

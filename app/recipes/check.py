@@ -211,6 +211,7 @@ class _Check:
         """One step; gives its result by id, and those of the steps inside it that are seen outside."""
         if step.condition:
             self.expression(step.condition, (*step.at, "if"), scope)
+        outer = scope
         if step.for_each:
             scope = self.for_each(step, step.for_each, scope)
         if isinstance(step.timeout, Expression):
@@ -218,7 +219,8 @@ class _Check:
         output = self.call(step, step.does, scope) if isinstance(step.does, Call) else ANYTHING
         inner = self.deed(step, done, scope)
         if step.on_error:
-            inner |= self.body(step.on_error.steps, done, {**scope, "error": ERROR})
+            seen = outer if isinstance(step.does, Call) else scope  # calls of all items fail together
+            inner |= self.body(step.on_error.steps, done, {**seen, "error": ERROR})
         own = {step.id: result_of(step, output)} if step.id else {}
         return own if step.for_each else {**inner, **own}
 
