@@ -412,6 +412,18 @@ class Counts:
     contacts: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long a call is tried before it is given up: attempts that failed, and the time since the first of them. A
+    recipe's step may say otherwise (`retry`)."""
+
+    attempts: int = 12
+    age: timedelta = timedelta(hours=24)
+
+
+_PATIENT = Budget()
+
+
 @dataclass(frozen=True)
 class Action:
     """One thing that can be done at an outside system; made by the `@action` decorator.
@@ -419,7 +431,8 @@ class Action:
     safe: how it is safe to repeat. if_unsure: what happens when nobody can know whether it acted.
     exclusive_by: calls with the same value run one at a time in a lane (find-or-create).
     reads: changes nothing outside. makes: the kind of money or object that it makes ("invoice", "label", "refund");
-    causes: event types that it sets off at the system. counts: what it costs, from its input.
+    causes: event types that it sets off at the system. counts: what it costs, from its input. budget: how long it is
+    tried.
     example: an input that succeeds in the connector's sandbox.
     """
 
@@ -436,6 +449,7 @@ class Action:
     makes: str | None = None
     causes: Sequence[str] = ()
     counts: Callable[[Any], Counts] | None = None
+    budget: Budget = _PATIENT
 
 
 def action(
@@ -448,6 +462,7 @@ def action(
     makes: str | None = None,
     causes: Sequence[str] = (),
     counts: Callable[[Any], Counts] | None = None,
+    budget: Budget = _PATIENT,
 ) -> Callable[[Callable[[Any, Any], Awaitable[BaseModel]]], Action]:
     """Make an Action of `async def verb_noun(ctx: Context[Settings], input: Input) -> Output`; name, help and both
     models are read off the function."""
@@ -469,6 +484,7 @@ def action(
             makes=makes,
             causes=causes,
             counts=counts,
+            budget=budget,
         )
 
     return wrap

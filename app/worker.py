@@ -21,6 +21,7 @@ from app.domain.retention import Retention
 from app.http import Transport
 from app.hub import Hub
 from app.pipeline.deliver.delivery import Delivery
+from app.pipeline.deliver.removed import Removed
 from app.pipeline.match import Matcher
 from app.pipeline.match.timed import Timed
 from app.pipeline.normalise import Normaliser
@@ -140,7 +141,13 @@ async def work(hub: Hub, stop: asyncio.Event, started: Callable[[], None] = lamb
                 supervise_arq(hub.bells),
                 poll_slowly(hub.settings.poll_seconds, [ring_all, delivery.poll]),
                 poll_slowly(5, [Probes(hub).look]),
-                poll_slowly(60, [Retention(hub.database, hub.clock, hub.settings).look]),
+                poll_slowly(
+                    60,
+                    [
+                        Retention(hub.database, hub.clock, hub.settings).look,
+                        Removed(hub.database, hub.clock, hub.bells).look,
+                    ],
+                ),
             )
         ]
         working = [asyncio.create_task(drain.run()) for drain in drains]

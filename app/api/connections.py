@@ -28,6 +28,7 @@ class Lane(BaseModel):
     parked_at: datetime | None
     probe_at: datetime | None = Field(description="When one call is tried again.")
     due: int = Field(description="Calls that wait.")
+    waiting: dict[str, int] = Field(description="How many of them by recipe.", examples=[{"invoice-paid-orders": 12}])
     uncertain: int = Field(description="Calls that wait for a person's answer.")
 
 
@@ -157,7 +158,8 @@ def _connection(hub: Hub, row: Row, secrets: set[str]) -> ConnectionShown:
     lane = Lane(
         state=row["lane_state"] or "open",
         reason=row["lane_reason"],
-        **{name: row[name] for name in ("parked_at", "probe_at", "due", "uncertain")},
+        due=sum(row["waiting"].values()),
+        **{name: row[name] for name in ("parked_at", "probe_at", "waiting", "uncertain")},
     )
     taken = ("id", "slug", "connector", "account", "role", "origin", "base_url", "paused", "problem",
              "credentials_expire_at", "authorised_until", "probed_at", "probe_works", "created_at",

@@ -108,7 +108,7 @@ async def _did_not(hub: Hub, db: Connection, call: LockedCall, run: LockedRun | 
         await store.end_call(db, call, "cancelled")
         return "cancelled", "released"
     now = hub.clock.now()
-    await store.make_due(db, [(call.id, anew(call, now))], now, unsure=False)
+    await store.make_due(db, [(call.id, anew(hub, call, now))], now, unsure=False)
     return "due", "released"
 
 
@@ -119,5 +119,5 @@ async def _look_again(hub: Hub, db: Connection, call: LockedCall, run: LockedRun
     if not can_be_repeated(hub, call, now):
         raise ConflictError(f"{call.action} cannot be looked up, and a repeat could do it twice: look yourself")
     await store.set_effects(db, [call], "reserved")
-    await store.make_due(db, [(call.id, anew(call, now))], now, unsure=True)
+    await store.make_due(db, [(call.id, anew(hub, call, now))], now, unsure=True)
     return "due", "reserved"

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from app.connector import Action, Unsafe
+from app.connector import Action, Budget, Unsafe
 from app.errors import ConflictError, NotFoundError
 from app.hub import Hub
-from app.pipeline.deliver.outcome import Budget, weakened
+from app.pipeline.deliver.outcome import weakened
 from app.store import byhand as store
 from app.store import runs as run_store
 from app.store.byhand import Deed, LockedCall, LockedRun
@@ -55,7 +55,7 @@ async def retry(hub: Hub, workspace: str, run_id: UUID, actor: str) -> Retried:
         dead = [call for call in calls if call.path in paths and call.state in ("dead", "cancelled")]
         for call in dead:
             refuse_a_double(hub, call, now)
-        await _begin_again(db, run_id, steps + listeners(ended), calls, dead, now)
+        await _begin_again(hub, db, run_id, steps + listeners(ended), calls, dead, now)
         await store.note(db, Deed(workspace, actor, "retry", f"run/{run_id}", {}), to_json({"steps": paths}))
     hub.bells.ring("run", elsewhere=True)
     for connection_id in {call.connection_id for call in dead}:
@@ -84,6 +84,7 @@ def listeners(ended: Sequence[Row]) -> list[Row]:
 
 
 async def _begin_again(
+    hub: Hub,
     db: Connection,
     run_id: UUID,
     steps: Sequence[Row],
@@ -96,17 +97,19 @@ async def _begin_again(
     with_one_call = {call.path for call in calls if call.item is None}
     again = [step["id"] for step in steps if step["path"] in with_one_call]
     afresh = [step["id"] for step in steps if step["path"] not in with_one_call]
-    await store.make_due(db, [(call.id, anew(call, now)) for call in dead], now)
+    await store.make_due(db, [(call.id, anew(hub, call, now)) for call in dead], now)
     await store.set_effects(db, [call for call in dead if call.unsure], "reserved")
     await store.restart_steps(db, again, afresh)
     await store.restart_run(db, run_id, now)
 
 
-def anew(call: LockedCall, now: datetime) -> str:
+def anew(hub: Hub, call: LockedCall, now: datetime) -> str:
     """Options of a call whose budget of attempts and time begins now, as JSON text."""
     given = call.options.get("retry") or {}
-    since = now - (call.sent_at if call.unsure and call.sent_at else call.at)
-    age = timedelta(seconds=float(given.get("first_age") or given.get("age") or Budget().age.total_seconds()))
+    action = action_of(hub, call)
+    usual = (action.budget if action else Budget()).age.total_seconds()
+    since = now - call.at
+    age = timedelta(seconds=float(given.get("first_age") or given.get("age") or usual))
     retry = {**given, "first_age": age.total_seconds(), "age": (since + age).total_seconds()}
     return to_json({**call.options, "retry": retry})
 

@@ -187,6 +187,8 @@ class Ended:
     effect_state: str | None
     doubled: bool = False
     """It was sent again although an earlier attempt may have acted, and nothing tells the two apart."""
+    alike: bool = False
+    """A second one is no second: its system drops repeats of a key, or it is set and not made."""
 
 
 _RECORD_CALLS = """
@@ -353,6 +355,63 @@ async def sent_since(connection: Connection, connection_id: UUID, seconds: float
         seconds,
     )
     return counted
+
+
+async def of_removed(connection: Connection, before: datetime, limit: int) -> list[DueCall]:
+    """Lock due calls of connections that were removed before that moment, and that nobody sends this moment."""
+    rows = await connection.fetch(
+        f"""select {_DUE_FIELDS} from call join connection n on n.id = call.connection_id
+            where n.removed and n.updated_at < $1 and call.state = 'due'
+              and not exists (select 1 from attempt a where a.call_id = call.id and a.state = 'sending')
+            order by call.id limit $2 for update of call skip locked""",
+        before,
+        limit,
+    )
+    return [DueCall(*row) for row in rows]
+
+
+async def give_up(connection: Connection, given_up: Sequence[DueCall], why: str) -> None:
+    """End locked calls that will not be made."""
+    await connection.execute(
+        """update call set state = 'dead', error = $3, error_kind = 'permanent', owner = null, lease_until = null,
+             ended_at = clock_timestamp()
+           where id = any($1) and at = any($2) and state = 'due'""",
+        [call.id for call in given_up],
+        [call.at for call in given_up],
+        why,
+    )
+
+
+async def first_tried(connection: Connection, call: DueCall) -> datetime | None:
+    """When the first attempt of a call began."""
+    began: datetime | None = await connection.fetchval(
+        "select min(at) from attempt where call_id = $1 and at >= $2", call.id, time_of(call.id)
+    )
+    return began
+
+
+_ACTED_TWICE = """
+select distinct t.call_id from unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::bool[])
+    as t(call_id, at, attempt_id, late)
+join attempt a on a.call_id = t.call_id and a.at >= t.at and a.id <> t.attempt_id
+where (a.state = 'late' and (a.status is null or a.status < 400 or a.status >= 500))
+   or (t.late and a.state = 'ok' and a.error is null)
+"""
+
+
+async def acted_twice(connection: Connection, ended: Sequence[Ended], late: Sequence[Ended]) -> set[UUID]:
+    """Of calls that acted under this owner (`ended`), or perhaps under one that had lost the lane (`late`): those that
+    another owner's attempt made too. Both are recorded already."""
+    rows = [
+        (e.call_id, time_of(e.call_id), e.attempt_id, is_late)
+        for each, is_late in ((ended, False), (late, True))
+        for e in each
+        if e.attempt_id is not None and not e.alike
+    ]
+    if not rows:
+        return set()
+    found = await connection.fetch(_ACTED_TWICE, *map(list, zip(*rows, strict=True)))
+    return {row["call_id"] for row in found}
 
 
 async def stored_requests(connection: Connection, call: DueCall) -> bytes | None:

@@ -10,6 +10,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.store.database import Connection
 from app.store.tables import connection as table
 from app.store.tables import lane
 
@@ -176,6 +177,13 @@ async def lock(db: AsyncConnection, workspace: str, slug: str) -> Any | None:
 async def remove(db: AsyncConnection, connection_id: UUID) -> None:
     values = {"removed": True, "updated_at": func.clock_timestamp()}
     await db.execute(update(table).where(table.c.id == connection_id).values(**values))
+
+
+async def set_problem(db: Connection, connection_id: UUID, problem: str | None) -> None:
+    """Say what is wrong with the credentials, or that nothing is."""
+    await db.execute(
+        "update connection set problem = $2 where id = $1 and problem is distinct from $2", connection_id, problem
+    )
 
 
 async def free_slug(db: AsyncConnection, workspace: str, slug: str, for_id: UUID) -> None:

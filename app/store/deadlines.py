@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from app.ids import time_of
 from app.store.database import Connection, Row, to_json
 
 
@@ -100,6 +101,21 @@ async def postpone(connection: Connection, timer_id: UUID, due_at: datetime, dat
     await connection.execute(
         "update timer set due_at = $2, data = $3::jsonb where id = $1", timer_id, due_at, to_json(dict(data))
     )
+
+
+async def reads_of_removed(
+    connection: Connection, before: datetime, limit: int
+) -> list[tuple[UUID, tuple[UUID, datetime], Mapping[str, Any]]]:
+    """Lock reads of connections that were removed before that moment: (timer id, webhook (id, at), data)."""
+    rows = await connection.fetch(
+        """select t.id, t.data from timer t join connection n on n.id = t.connection_id
+           where t.kind = 'read' and n.removed and n.updated_at < $1 order by t.id limit $2
+           for update of t skip locked""",
+        before,
+        limit,
+    )
+    ids = [UUID(row["data"]["webhook_id"]) for row in rows]
+    return [(row["id"], (id, time_of(id)), row["data"]) for row, id in zip(rows, ids, strict=True)]
 
 
 async def hand_over(

@@ -61,14 +61,15 @@ async def keep(connection: Connection, held: Held) -> None:
     )
 
 
-async def release(connection: Connection, held: Held) -> bool:
+async def release(connection: Connection, held: Held, *, though_rung: bool = False) -> bool:
     """Let go, unless somebody rang meanwhile (False)."""
     status = await connection.execute(
         """update lane set owner = null, lease_until = null
-           where connection_id = $1 and owner = $2 and fence = $3 and not bell""",
+           where connection_id = $1 and owner = $2 and fence = $3 and (not bell or $4)""",
         held.connection_id,
         held.owner,
         held.fence,
+        though_rung,
     )
     return bool(status.endswith("1"))
 
@@ -104,6 +105,37 @@ async def unpark(connection: Connection, connection_id: UUID) -> None:
            where connection_id = $1 and state = 'parked'""",
         connection_id,
     )
+
+
+async def pauses(connection: Connection, connection_id: UUID) -> dict[str, float]:
+    """For how many seconds more the system does not want to be asked, by limit key ("": at all)."""
+    rows = await connection.fetch(
+        """select p.key, p.value::float8 - extract(epoch from clock_timestamp())::float8 as seconds
+           from lane l, jsonb_each_text(l.pauses) p where l.connection_id = $1""",
+        connection_id,
+    )
+    return {row["key"]: row["seconds"] for row in rows if row["seconds"] > 0}
+
+
+async def tell_pauses(connection: Connection, held: Held, seconds: dict[str, float]) -> None:
+    """Keep what the system said of when to come back, for whoever drains the lane next."""
+    await connection.execute(
+        """update lane set pauses = (select jsonb_object_agg(t.key, extract(epoch from clock_timestamp()) + t.seconds)
+             from unnest($3::text[], $4::float8[]) as t(key, seconds))
+           where connection_id = $1 and fence = $2""",
+        held.connection_id,
+        held.fence,
+        list(seconds),
+        list(seconds.values()),
+    )
+
+
+async def waiting(connection: Connection, connection_id: UUID) -> list[str]:
+    """The recipes whose calls wait in a lane."""
+    rows = await connection.fetch(
+        "select distinct recipe from call where connection_id = $1 and state = 'due' order by recipe", connection_id
+    )
+    return [row["recipe"] for row in rows]
 
 
 async def credentials_changed(connection: Connection, connection_id: UUID, now: datetime) -> bool:

@@ -286,7 +286,9 @@ async def connections(db: Connection, workspace: str, slug: str | None = None) -
               c.paused, c.problem, c.created_at, c.updated_at, c.credentials_expire_at, c.authorised_until,
               c.probed_at, c.probe_works, c.probe_said, l.state as lane_state,
               l.reason as lane_reason, l.parked_at, l.probe_at,
-              (select count(*) from call where call.connection_id = c.id and call.state = 'due') as due,
+              (select coalesce(jsonb_object_agg(w.recipe, w.calls), '{{}}') from (
+                select recipe, count(*) as calls from call where call.connection_id = c.id and call.state = 'due'
+                group by recipe) w) as waiting,
               (select count(*) from call where call.connection_id = c.id and call.state = 'uncertain') as uncertain
             from connection c left join lane l on l.connection_id = c.id
             where {where.sql()} and not c.removed order by c.slug""",

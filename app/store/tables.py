@@ -586,6 +586,7 @@ lane = Table(
     _time("parked_at"),
     _time("probe_at"),
     _count("probes"),
+    Column("pauses", JSONB, nullable=False, server_default="{}"),
     CheckConstraint("state in ('open', 'parked')", name="state_known"),
 )
 

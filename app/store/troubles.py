@@ -79,14 +79,15 @@ from lane l where l.state = 'parked' and l.parked_at is not null
 _FAILING = """
 select 'connection_failing' as kind, c.id::text as object, c.workspace, c.id as connection_id, 1::bigint as count,
     coalesce(l.parked_at, c.updated_at) as first_at, coalesce(l.parked_at, c.updated_at) as last_at,
-    coalesce(c.problem, l.reason) as reason, coalesce(c.problem, l.parked_at::text) as mark, null as recipe,
+    coalesce(c.problem, l.reason) as reason, coalesce(l.parked_at::text, c.problem) as mark, null as recipe,
     null as step, null as action, null::uuid as run_id, null::uuid as call_id, null::uuid as event_id
 from connection c left join lane l on l.connection_id = c.id
 where not c.removed and (c.problem is not null or (l.state = 'parked' and l.reason like 'credentials:%'))
-    and (c.problem is not null or exists (select 1 from call k left join event e on e.id = k.event_id
+    and ((c.problem is not null and l.parked_at is null) or exists (
+        select 1 from call k left join event e on e.id = k.event_id
         where k.connection_id = c.id and k.state = 'due' and coalesce(e.type, '') not like 'hub.%'))
     and not exists (select 1 from trouble t where t.kind = 'connection_failing' and t.object = c.id::text
-        and (t.told_at > $1 or t.mark = coalesce(c.problem, l.parked_at::text)))
+        and (t.told_at > $1 or t.mark = coalesce(l.parked_at::text, c.problem)))
 """
 
 

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from app.ids import new_id
 from app.pipeline.deliver.attempt import Attempt
-from app.pipeline.deliver.lane import _budget, _ended
+from app.pipeline.deliver.lane import _ended, budget_of
 from app.pipeline.deliver.outcome import Failed, Ok, Outcome, Standing, decide
 from app.pipeline.deliver.record import Ledger
 from app.store import calls, effects, lanes
@@ -273,7 +273,9 @@ class Delivery(RuleBasedStateMachine):
     async def _conclude(self, call: DueCall, attempt: Attempt, outcome: Outcome) -> None:
         action = KINDS[self.kinds[call.id]]
         standing = Standing(call.failures, call.unsure, call.sent_at, call.at)
-        verdict = decide(outcome, standing, action, action.if_unsure, _budget(call), datetime.now(UTC), attempt.sent)
+        verdict = decide(
+            outcome, standing, action, action.if_unsure, budget_of(call, action), datetime.now(UTC), attempt.sent
+        )
         again = call.unsure and attempt.sent and isinstance(outcome, Ok) and not outcome.found
         await self.ledger._record([replace(_ended(call, attempt, outcome, verdict), doubled=again)])
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from starlette.routing import Route
 
 from app.domain.connections import Connection
 from app.ids import new_id
+from app.pipeline.deliver.delivery import Delivery
 from app.pipeline.deliver.lane import _storable
 from app.pipeline.deliver.record import Ledger
+from app.pipeline.deliver.removed import Removed
 from app.pipeline.receive import Intake
 from app.store import calls, lanes
 from app.store.calls import Ended, Sending
@@ -81,8 +83,8 @@ class Bench:
     outside: Outside
     connection: Connection
 
-    async def recipe(self, action: str, name: str = "thing", events: str = "order.paid") -> None:
-        await self.hub.recipe(name, RECIPE.format(action=action, events=events))
+    async def recipe(self, action: str, name: str = "thing", events: str = "order.paid", more: str = "") -> None:
+        await self.hub.recipe(name, RECIPE.format(action=action, events=events) + f"    {more}\n")
 
     async def order(self, number: int, topic: str = "order.paid", **more: Any) -> None:
         sent = await self.hub.send("shop", topic, payload(number, topic=topic, **more))
@@ -138,19 +140,83 @@ async def test_a_throttled_lane_waits_as_long_as_it_is_told_and_fails_nothing(be
     assert 1.0 <= later - at < 3
     (call,) = await bench.calls()
     assert (call["state"], call["attempts"], call["failures"]) == ("done", 2, 0)
+    assert await bench.hub.one("select max(duration_ms) from attempt") < 900, "waiting for its turn is no attempt"
     assert len(set(bench.outside.keys)) == 1
 
 
 async def test_a_dead_letter_keeps_all_its_attempts(bench: Bench) -> None:
-    await bench.recipe("make_native")
-    bench.outside.answers = [(503, {"retry-after": "0"})] * 20
+    await bench.recipe("make_native", more="retry: {attempts: 5}")
+    bench.outside.answers = [(408, {})] * 12
     await bench.order(1)
     await bench.settle_now()
     (call,) = await bench.calls()
     assert call["state"] == "dead"
     tried = await bench.hub.rows("select state, status, requests is not null as kept from attempt order by number")
-    assert [(row["state"], row["status"], row["kept"]) for row in tried] == [("retryable", 503, True)] * 12
+    assert [(row["state"], row["status"], row["kept"]) for row in tried] == [("retryable", 408, True)] * 5
     assert await bench.hub.one("select state from effect") == "released"
+    assert await bench.hub.one("select state from run") == "failed"
+
+
+async def test_a_system_that_is_away_makes_no_dead_letter_of_the_call_that_probes_it(bench: Bench) -> None:
+    await bench.recipe("make_native", more="retry: {attempts: 9}")
+    bench.outside.answers = [(503, {})] * 9
+    await bench.order(1)
+    await bench.settle_now()
+    (call,) = await bench.calls()
+    assert (call["state"], call["attempts"], call["failures"]) == ("done", 10, 8)
+
+
+async def test_an_age_ends_a_call_that_is_only_ever_told_to_wait(bench: Bench) -> None:
+    await bench.recipe("make_native", more="retry: {within: 1s}")
+    bench.outside.answers = [(429, {"retry-after": "1"})] * 3
+    await bench.order(1)
+    await bench.settle_now()
+    (call,) = await bench.calls()
+    assert (call["state"], call["attempts"]) == ("dead", 2)
+
+
+async def test_the_next_owner_of_a_lane_knows_how_long_the_system_wants_peace(bench: Bench) -> None:
+    await bench.recipe("make_native")
+    bench.outside.answers = [(429, {"retry-after": "3600"})]
+    await bench.order(1)
+    await bench.until(lambda: _pauses(bench))
+    hub, first = bench.hub.hub, bench.hub.delivery
+    second = Delivery(hub.database, hub.connections, hub.clock, hub.bells, first.transport, first.credentials, "other")
+    hub.bells.lane = second.ring
+    await bench.order(2)
+    while await bench.hub.normaliser.drain() or await bench.hub.runner.drain():
+        pass
+    await bench.hub.rows("update lane set owner = null, lease_until = null")
+    second.ring(f"lane:{bench.connection.id}")
+    await bench.until(lambda: _owned_by(bench, "other"))
+    await asyncio.sleep(0.2)
+    assert bench.outside.orders == ["1"]
+    await second.stop()
+
+
+async def _pauses(bench: Bench) -> bool:
+    return bool(await bench.hub.one("select (pauses->>'')::float8 > 0 from lane"))
+
+
+async def _owned_by(bench: Bench, owner: str) -> bool:
+    return bool(await bench.hub.one("select owner = $1 from lane", owner))
+
+
+async def test_what_waits_for_a_connection_that_was_removed_ends_after_a_day(bench: Bench) -> None:
+    await bench.recipe("make_native")
+    await bench.hub.rows("update lane set paused = true")
+    await bench.order(1)
+    while await bench.hub.normaliser.drain() or await bench.hub.runner.drain():
+        pass
+    hub = bench.hub.hub
+    removed = Removed(hub.database, hub.clock, hub.bells)
+    await bench.hub.rows("update connection set removed = true, updated_at = now() - interval '23 hours'")
+    await removed.look()
+    assert [row["state"] for row in await bench.calls()] == ["due"], "it may come back"
+    await bench.hub.rows("update connection set updated_at = now() - interval '25 hours'")
+    await removed.look()
+    await bench.hub.runner.drain()
+    assert [(row["state"], row["error"]) for row in await bench.calls()] == [("dead", "its connection was removed")]
     assert await bench.hub.one("select state from run") == "failed"
 
 
@@ -245,7 +311,7 @@ async def test_calls_of_one_order_go_in_order_and_others_pass(bench: Bench) -> N
 
 async def test_a_lane_parks_burns_nothing_and_resumes_in_order(bench: Bench) -> None:
     await bench.recipe("make_native")
-    bench.outside.answers = [(503, {})] * 1000
+    bench.outside.answers = [(503, {})] * 900
     for number in range(1, 9):
         await bench.order(number)
     await bench.until(bench.parked)
@@ -273,11 +339,13 @@ async def test_a_refused_credential_parks_at_once_and_a_new_one_opens(bench: Ben
         await bench.order(number)
     await bench.until(bench.parked)
     assert (await bench.hub.one("select reason from lane where state = 'parked'")).startswith("credentials:")
+    assert (await bench.hub.one("select problem from connection")).endswith("recipes that wait: thing")
     assert len(bench.outside.asked) <= 6
     bench.outside.answers.clear()
     made = {"account": "bench", "token": "another-token-than-before"}
     await bench.hub.connect("shop", testbench, made, role="shop", base_url=bench.connection.base_url)
     await bench.until(lambda: _is_open(bench), seconds=5)
+    assert await bench.hub.one("select problem from connection") is None
     await bench.hub.settle()
     assert [row["state"] for row in await bench.calls()] == ["done"] * 3
 
@@ -379,7 +447,10 @@ async def test_what_may_be_on_the_wire_is_left_alone_until_its_answer_cannot_com
         assert await calls.orphans(db, other, margin, [call.id]) == []
 
 
-async def test_a_late_answer_is_kept_and_the_effect_says_that_it_may_exist_twice(bench: Bench) -> None:
+@pytest.mark.parametrize("repeated", ["before", "after", "never"])
+async def test_a_late_answer_is_kept_and_the_effect_says_so_where_it_is_there_twice(
+    bench: Bench, repeated: str
+) -> None:
     held, call = await _claimed(bench, "first")
     ledger = _ledger(bench.hub.hub.database, bench)
     async with bench.hub.hub.database.acquire() as db:
@@ -390,10 +461,13 @@ async def test_a_late_answer_is_kept_and_the_effect_says_that_it_may_exist_twice
         )
         other = await _lose(db, held)
         await calls.adopt(db, other, [call.id])
-    assert await ledger.record(_ended(call, sending)) is False
-    assert await bench.hub.one("select state from attempt") == "late"
-    assert await bench.hub.one("select state from call") == "due"
-    assert await bench.hub.one("select doubled from effect") is True
+        await db.execute("update attempt set state = 'unsure', fence = $1", other.fence)
+    again = replace(_sending(other, replace(call, attempts=1)), number=2)
+    answers = [(_ended(call, sending), False), (_ended(call, again), True)]
+    for ended, ours in {"before": answers[::-1], "after": answers, "never": answers[:1]}[repeated]:
+        assert await ledger.record(ended) is ours
+    assert await bench.hub.one("select state from attempt where number = 1") == "late"
+    assert await bench.hub.one("select doubled from effect") is (repeated != "never")
 
 
 async def test_an_end_written_twice_is_written_once(bench: Bench) -> None:

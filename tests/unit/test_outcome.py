@@ -9,12 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.connector import Action, IfUnsure, Lookup, NativeKey, Unsafe, Upsert, lookup, native_key, unsafe, upsert
-from app.pipeline.deliver.outcome import Budget, Failed, Kind, Ok, Standing, backoff, decide, weakened
+from app.connector import (
+    Action,
+    Budget,
+    IfUnsure,
+    Lookup,
+    NativeKey,
+    Unsafe,
+    Upsert,
+    lookup,
+    native_key,
+    unsafe,
+    upsert,
+)
+from app.pipeline.deliver.outcome import Failed, Kind, Ok, Standing, backoff, decide, weakened
 from tests.support.testconnector import make_unsafe
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-FRESH = Standing(failures=0, unsure=False, first_sent=NOW, made_at=NOW)
+FRESH = Standing(failures=0, unsure=False, first_sent=NOW, since=NOW)
 SETTLE = timedelta(seconds=30)
 DAY = timedelta(hours=24)
 
@@ -111,8 +123,32 @@ def test_the_last_attempt_of_the_budget_ends_the_call() -> None:
 
 
 def test_age_ends_a_call_whatever_it_has_left() -> None:
-    old = replace(FRESH, first_sent=NOW - Budget().age)
+    old = replace(FRESH, since=NOW - Budget().age)
     assert _after("retryable", "native", standing=old).effect_state == "released"
+
+
+def test_a_system_that_never_lets_a_call_have_its_turn_ends_it_by_its_age() -> None:
+    old = replace(FRESH, since=NOW - Budget().age)
+    assert _after("throttled", "native", standing=old, retry_after=1).call_state == "dead"
+    assert _after("throttled", "unsafe", standing=replace(old, unsure=True)).call_state == "uncertain"
+    assert _after("credential", "native", standing=old).call_state == "due", "it waits for a person, in a parked lane"
+
+
+@pytest.mark.parametrize("status", [None, 502, 503, 504, 522])
+def test_a_probe_that_finds_the_system_away_uses_up_no_attempt_and_lets_another_try(status: int | None) -> None:
+    last = replace(FRESH, failures=Budget().attempts - 1)
+    probed = Failed("retryable", "away", status=status)
+    verdict = decide(probed, last, ACTIONS["native"], "ask", Budget(), NOW, True, timedelta(seconds=30))
+    assert (verdict.call_state, verdict.failures) == ("due", last.failures)
+    assert timedelta(seconds=20) < verdict.due_at - NOW <= timedelta(seconds=60)
+    once = decide(probed, FRESH, ACTIONS["native"], "ask", Budget(attempts=1), NOW, True, timedelta(seconds=30))
+    assert once.call_state == "dead", "retry: false means it"
+
+
+def test_a_probe_that_the_system_itself_refuses_counts() -> None:
+    last = replace(FRESH, failures=Budget().attempts - 1)
+    refused = Failed("retryable", "no", status=500)
+    assert decide(refused, last, ACTIONS["native"], "ask", Budget(), NOW, True, DAY).call_state == "dead"
 
 
 def test_a_spent_budget_after_doubt_asks() -> None:

@@ -58,6 +58,11 @@ class Attempt:
     cleared: bool = False
     last: Reply | None = None
     patience: asyncio.Timeout | None = None
+    waited: float = 0.0
+
+    def begin(self) -> None:
+        """It has a place among those in flight: its duration counts from here, without its waits for the limits."""
+        self.started, self.waited = time.monotonic(), 0.0
 
     @property
     def number(self) -> int:
@@ -65,7 +70,7 @@ class Attempt:
 
     @property
     def duration_ms(self) -> int:
-        return round((time.monotonic() - self.started) * 1000)
+        return round((time.monotonic() - self.started - self.waited) * 1000)
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,7 @@ async def turn(line: Line, attempt: Attempt, limit_key: str | None) -> None:
     patience.reschedule(None)
     if not await limiter.turn(limit_key, patient=attempt.sent):
         raise LaneLostError("this process ends before its turn has come")
+    attempt.waited += asyncio.get_running_loop().time() - now
     if ends is not None:
         patience.reschedule(asyncio.get_running_loop().time() + max(0.0, ends - now))
 

@@ -12,7 +12,7 @@ from app.domain.suppressions import Suppressions
 from app.http import Transport
 from app.pipeline.deliver.lane import Lane, lane_of
 from app.pipeline.deliver.record import Ledger
-from app.store import lanes
+from app.store import connections, lanes
 from app.store.database import Database
 
 
@@ -83,6 +83,7 @@ class Delivery:
         for connection_id in connection_ids:
             async with self.database.acquire() as db:
                 opened = await lanes.credentials_changed(db, connection_id, self.clock.now())
+                await connections.set_problem(db, connection_id, None)
             if opened:
                 self.ring(lane_of(connection_id))
 

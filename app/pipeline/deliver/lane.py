@@ -16,7 +16,7 @@ import structlog
 
 from app import events as canonical
 from app.clock import Clock
-from app.connector import Action, NativeKey, Unsafe
+from app.connector import Action, Budget, NativeKey, Unsafe, Upsert
 from app.domain.connections import Connection, secret_texts
 from app.domain.credentials import Credentials
 from app.domain.suppressions import Suppressions
@@ -25,9 +25,9 @@ from app.pipeline.deliver import attempt as attempts
 from app.pipeline.deliver import reads
 from app.pipeline.deliver.attempt import Attempt, LaneLostError, Line
 from app.pipeline.deliver.limits import Breaker, Limiter
-from app.pipeline.deliver.outcome import Budget, Failed, Ok, Outcome, Standing, Verdict, decide
+from app.pipeline.deliver.outcome import Failed, Ok, Outcome, Standing, Verdict, decide, weakened
 from app.pipeline.deliver.record import Ledger
-from app.store import calls, effects, lanes, runs
+from app.store import calls, connections, effects, lanes, runs
 from app.store.calls import DueCall, Ended
 from app.store.database import AWAY, Database
 from app.store.lanes import Held
@@ -177,18 +177,16 @@ class Lane:
 
     async def _limits(self, connection: Connection) -> Limiter:
         """The limiter of the last time if nobody else drained the lane meanwhile, else one that knows what the windows
-        hold by the attempts on record."""
+        hold by the attempts on record, and until when the system told the last owner to wait."""
         options, fence = connection.connector.door, self.held.fence if self.held else 0
         last, self._last_fence = self._last_fence, fence
         if self._limiter is not None and last == fence - 1:
             return self._limiter
         limits = options.limits if options else ()
         window = max((limit.per for limit in limits if not limit.keyed), default=0.0)
-        used = 0
-        if window:
-            async with self._database.acquire() as db:
-                used = await calls.sent_since(db, connection.id, window)
-        return Limiter(limits, used)
+        async with self._database.acquire() as db:
+            used = await calls.sent_since(db, connection.id, window) if window else 0
+            return Limiter(limits, used, await lanes.pauses(db, connection.id))
 
     async def _mark(self, sending: calls.Sending) -> bool:
         try:
@@ -222,11 +220,11 @@ class Lane:
         return True
 
     async def _let_go(self) -> bool:
-        """False when somebody rang meanwhile."""
+        """False when somebody rang meanwhile, and this process does not end."""
         if self.held is None:
             return True
         async with self._database.acquire() as db:
-            return await lanes.release(db, self.held)
+            return await lanes.release(db, self.held, though_rung=self._stopping) or self._stopping
 
     async def _renew(self) -> None:
         if self.held is not None:
@@ -324,6 +322,7 @@ class Lane:
         attempt = Attempt(call)
         try:
             async with self._alone(line, call), slots:
+                attempt.begin()
                 if self._stopping or (not probe and self.held is not None and self.held.parked):
                     await self._return(call)
                 else:
@@ -376,7 +375,7 @@ class Lane:
             stored = await self._stored(call, action)
             seconds = float(call.options.get("timeout") or line.options.timeout * 2)
             outcome = await attempts.run(line, action, attempt, stored, call.unsure, seconds)
-        await self._conclude(line, call, action, attempt, outcome)
+        await self._conclude(line, call, action, attempt, outcome, self._probe_wait() if probe else None)
         await self._learn(line, outcome, probe)
 
     async def _stored(self, call: DueCall, action: Action) -> list[bytes]:
@@ -390,14 +389,34 @@ class Lane:
         packed = self._credentials.ring.open(sealed, call.id.bytes)
         return [text.encode("latin-1") for text in orjson.loads(unpack(packed))]
 
-    async def _conclude(self, line: Line, call: DueCall, action: Action, attempt: Attempt, outcome: Outcome) -> None:
+    async def _conclude(
+        self,
+        line: Line,
+        call: DueCall,
+        action: Action,
+        attempt: Attempt,
+        outcome: Outcome,
+        probe: timedelta | None = None,
+    ) -> None:
         now = self._clock.now()
-        standing = Standing(call.failures, call.unsure and not attempt.cleared, call.sent_at, call.at)
+        since = now if isinstance(outcome, Ok) else await self._first_tried(call, now)
+        standing = Standing(call.failures, call.unsure and not attempt.cleared, call.sent_at, since)
         if_unsure = call.options.get("if_unsure") or action.if_unsure
-        verdict = decide(outcome, standing, action, if_unsure, _budget(call), now, attempt.sent)
+        verdict = decide(outcome, standing, action, if_unsure, budget_of(call, action), now, attempt.sent, probe)
         again = call.unsure and attempt.sent and not attempt.cleared
         doubled = again and isinstance(outcome, Ok) and not outcome.found and isinstance(action.safe, Unsafe)
-        await self._record(replace(_ended(call, attempt, outcome, verdict), doubled=doubled))
+        alike = isinstance(weakened(action.safe, call.sent_at or now, now), NativeKey | Upsert)
+        await self._record(replace(_ended(call, attempt, outcome, verdict), doubled=doubled, alike=alike))
+
+    async def _first_tried(self, call: DueCall, now: datetime) -> datetime:
+        """When trying this call began: its age counts from there, and not while it only waited in a parked lane."""
+        if not call.attempts:
+            return now
+        try:
+            async with self._database.acquire() as db:
+                return await calls.first_tried(db, call) or now
+        except AWAY:
+            return now
 
     async def _record(self, ended: Ended) -> None:
         """Write an end down, however long PostgreSQL is away. What it refuses to hold is written without its texts."""
@@ -418,6 +437,9 @@ class Lane:
         """Open or close the breaker by this outcome. While the lane is parked, failures of what was in flight already
         say nothing new: only its probe counts."""
         held = self.held
+        if held is not None and (told := line.limiter.news()):
+            async with self._database.acquire() as db:
+                await lanes.tell_pauses(db, held, told)
         if isinstance(outcome, Ok) or outcome.kind in ("permanent", "throttled"):
             self._breaker.note(False)
             if held is not None and held.parked:
@@ -425,14 +447,23 @@ class Lane:
         elif held is not None and held.parked and not probe:
             return
         elif outcome.kind == "credential":
-            await self._park(line, f"credentials: {outcome.error}", timedelta(seconds=60))
+            await self._park(line, await self._unknown_to(line, outcome.error), timedelta(seconds=60))
         elif self._breaker.note(True) or probe:
             await self._park(line, outcome.error, None)
+
+    async def _unknown_to(self, line: Line, error: str) -> str:
+        """Note at the connection that its system does not know us any more, and which recipes wait for that."""
+        async with self._database.acquire() as db:
+            waiting = await lanes.waiting(db, line.connection.id)
+            said = error[:300] + (f"; recipes that wait: {', '.join(waiting)}" if waiting else "")
+            await connections.set_problem(db, line.connection.id, said)
+        return f"credentials: {said}"
 
     async def _unpark(self, line: Line, held: Held) -> None:
         self._breaker.reset()
         async with self._database.acquire() as db:
             await lanes.unpark(db, line.connection.id)
+            await connections.set_problem(db, line.connection.id, None)
         self.held = replace(held, parked=False, probes=0)
         log.info("a lane resumes", connection=line.connection.slug)
 
@@ -440,13 +471,17 @@ class Lane:
         held = self.held
         if held is None:
             return
-        wait = probe_in or timedelta(seconds=min(30.0, 2.0 ** min(held.probes, 5)))
+        wait = probe_in or self._probe_wait()
         async with self._database.acquire() as db:
             await lanes.park(db, held, reason[:500], wait)
         if not held.parked:
             log.warning("a lane is parked", connection=line.connection.slug, reason=reason[:200])
         self.held = replace(held, parked=True, probe_at=self._clock.now() + wait, probes=held.probes + 1)
         self._breaker.reset()
+
+    def _probe_wait(self) -> timedelta:
+        """How long the next probe of a parked lane waits: 1, 2, 4 ... 30 s."""
+        return timedelta(seconds=min(30.0, 2.0 ** min(self.held.probes if self.held else 0, 5)))
 
     async def _sweep(self, line: Line) -> None:
         """Take up what was left: claims that do not fly, and attempts of a dead owner (or of ours, when a commit's
@@ -484,12 +519,12 @@ def _action(connection: Connection, call: DueCall) -> Action | None:
     return next((action for action in connection.connector.actions if action.name == verb), None)
 
 
-def _budget(call: DueCall) -> Budget:
+def budget_of(call: DueCall, action: Action) -> Budget:
+    """How long a call is tried: by its recipe's step, else by its action."""
     retry = call.options.get("retry") or {}
-    default = Budget()
     return Budget(
-        int(retry.get("attempts", default.attempts)),
-        timedelta(seconds=float(retry["age"])) if "age" in retry else default.age,
+        int(retry.get("attempts", action.budget.attempts)),
+        timedelta(seconds=float(retry["age"])) if "age" in retry else action.budget.age,
     )
 
 

@@ -3,27 +3,45 @@
 import asyncio
 import time
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from app.connector import Limit
 
+WORTH_TELLING = 1.0
+"""Seconds of a pause that the next owner of a lane should know of."""
+
 
 class Limiter:
-    """Sliding windows: a call waits for its turn, it does not fail. `used`: requests that the windows already hold."""
+    """Sliding windows: a call waits for its turn, it does not fail. `used`: requests that the windows already hold;
+    `pauses`: seconds for which nothing may go under a key ("": at all), as the last owner of the lane was told."""
 
-    def __init__(self, limits: Sequence[Limit], used: int = 0) -> None:
+    def __init__(self, limits: Sequence[Limit], used: int = 0, pauses: Mapping[str, float] | None = None) -> None:
         self._limits = limits
+        self._news = False
         self._sent: dict[tuple[int, str], deque[float]] = defaultdict(deque)
         self._not_before: dict[str, float] = {"": 0.0}
         self._closed = asyncio.Event()
         for index, limit in enumerate(limits):
             if not limit.keyed:
                 self._sent[index, ""].extend([time.monotonic()] * min(used, limit.count))
+        for key, seconds in (pauses or {}).items():
+            self.pause(seconds, key)
+        self._news = False
 
     def pause(self, seconds: float, key: str | None = None) -> None:
         """Send nothing for so long (a Retry-After, or what an answer taught); with a key, nothing under that key."""
         until = time.monotonic() + seconds
         self._not_before[key or ""] = max(self._not_before.get(key or "", 0.0), until)
+        self._news |= seconds >= WORTH_TELLING
+
+    def news(self) -> dict[str, float]:
+        """What was learnt since this was asked last, for the next owner of the lane: seconds by key."""
+        if not self._news:
+            return {}
+        self._news = False
+        now = time.monotonic()
+        self._not_before = {key: until for key, until in self._not_before.items() if until > now or not key}
+        return {key: until - now for key, until in self._not_before.items() if until > now}
 
     @property
     def paused_for(self) -> float:

@@ -1,5 +1,6 @@
 """What one try at a call came to, and what that means for the call: pure decisions."""
 
+import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ from typing import Literal
 
 from tenacity.wait import wait_random_exponential
 
-from app.connector import Action, IfUnsure, Lookup, NativeKey, Safety, Unsafe
+from app.connector import Action, Budget, IfUnsure, Lookup, NativeKey, Safety, Unsafe
 
 Kind = Literal["retryable", "throttled", "unsure", "permanent", "credential"]
 
@@ -32,26 +33,26 @@ class Failed:
     status: int | None = None
     response: bytes | None = None
 
+    @property
+    def answered(self) -> bool:
+        """Whether the system itself said something."""
+        return self.status is not None and self.status not in OUT_OF_ORDER
+
 
 Outcome = Ok | Failed
 
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How long a call is tried: attempts that failed, and age since its first."""
-
-    attempts: int = 12
-    age: timedelta = timedelta(hours=24)
+OUT_OF_ORDER = frozenset({502, 503, 504, *range(520, 528)})
+"""Statuses that something before the system gives while the system itself is away."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a call stands before this outcome. `unsure`: an earlier attempt may have acted."""
+    """Where a call stands before this outcome. `unsure`: an earlier attempt may have acted. `since`: its first try."""
 
     failures: int
     unsure: bool
     first_sent: datetime | None
-    made_at: datetime
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,28 +77,40 @@ def backoff(failures: int) -> timedelta:
 
 
 def decide(
-    outcome: Outcome, standing: Standing, action: Action, if_unsure: IfUnsure, budget: Budget, now: datetime, sent: bool
+    outcome: Outcome,
+    standing: Standing,
+    action: Action,
+    if_unsure: IfUnsure,
+    budget: Budget,
+    now: datetime,
+    sent: bool,
+    probe: timedelta | None = None,
 ) -> Verdict:
-    """The one decision after an attempt. `sent`: its bytes went out."""
+    """The one decision after an attempt. `sent`: its bytes went out. `probe`: it was a parked lane's, and the next one
+    comes after so long: a system that is away uses up no attempts of the call that happened to find it so."""
     if isinstance(outcome, Ok):
         return Verdict("done", "ok", "done", now, standing.failures, False)
     unsure = standing.unsure or (sent and outcome.kind == "unsure")
     if outcome.kind in ("throttled", "credential"):
+        if outcome.kind == "throttled" and now - standing.since >= budget.age:
+            return _given_up("retryable", standing.failures, unsure, now, action, if_unsure)
         wait = timedelta(seconds=outcome.retry_after or 1)
         return Verdict("due", "retryable", None, now + wait, standing.failures, unsure)
-    failures = standing.failures + 1
+    away = probe is not None and not outcome.answered and budget.attempts > 1
+    failures = standing.failures + (not away)
     if outcome.kind == "permanent":
         return _given_up("permanent", failures, unsure, now, action, if_unsure)
     attempt: Literal["unsure", "retryable"] = "unsure" if outcome.kind == "unsure" and sent else "retryable"
-    if _spent(failures, standing, budget, now):
+    if (not away and failures >= budget.attempts) or now - standing.since >= budget.age:
         return _given_up(attempt, failures, unsure, now, action, if_unsure)
+    due = _next(outcome, failures, now, probe if away else None)
     if not unsure:
-        return Verdict("due", "retryable", None, _next(outcome, failures, now), failures, False)
-    return _after_unsure(outcome, attempt, failures, standing, action, if_unsure, now)
+        return Verdict("due", "retryable", None, due, failures, False)
+    return _after_unsure(due, attempt, failures, standing, action, if_unsure, now)
 
 
 def _after_unsure(
-    outcome: Failed,
+    due: datetime,
     attempt: Literal["unsure", "retryable"],
     failures: int,
     standing: Standing,
@@ -105,7 +118,6 @@ def _after_unsure(
     if_unsure: IfUnsure,
     now: datetime,
 ) -> Verdict:
-    due = _next(outcome, failures, now)
     match weakened(action.safe, standing.first_sent or now, due):
         case Unsafe():
             return _nobody_can_know(attempt, failures, due, now, action, if_unsure)
@@ -156,12 +168,10 @@ def question(action: Action) -> str:
     return f"Did {action.name.replace('_', ' ')} happen? Its request went out and no usable answer came back."
 
 
-def _spent(failures: int, standing: Standing, budget: Budget, now: datetime) -> bool:
-    return failures >= budget.attempts or now - (standing.first_sent or standing.made_at) >= budget.age
-
-
-def _next(outcome: Failed, failures: int, now: datetime) -> datetime:
-    wait = backoff(failures)
+def _next(outcome: Failed, failures: int, now: datetime, probe: timedelta | None) -> datetime:
+    """When it is tried again. After a probe that found the system away: perhaps by the next probe, or behind it, so
+    that another call gets to try."""
+    wait = backoff(failures) if probe is None else probe * random.uniform(0.7, 2)
     if outcome.retry_after is not None:
         wait = max(wait, timedelta(seconds=outcome.retry_after))
     return now + wait

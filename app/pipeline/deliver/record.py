@@ -35,12 +35,14 @@ class Ledger:
     async def _record(self, ended: list[Ended]) -> list[bool]:
         """One transaction: calls, attempts, effects, and the runs that wait for them. What was recorded before is left
         as it is. An answer for a call that is no longer ours is kept as a late attempt, and its effect says that it
-        may exist twice."""
+        exists twice where another attempt made it too."""
         over: list[UUID] = []
         async with self._database.transaction() as connection:
             ended = await _not_for_cancelled_runs(connection, ended)
             ours = await calls.record_calls(connection, ended)
             others = [e for e in ended if e.call_id not in ours]
+            if others:
+                await calls.lock(connection, [e.call_id for e in others])
             before = await calls.recorded_before(connection, others) if others else set()
             late = [e for e in others if e.call_id not in before]
             mine = [e for e in ended if e.call_id in ours]
@@ -58,8 +60,12 @@ class Ledger:
         await effects.finish(
             connection, [(e.effect_key, e.call_id, e.effect_state, e.output) for e in mine if e.effect_state]
         )
-        doubled = {e.effect_key for e in late if e.attempt_state in ("ok", "unsure")}
-        doubled |= {e.effect_key for e in mine if e.doubled}
+        twice = await calls.acted_twice(
+            connection,
+            [e for e in mine if e.number > 1 and e.attempt_state == "ok" and e.error is None],
+            [e for e in late if e.attempt_state in ("ok", "unsure")],
+        )
+        doubled = {e.effect_key for e in (*mine, *late) if e.doubled or e.call_id in twice}
         if doubled:
             await effects.mark_doubled(connection, sorted(doubled))
 
