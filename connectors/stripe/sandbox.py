@@ -356,7 +356,7 @@ def _refunds_of(held: Held, fields: Fields) -> list[Json]:
 
 
 def _list(items: list[Json], request: Request) -> Json:
-    return {"object": "list", "data": items, "has_more": False, "url": request.url.path}
+    return {"object": "list", "data": items, "has_more": False, "url": _path(request)}
 
 
 def _found(held: Mapping[str, Json], fields: Fields, request: Request) -> Json:
@@ -364,7 +364,7 @@ def _found(held: Mapping[str, Json], fields: Fields, request: Request) -> Json:
     if match is None:
         raise Refused(400, "We were unable to parse your search query.", None, "query")
     data = [each for each in held.values() if each["metadata"].get(match[1]) == match[2]]
-    return {"object": "search_result", "data": data, "has_more": False, "next_page": None, "url": request.url.path}
+    return {"object": "search_result", "data": data, "has_more": False, "next_page": None, "url": _path(request)}
 
 
 _ACCOUNT = {
@@ -397,3 +397,9 @@ _LINES = [
         "quantity": 2,
     }
 ]
+
+
+def _path(request: Request) -> str:
+    """As Stripe says it, wherever the sandbox is mounted."""
+    path: str = request.scope["path"]
+    return path.removeprefix(request.scope.get("root_path", ""))

@@ -24,6 +24,7 @@ from app.registry import Registry
 from app.sandbox import make_app
 from app.store.calls import DueCall, Sending
 from app.store.packing import pack
+from tests.support.contracts import Verdict, judge
 from tests.support.testconnector import connector as testbench
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -36,13 +37,19 @@ class Recorder(httpx.AsyncBaseTransport):
     """Passes requests on to the sandboxes and keeps each with its answer, for checks against vendors' descriptions."""
 
     inner: httpx.AsyncBaseTransport
+    slug: str = ""
     seen: list[tuple[httpx.Request, httpx.Response]] = field(default_factory=list)
+    judged: list[Verdict] = field(default_factory=list)
+    faulty: bool = False
+    """The sandbox was told to fail: what it answers is not the vendor's."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         response = await self.inner.handle_async_request(request)
         body = await response.aread()
         kept = httpx.Response(response.status_code, headers=response.headers, content=body)
         self.seen.append((request, kept))
+        if kept.status_code < 400 and (verdict := judge(self.slug, request, None if self.faulty else kept)):
+            self.judged.append(verdict)
         return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(body))
 
 
@@ -126,6 +133,7 @@ class Bench:
     async def fault(self, **rule: Any) -> None:
         """Tell the sandbox what goes wrong from now on (not with the token, which is fetched before)."""
         await self._credentials(self.connector.settings.model_validate(self.settings), False)
+        self.recorder.faulty = True
         answer = await self.people.post(f"/_faults/{self.connector.slug}", json=rule)
         assert answer.status_code == 204, answer.text
 
@@ -230,11 +238,12 @@ async def open_bench(connector: Connector[Any]) -> AsyncIterator[Bench]:
     """A bench with sandboxes of its own; a mail server among them listens for a connector that sends mail."""
     app = make_app(Registry(testbench), ("127.0.0.1", 0) if connector.smtp else None)
     people = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE)
-    recorder = Recorder(httpx.ASGITransport(app))
+    recorder = Recorder(httpx.ASGITransport(app), connector.slug)
     assert connector.sandbox is not None
     async with people, app.router.lifespan_context(app):
         port = app.state.smtp_port if connector.smtp else 0
         yield Bench(connector, recorder, dict(connector.sandbox().settings), people, None, port, Listed())
+    assert [verdict for verdict in recorder.judged if verdict.wrong] == []
 
 
 @pytest.fixture

@@ -346,33 +346,16 @@ def test_nothing_that_comes_in_can_crash_the_reader(body: bytes) -> None:
 
 # --- the vendor's description -----------------------------------------------------------------------------------
 
-NOT_DESCRIBED = "/variants/"
-"""The description leaves variants out."""
-
-
-def check(bench: Bench) -> int:
-    """How many requests were checked; each must be as the vendor describes, and each answer of the sandbox too."""
-    vendor, checked = spec("mailchimp"), 0
-    for request, answer in bench.recorder.seen:
-        path = request.url.path.removeprefix("/mailchimp")
-        if NOT_DESCRIBED in path:
-            continue
-        assert vendor.check_request(request, path) == []
-        assert answer.status_code in (404, 405) or vendor.check_answer(request, path, answer) == []
-        checked += 1
-    return checked
-
 
 @pytest.mark.parametrize("action", CONNECTOR.actions, ids=lambda action: action.name)
-async def test_requests_and_answers_are_as_the_vendor_describes(mailchimp: Bench, action: Action) -> None:
-    for number in range(2):  # once to make, once to change
+async def test_changing_what_is_there_is_as_the_vendor_describes(mailchimp: Bench, action: Action) -> None:
+    """The bench judges each request with its answer; here each action does its work a second time."""
+    for number in range(2):
         await mailchimp.ok(action, key=keyed(number))
-    assert check(mailchimp) >= 2
 
 
-async def test_the_test_of_a_connection_is_as_the_vendor_describes(mailchimp: Bench) -> None:
+async def test_a_connection_is_tested_by_its_audience(mailchimp: Bench) -> None:
     assert await mailchimp.test() == "Audience Sandbox, 1 subscribed"
-    assert check(mailchimp) == 1
 
 
 def test_the_description_refuses_what_is_wrong() -> None:

@@ -1,16 +1,14 @@
 """Calls to Shopify: what is sent fits Shopify's own schema and acts once; errors end in the right class."""
 
 import json
-import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from graphql import GraphQLSchema, build_schema, execute_sync, parse, validate
+from graphql import parse, validate
 from pydantic import BaseModel, ValidationError
 
 from app.connector import EffectKey, Pause, Reply
@@ -42,50 +40,17 @@ from connectors.shopify.actions_shop import (
 from connectors.shopify.graphql import RefusedError, gid, idempotency_key, learn, plain_id, problem
 from connectors.shopify.sandbox import BUCKET, sandbox
 from tests.connectors.conftest import Bench, open_bench
+from tests.support.contracts import GraphQl, description
 
 HERE = Path(__file__).parents[2]
-SDL = HERE.parent / "shared" / "specs" / "shopify-admin-2026-07.graphql"
 ORDER = "5600001067975"
 OTHER = b"another key here"
 
 
 @pytest.fixture
 async def shop() -> AsyncIterator[Bench]:
-    """The sandbox; afterwards every document that went to it is checked against Shopify's schema, and every answer."""
     async for bench in open_bench(connector):
         yield bench
-        if vendor() is not None:
-            for request, reply in bench.recorder.seen:
-                check(request, reply)
-
-
-@cache
-def vendor() -> GraphQLSchema | None:
-    if not SDL.exists():
-        assert not os.environ.get("CI"), "../shared/specs is required in CI"
-        return None
-    return build_schema(SDL.read_text(), assume_valid=True)
-
-
-def check(request: httpx.Request, reply: httpx.Response) -> None:
-    """By Shopify's schema: the document is valid, its variables fit, and the sandbox's answer is one to it."""
-    schema = vendor()
-    assert schema is not None
-    asked, said = json.loads(request.content), json.loads(reply.content)
-    document = parse(asked["query"])
-    assert validate(schema, document) == []
-    result = execute_sync(
-        schema,
-        document,
-        said.get("data") or {},
-        variable_values=asked["variables"],
-        field_resolver=lambda source, info, **given: source.get(info.path.key),
-        type_resolver=lambda value, info, type_: value.get("__typename") or value["id"].split("/")[3],
-    )
-    assert [each.message for each in result.errors or () if "Variable" in each.message] == []
-    if said.get("data"):
-        assert result.errors is None
-        assert result.data == said["data"]
 
 
 async def order_state(shop: Bench) -> Any:
@@ -102,12 +67,13 @@ MADE = {
 }
 
 
-@pytest.mark.skipif(not SDL.exists() and not os.environ.get("CI"), reason="../shared/specs is not here")
 @pytest.mark.parametrize("name", [*documents.FIXED, *MADE])
 def test_every_document_is_valid_by_shopifys_own_schema(name: str) -> None:
-    schema = vendor()
-    assert schema is not None
-    assert validate(schema, parse((documents.FIXED | MADE)[name])) == []
+    shopify = description("shopify")
+    if shopify is None:
+        pytest.skip("the vendor's description does not lie beside the checkout")
+    assert isinstance(shopify, GraphQl)
+    assert validate(shopify.schema, parse((documents.FIXED | MADE)[name])) == []
 
 
 # --- orders -----------------------------------------------------------------------------------------------------
