@@ -32,6 +32,7 @@ from app.embedded import Service, start_postgres, start_redis
 from app.errors import ConfigError
 from app.flow import HEADING, Flow
 from app.hub import Hub, open_hub
+from app.logs import set_up_logging
 from app.processes import (
     Forked,
     fill,
@@ -41,7 +42,6 @@ from app.processes import (
     run_sandbox,
     run_worker,
     serve,
-    set_up_logging,
     start_child,
 )
 from app.registry import Registry

@@ -50,5 +50,5 @@ async def probe(hub: Hub, connection: Connection) -> Proof:
     async with hub.database.begin() as db:
         await store.record_probe(db, connection.id, again, proof.works, proof.said[:500], problem)
     if not proof.works:
-        log.warning("a connection does not work", connection=connection.slug, reason=proof.said[:200])
+        log.warning("a connection does not work; `tradewind connections test` says why", connection=connection.slug)
     return proof

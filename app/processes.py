@@ -2,7 +2,6 @@
 
 import asyncio
 import ctypes
-import logging
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from app.domain.recipes import sync_folder
 from app.embedded.identity import Identity, child_keywords
 from app.errors import ConfigError
 from app.hub import Hub, open_hub
+from app.logs import set_up_logging
 from app.production import check_secrets
 from app.registry import Registry
 from app.settings import Settings
@@ -28,26 +28,6 @@ from app.store.starting import one_at_a_time
 log = structlog.get_logger()
 
 _PR_SET_NAME = 15
-
-
-def set_up_logging(settings: Settings) -> None:
-    """Structured logs on stderr; a normal run says little."""
-    level = getattr(logging, settings.log_level.upper(), logging.INFO)
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
-    shape = structlog.processors.JSONRenderer() if settings.log_json else plain
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info if settings.log_json else structlog.processors.StackInfoRenderer(),
-            shape,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
 
 
 def serve(settings: Settings, registry: Registry | None = None) -> None:
@@ -65,6 +45,7 @@ def serve(settings: Settings, registry: Registry | None = None) -> None:
         port=settings.port,
         loop="uvloop",
         http=Door,
+        log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -128,7 +128,7 @@ async def on_database(request: Request, error: Exception) -> Response:
         return await on_away(request, error)
     if isinstance(cause, asyncpg.DataError | UnicodeError | OverflowError):
         return await on_unstorable(request, error)
-    log.error("a statement failed", path=request.url.path, exc_info=error)
+    log.error("a statement failed", exc_info=error)
     return await on_bug(request, error)
 
 

@@ -89,7 +89,7 @@ class WebhookEndpoint:
             detail = "There is no such connection." if isinstance(e, NotFoundError) else str(e)
             return problem(e.status, "rejected", detail)
         except Exception:
-            log.exception("a webhook could not be taken", connection=slug)
+            log.exception("a webhook could not be taken")
             return problem(500, "internal", "Something went wrong here; the log has the details.")
 
     def _greeted(self, workspace: str, slug: str, scope: Scope) -> Response:

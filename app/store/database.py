@@ -58,6 +58,7 @@ class Database:
             pool_size=4,
             max_overflow=8,
             pool_pre_ping=True,
+            hide_parameters=True,
             json_serializer=to_json,
             json_deserializer=orjson.loads,
             connect_args={

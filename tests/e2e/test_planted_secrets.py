@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from app.connector import Action, Connector
 from app.domain.connections import Connection, written
-from app.processes import set_up_logging
+from app.logs import set_up_logging
 from app.sandbox import make_app
 from app.store.packing import pack, unpack
 from tests.connectors.test_conformance import SHIPPED, payload_files, settings_of

@@ -328,7 +328,7 @@ class Lane:
                 else:
                     await self._try(line, call, attempt, probe)
         except LaneLostError as e:
-            log.info("a call was not sent", call=str(call.id), reason=str(e))
+            log.info("a call was not sent: its lane was lost, or it was cancelled", call=str(call.id))
             if not attempt.sent:
                 await self._not_sent(call, attempt, e)
         except AWAY as e:
@@ -475,7 +475,7 @@ class Lane:
         async with self._database.acquire() as db:
             await lanes.park(db, held, reason[:500], wait)
         if not held.parked:
-            log.warning("a lane is parked", connection=line.connection.slug, reason=reason[:200])
+            log.warning("a lane is parked; the connection says why", connection=line.connection.slug)
         self.held = replace(held, parked=True, probe_at=self._clock.now() + wait, probes=held.probes + 1)
         self._breaker.reset()
 

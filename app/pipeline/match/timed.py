@@ -101,7 +101,7 @@ class Timed:
         try:
             data = canonical.load(said["type"], canonical.SCHEMA_VERSION, said["data"])
         except ValueError as e:
-            log.warning("an emitted event cannot be read", timer=str(timer.id), error=str(e)[:200])
+            log.warning("an emitted event cannot be read", timer=str(timer.id), error=type(e).__name__)
             return None
         event = Event(
             type=said["type"],

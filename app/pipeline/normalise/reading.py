@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from traceback import format_exception
 from typing import Any, Protocol
 
 import structlog
@@ -17,6 +16,7 @@ from app.domain.facts import Fact
 from app.errors import MalformedError
 from app.events import Event, Ref
 from app.ids import new_id
+from app.logs import placed
 from app.store import webhooks
 from app.store.database import Row
 from app.store.deadlines import Deadline
@@ -157,8 +157,8 @@ def _bug(work: Work, error: Exception) -> None:
 
 
 def traced(error: Exception) -> dict[str, str]:
-    """A bug for the log: its traceback as text, without the values of variables (a customer's among them)."""
-    return {"error": f"{type(error).__name__}: {error}"[:500], "traceback": "".join(format_exception(error))[-4000:]}
+    """A bug for the log: where it was, without its text, which may hold a customer's data."""
+    return {"error": type(error).__name__, "traceback": placed(error)[-4000:]}
 
 
 def _facts(work: Work, connection: Connection) -> Facts[Any]:

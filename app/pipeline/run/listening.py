@@ -71,7 +71,7 @@ def as_heard(row: Row, connections: Connections) -> Heard | None:
         stored = waiters.stored(row, slug, platform, data)
         facts = scope_of_stored(canonical.load(row["type"], row["schema_version"], data), row["id"], stored)
     except ValueError as e:
-        log.warning("a stored event cannot be read", event=str(row["id"]), error=str(e)[:200])
+        log.warning("a stored event cannot be read", event=str(row["id"]), error=type(e).__name__)
         return None
     return Heard(row["id"], row["type"], slug, facts, stored)
 
