@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from app import events, recipes
+from app.compat import breaking
 from app.main import described_app
 
 FOLDER = Path(__file__).parent.parent / "openapi"
@@ -36,3 +37,19 @@ def export(folder: Path = FOLDER, check: bool = False) -> list[str]:
             folder.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text)
     return stale
+
+
+RELEASED = FOLDER / "released" / "openapi.json"
+"""The description of the last release: what callers were written against."""
+
+
+def broken() -> list[str]:
+    """What of the last release's API does not hold any more."""
+    return breaking(orjson.loads(RELEASED.read_bytes()), documents()["openapi.json"])
+
+
+def release() -> None:
+    """The API as it stands is released: what breaks it from now on is found."""
+    RELEASED.parent.mkdir(parents=True, exist_ok=True)
+    made = documents()["openapi.json"]
+    RELEASED.write_bytes(orjson.dumps(made, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))

@@ -21,6 +21,7 @@ from app.api import (
     health,
     inbound,
     keys,
+    pages,
     pushes,
     recipe_inputs,
     recipe_texts,
@@ -101,7 +102,7 @@ def described_app(**options: Any) -> App:
         title="Tradewind",
         version=VERSION,
         openapi_url="/openapi.json",
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
         exception_handlers=HANDLERS,
         generate_unique_id_function=name_of,
@@ -110,6 +111,7 @@ def described_app(**options: Any) -> App:
     for noun in ROUTERS:
         app.include_router(noun.router)
     app.include_router(connecting.callback)
+    app.include_router(pages.router)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     return app
 

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from app.api.examples import add_examples
 from app.api.problems import NAMES, Problem
 from app.api.webhooks import described
 
@@ -21,17 +22,27 @@ TAGS = [
     {"name": "trace", "description": "The whole way of one order."},
     {"name": "events", "description": "Canonical facts, and replays of them."},
     {"name": "runs", "description": "Recipes at work: steps, calls, attempts."},
+    {"name": "replays", "description": "Many events run recipes again, with a preview and at a pace."},
     {"name": "effects", "description": "What was done outside, and what nobody is sure of."},
     {"name": "recipes", "description": "Automations: stopping and starting them."},
     {"name": "connections", "description": "Accounts at outside systems."},
     {"name": "connectors", "description": "The catalogue of outside systems."},
     {"name": "webhooks", "description": "What came in, and what was refused."},
+    {"name": "customers", "description": "People: found, shown, exported, erased."},
+    {"name": "suppressions", "description": "Addresses that get no mail."},
     {"name": "workspaces", "description": "Merchants, each with all things of its own."},
     {"name": "audit", "description": "Who did what."},
     {"name": "keys", "description": "API keys."},
     {"name": "health", "description": "For load balancers and monitoring; without a key."},
 ]
 
+REPEATABLE = {
+    "name": "idempotency-key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "title": "Idempotency-Key"},
+    "description": "Your own name for this request: a repeat under it does nothing more and is answered the same.",
+}
 COMMON = (401, 403, 422)
 """Problems of every route that takes a key."""
 
@@ -65,23 +76,28 @@ def _finished(made: dict[str, Any]) -> dict[str, Any]:
     schemas.update(problem.pop("$defs", {}))
     schemas["Problem"] = problem
     for path, operations in made["paths"].items():
-        for operation in operations.values():
-            _add_problems(path, operation)
+        for method, operation in operations.items():
+            _add_problems(path, method, operation)
+            if method == "post" and operation.get("security"):
+                operation["parameters"] = [*operation.get("parameters", []), REPEATABLE]
     made["webhooks"] = {"inbound": {"post": _inbound()}}
+    add_examples(made)
     made["components"]["schemas"] = dict(sorted(schemas.items()))
     return made
 
 
-def _add_problems(path: str, operation: dict[str, Any]) -> None:
+def _add_problems(path: str, method: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     responses.pop("422", None)
     if not operation.get("security"):
         return
-    wanted = [*COMMON, 400, 503]
+    wanted = [*COMMON, 400, 429, 503]
     if "{" in path:
         wanted.append(404)
-    if "requestBody" in operation or path.endswith(("/retry", "/cancel", "/enable", "/replay", "/answer")):
+    if method != "get":
         wanted.append(409)
+    if method in ("put", "delete"):
+        wanted.append(412)
     for status in sorted(wanted):
         responses[str(status)] = _problem(status)
 

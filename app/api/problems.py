@@ -38,6 +38,25 @@ NAMES = {
 }
 """Status -> the name at the end of a problem's `type`."""
 
+MEANINGS: dict[str, tuple[str, str]] = {
+    "malformed": ("400", "The request cannot be read: a cursor that is none, a text that cannot be looked for."),
+    "unauthorized": ("401", "There is no key, or one that opens nothing. WWW-Authenticate says which."),
+    "forbidden": ("403", "The key lacks the scope, is limited to connections, or is of another workspace."),
+    "not-found": ("404", "There is none, it expired, or it is another workspace's."),
+    "method-not-allowed": ("405", "The address does not take that method."),
+    "too-slow": ("408", "The request did not arrive in time."),
+    "conflict": ("409", "The thing is not in a state for that, or a file owns it. The detail says what to do first."),
+    "changed-meanwhile": ("412", "If-Match names a version that is no longer the current one: get it again."),
+    "too-large": ("413", "The body is larger than TRADEWIND_MAX_BODY."),
+    "invalid": ("422", "The request does not fit the description. `errors` names every field."),
+    "idempotency-key-reused": ("422", "The Idempotency-Key was sent with another request: take a new one for each."),
+    "too-many": ("429", "The key asks too often. Try again after Retry-After."),
+    "internal": ("500", "A fault of ours. The log has the details, under the request's id."),
+    "unavailable": ("503", "PostgreSQL is away. Try again after Retry-After."),
+    "rejected": ("400-429", "A webhook was refused: its sender could not prove itself, or sent too much."),
+}
+"""The name of a kind of problem -> its status, and what it means; served at `/problems/<name>`."""
+
 CHALLENGE = 'Bearer realm="tradewind"'
 
 

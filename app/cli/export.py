@@ -6,12 +6,26 @@ import typer
 
 
 def export(
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a file is out of date.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Write nothing; exit 1 if a file is out of date, or the API breaks its callers."),
+    ] = False,
+    release: Annotated[
+        bool, typer.Option("--release", help="Write down the API as released: what breaks it later is found.")
+    ] = False,
 ) -> None:
     """Write the API description and the schemas of events and recipes to openapi/."""
+    from app.export import broken
     from app.export import export as write
+    from app.export import release as write_release
 
     stale = write(check=check)
     for name in stale:
         typer.echo(f"openapi/{name} is {'out of date: run `make openapi`' if check else 'written'}")
-    raise typer.Exit(1 if check and stale else 0)
+    if release:
+        write_release()
+        typer.echo("openapi/released/openapi.json is written")
+    breaks = broken()
+    for line in breaks:
+        typer.echo(f"breaks callers of the last release: {line}", err=True)
+    raise typer.Exit(1 if check and (stale or breaks) else 0)

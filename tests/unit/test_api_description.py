@@ -1,0 +1,140 @@
+"""The API's description: examples fit, pages load nothing from elsewhere, and what breaks callers is found."""
+
+import copy
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+
+from app.api.pages import POLICY
+from app.api.problems import MEANINGS, NAMES
+from app.compat import breaking
+from app.main import described_app
+
+API = described_app().openapi()
+DOCS = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+Change = Callable[[dict[str, Any]], None]
+
+
+def _bodies() -> list[tuple[str, dict[str, Any]]]:
+    found = []
+    for path, operations in API["paths"].items():
+        for method, operation in operations.items():
+            answers = operation["responses"].items()
+            holders = [operation.get("requestBody", {}), *(each for status, each in answers if status.startswith("2"))]
+            contents = [holder.get("content", {}).get("application/json") for holder in holders]
+            found += [(f"{method} {path}", content) for content in contents if content and content.get("schema")]
+    return found
+
+
+def test_every_body_and_answer_has_an_example_that_fits_its_schema() -> None:
+    bodies = _bodies()
+    assert len(bodies) > 60
+    for place, content in bodies:
+        schema = {**content["schema"], "components": API["components"]}
+        for example in content["examples"].values():
+            fault = next(jsonschema.Draft202012Validator(schema).iter_errors(example["value"]), None)
+            assert fault is None, f"{place}: {fault.message if fault else ''}"
+
+
+def test_every_post_says_that_it_takes_an_idempotency_key() -> None:
+    for path, operations in API["paths"].items():
+        post = operations.get("post", {})
+        if post.get("security"):
+            assert "idempotency-key" in [each["name"] for each in post["parameters"]], path
+
+
+def test_every_kind_of_problem_is_told_on_its_page_and_in_the_docs() -> None:
+    assert set(NAMES.values()) <= set(MEANINGS)
+    for name, (status, _) in MEANINGS.items():
+        assert re.search(rf"`/problems/{name}` \| {status}", DOCS), name
+
+
+@pytest.mark.parametrize("path", ["/docs", "/problems", "/problems/not-found"])
+async def test_pages_hold_no_script_and_load_nothing_from_elsewhere(path: str) -> None:
+    transport = httpx.ASGITransport(described_app())
+    async with httpx.AsyncClient(transport=transport, base_url="http://hub") as client:
+        page = await client.get(path)
+        assert page.status_code == 200
+        assert page.headers["content-security-policy"] == POLICY
+        assert "'unsafe" not in POLICY
+        for loaded in re.findall(r'<(?:script|link|img|iframe)[^>]*?(?:src|href)="([^"]*)"', page.text):
+            assert (await client.get(loaded)).status_code == 200, loaded
+        assert not re.search(r"<script|<style|\sstyle=|\son[a-z]+=|//cdn|src=.http", page.text)
+        assert (await client.get("/problems/none")).status_code == 404
+
+
+async def test_the_page_shows_every_operation() -> None:
+    transport = httpx.ASGITransport(described_app())
+    async with httpx.AsyncClient(transport=transport, base_url="http://hub") as client:
+        page = (await client.get("/docs")).text
+    for operations in API["paths"].values():
+        for operation in operations.values():
+            assert f'id="{operation["operationId"]}"' in page
+
+
+def _gone(document: dict[str, Any]) -> None:
+    del document["paths"]["/v1/runs/{id}"]
+
+
+def _parameter_gone(document: dict[str, Any]) -> None:
+    document["paths"]["/v1/runs"]["get"]["parameters"].pop()
+
+
+def _must_be_given(document: dict[str, Any]) -> None:
+    document["components"]["schemas"]["WorkspaceWanted"]["required"].append("currency")
+
+
+def _answer_field_gone(document: dict[str, Any]) -> None:
+    del document["components"]["schemas"]["Run"]["properties"]["reason"]
+
+
+def _choice_gone(document: dict[str, Any]) -> None:
+    document["components"]["schemas"]["Said"]["properties"]["answer"]["enum"].remove("look_again")
+
+
+def _other_type(document: dict[str, Any]) -> None:
+    document["components"]["schemas"]["Workspace"]["properties"]["name"]["type"] = "integer"
+
+
+def _other_scope(document: dict[str, Any]) -> None:
+    document["paths"]["/v1/runs"]["get"]["security"] = [{"key": ["admin"]}]
+
+
+def _status_gone(document: dict[str, Any]) -> None:
+    del document["paths"]["/v1/keys"]["post"]["responses"]["201"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_gone, "GET /v1/runs/{id}: is gone"),
+        (_parameter_gone, "parameter"),
+        (_must_be_given, "POST /v1/workspaces: body.currency: must be given"),
+        (_answer_field_gone, "reason: is gone"),
+        (_choice_gone, "does not take look_again any more"),
+        (_other_type, "is integer, was string"),
+        (_other_scope, "needs another key (read before, admin now)"),
+        (_status_gone, "does not answer 201 any more"),
+    ],
+)
+def test_what_breaks_callers_is_found(change: Change, said: str) -> None:
+    changed = copy.deepcopy(API)
+    change(changed)
+    found = breaking(API, changed)
+    assert any(said in each for each in found), found
+
+
+def test_what_is_added_breaks_nobody() -> None:
+    changed = json.loads(json.dumps(API))
+    changed["paths"]["/v1/more"] = changed["paths"]["/v1/runs"]
+    changed["components"]["schemas"]["Run"]["properties"]["more"] = {"type": "string"}
+    changed["components"]["schemas"]["KeyWanted"]["properties"]["more"] = {"type": "string"}
+    changed["components"]["schemas"]["Said"]["properties"]["answer"]["enum"].append("perhaps")
+    assert breaking(API, changed) == []
+    assert breaking(API, API) == []
