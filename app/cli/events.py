@@ -23,7 +23,8 @@ def trace(
     """Print the whole way of one order: webhook, event, why each recipe ran or not, steps, attempts, effects."""
     from app.domain.connections import secret_texts
     from app.hub import Hub
-    from app.trace import Trace, render
+    from app.trace import Trace
+    from app.trace.terminal import render
     from app.trace import trace as whole_way
 
     async def work(hub: Hub) -> Trace:

@@ -45,7 +45,7 @@ class Money(BaseModel):
     a string. Arithmetic and order raise CurrencyError for two currencies; equality of two currencies is just False.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     amount: Exact
     currency: Currency

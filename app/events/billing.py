@@ -8,11 +8,11 @@ from pydantic import Field
 
 from app.events.amounts import Money
 from app.events.lines import Discount
-from app.events.parties import Address, Customer, FreeDict, Noun, Places
+from app.events.parties import Address, Customer, FreeDict, LateNoun, Places
 from app.events.values import Quantity, Text, Time
 
 
-class SubscriptionItem(Noun):
+class SubscriptionItem(LateNoun):
     id: Text = None
     product_id: Text = None
     variant_id: Annotated[Text, Field(description="Also the processor's price id")] = None
@@ -26,7 +26,7 @@ class SubscriptionItem(Noun):
     current_period_end: Time | None = None
 
 
-class Subscription(Noun):
+class Subscription(LateNoun):
     id: Text = None
     number: Text = None
     customer_id: Text = None
@@ -79,7 +79,7 @@ class Subscription(Noun):
     extra: FreeDict = Field(default_factory=dict)
 
 
-class InvoiceLine(Noun):
+class InvoiceLine(LateNoun):
     id: Text = None
     product_id: Text = None
     variant_id: Text = None
@@ -94,7 +94,7 @@ class InvoiceLine(Noun):
     period_end: Time | None = None
 
 
-class Invoice(Noun):
+class Invoice(LateNoun):
     id: Text = None
     number: Text = None
     customer_id: Text = None

@@ -8,11 +8,11 @@ from pydantic import Field
 
 from app.events.amounts import Money
 from app.events.lines import LineItem, Risk
-from app.events.parties import Address, FreeDict, Noun, Places
+from app.events.parties import Address, FreeDict, LateNoun, Places
 from app.events.values import Quantity, Text, Time
 
 
-class Payment(Noun):
+class Payment(LateNoun):
     """One movement or attempt of money from a buyer."""
 
     id: Text = None
@@ -66,7 +66,7 @@ class Payment(Noun):
     extra: FreeDict = Field(default_factory=dict)
 
 
-class RefundLine(Noun):
+class RefundLine(LateNoun):
     id: Text = None
     line_item_id: Text = None
     product_id: Text = None
@@ -81,7 +81,7 @@ class RefundLine(Noun):
     location_id: Text = None
 
 
-class Refund(Noun):
+class Refund(LateNoun):
     """Money (or only goods) given back. Amounts are not negative."""
 
     id: Text = None
@@ -117,7 +117,7 @@ class Refund(Noun):
     extra: FreeDict = Field(default_factory=dict)
 
 
-class Dispute(Noun):
+class Dispute(LateNoun):
     """A buyer asks money back through the bank or the processor."""
 
     id: Text = None
@@ -148,7 +148,7 @@ class Dispute(Noun):
     extra: FreeDict = Field(default_factory=dict)
 
 
-class Payout(Noun):
+class Payout(LateNoun):
     """Money from the processor to the merchant's bank."""
 
     id: Text = None
@@ -169,7 +169,7 @@ class Payout(Noun):
     extra: FreeDict = Field(default_factory=dict)
 
 
-class FulfillmentLine(Noun):
+class FulfillmentLine(LateNoun):
     id: Text = None
     line_item_id: Text = None
     product_id: Text = None
@@ -182,7 +182,7 @@ class FulfillmentLine(Noun):
     requires_shipping: bool | None = None
 
 
-class Fulfillment(Noun):
+class Fulfillment(LateNoun):
     """A parcel, or a digital delivery."""
 
     id: Text = None
@@ -217,7 +217,7 @@ class Fulfillment(Noun):
     extra: FreeDict = Field(default_factory=dict)
 
 
-class ReturnLine(Noun):
+class ReturnLine(LateNoun):
     id: Text = None
     line_item_id: Text = None
     fulfillment_line_id: Text = None
@@ -232,7 +232,7 @@ class ReturnLine(Noun):
     note: Text = None
 
 
-class Return(Noun):
+class Return(LateNoun):
     id: Text = None
     name: Text = None
     order_id: Text = None

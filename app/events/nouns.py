@@ -7,11 +7,11 @@ from typing import Annotated
 from pydantic import Field
 
 from app.events.amounts import Money
-from app.events.parties import Address, Customer, FreeDict, Noun, Places
+from app.events.parties import Address, Customer, FreeDict, LateNoun, Places
 from app.events.values import Exact, Id, Quantity, Text, Time
 
 
-class Variant(Noun):
+class Variant(LateNoun):
     id: Text = None
     product_id: Text = None
     title: Text = None
@@ -39,7 +39,7 @@ class Variant(Noun):
     extra: FreeDict = Field(default_factory=dict)
 
 
-class Product(Noun):
+class Product(LateNoun):
     id: Text = None
     title: Text = None
     handle: Text = None
@@ -66,7 +66,7 @@ class Product(Noun):
     extra: FreeDict = Field(default_factory=dict)
 
 
-class InventoryLevel(Noun):
+class InventoryLevel(LateNoun):
     """How many of one item there are at one place."""
 
     item_id: Text = None
@@ -87,7 +87,7 @@ class InventoryLevel(Noun):
     extra: FreeDict = Field(default_factory=dict)
 
 
-class Review(Noun):
+class Review(LateNoun):
     id: Text = None
     product_id: Text = None
     order_id: Text = None
@@ -108,7 +108,7 @@ class Review(Noun):
     extra: FreeDict = Field(default_factory=dict)
 
 
-class Message(Noun):
+class Message(LateNoun):
     """One message of a conversation with a customer."""
 
     id: Text = None
@@ -130,7 +130,7 @@ class Message(Noun):
     extra: FreeDict = Field(default_factory=dict)
 
 
-class PrivacyRequest(Noun):
+class PrivacyRequest(LateNoun):
     id: Text = None
     kind: Annotated[Text, Field(description="data_request, customer_redact, shop_redact")] = None
     customer_id: Text = None
@@ -143,7 +143,7 @@ class PrivacyRequest(Noun):
     extra: FreeDict = Field(default_factory=dict)
 
 
-class Shop(Noun):
+class Shop(LateNoun):
     id: Text = None
     name: Text = None
     domain: Text = None
@@ -157,7 +157,7 @@ class Shop(Noun):
     extra: FreeDict = Field(default_factory=dict)
 
 
-class HubTrouble(Noun):
+class HubTrouble(LateNoun):
     """Something that went wrong in the hub itself; many of one kind are one event with a `count`."""
 
     kind: Text = None
@@ -177,7 +177,7 @@ class HubTrouble(Noun):
     details: FreeDict = Field(default_factory=dict)
 
 
-class Slot(Noun):
+class Slot(LateNoun):
     """A time at which a schedule was due."""
 
     recipe: Text = None

@@ -22,7 +22,14 @@ FreeDict = dict[str, Free]
 class Noun(BaseModel):
     """What all canonical models have in common: frozen, and a newer version's optional fields do not break a reader."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class LateNoun(Noun):
+    """One whose validator is built when it is first used: most processes never meet it. (The others are built at once,
+    and every model that embeds them shares theirs: a copy of the order's in each costs megabytes.)"""
+
+    model_config = ConfigDict(defer_build=True)
 
 
 class Address(Noun):

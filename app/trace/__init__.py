@@ -2,7 +2,7 @@
 
 shapes.py    the data, shared with the API
 assemble.py  from whatever was asked for up to its webhook, then down to every attempt
-terminal.py  a tree for people
+terminal.py  a tree for people, imported by who prints it
 """
 
 from app.trace.assemble import (
@@ -16,7 +16,6 @@ from app.trace.assemble import (
     without,
 )
 from app.trace.shapes import Trace
-from app.trace.terminal import render
 
 __all__ = [
     "Trace",
@@ -25,7 +24,6 @@ __all__ = [
     "event_detail",
     "event_of",
     "in_full",
-    "render",
     "run_detail",
     "trace",
     "without",

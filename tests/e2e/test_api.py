@@ -19,7 +19,8 @@ from app.ids import new_id
 from app.main import described_app
 from app.settings import Settings
 from app.store.database import migrate
-from app.trace import render, trace
+from app.trace import trace
+from app.trace.terminal import render
 from tests.support.bench import TWO_STEPS, Bench, benched
 from tests.support.services import apart, running_postgres
 from tests.support.testconnector import SECRET, TOKEN, payload
