@@ -16,7 +16,7 @@ from app.domain.connections_file import apply, read_connections
 from app.domain.keys import ensure_admin_key
 from app.domain.recipes import sync_folder
 from app.embedded.identity import Identity, child_keywords
-from app.errors import ConfigError
+from app.errors import ConfigError, TradewindError
 from app.hub import Hub, open_hub
 from app.logs import set_up_logging
 from app.production import check_secrets
@@ -95,6 +95,39 @@ def prepare(settings: Settings, *, migrations: bool = True) -> None:
     if migrations:
         migrate_database(settings)
     asyncio.run(_fill(settings))
+
+
+def prepare_apart(settings: Settings, *, migrations: bool = True) -> None:
+    """As `prepare`, in a forked process: what only the start needs (Alembic, YAML, the checks of recipes) is 15 MB that
+    a server would carry for good. Ends this process with the other's code where that fails."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    before = child_keywords(Identity(), signal.SIGTERM)["preexec_fn"]
+    pid = os.fork()
+    if pid == 0:
+        before()
+        os._exit(_code_of(lambda: prepare(settings, migrations=migrations)))
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code:
+        sys.exit(abs(code))
+
+
+def _code_of(work: Callable[[], None]) -> int:
+    """The exit code that a piece of work would end a command with; what went wrong is said."""
+    code = 1
+    try:
+        work()
+        code = 0
+    except TradewindError as e:
+        sys.stderr.write(f"{e}\n")
+        code = 2
+    except SystemExit as e:
+        code = e.code if isinstance(e.code, int) else 1 if e.code else 0
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code
 
 
 def migrate_database(settings: Settings) -> None:
@@ -194,8 +227,8 @@ def fork_child(name: str, work: Callable[[], None], environment: Mapping[str, st
     pid = os.fork()
     if pid:
         return Forked(pid)
-    code = 1
-    try:
+
+    def become_and_work() -> None:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
@@ -203,15 +236,8 @@ def fork_child(name: str, work: Callable[[], None], environment: Mapping[str, st
         before()
         _become(name, environment, log_file)
         work()
-        code = 0
-    except SystemExit as e:
-        code = e.code if isinstance(e.code, int) else 1 if e.code else 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)  # nothing that the parent would do at its end is done here
+
+    os._exit(_code_of(become_and_work))  # nothing that the parent would do at its end is done here
 
 
 def _become(name: str, environment: Mapping[str, str], log_file: Path) -> None:

@@ -69,8 +69,8 @@ def mapping() -> list[tuple[str, str, str]]:
 def cold_start(made: Stage) -> list[tuple[str, str, str]]:
     """From starting API and worker (services up) to the first outbound call."""
     began = time.monotonic()
-    made.start("api", "-m", "bench.child", "serve")
-    made.start("worker", "-m", "bench.child", "worker")
+    made.start("api", "-m", "app.cli", "serve")
+    made.start("worker", "-m", "app.cli", "worker")
     made.wait_ready(made.port)
     ready = time.monotonic() - began
     made.load(1, "--rate", "10")
@@ -106,7 +106,7 @@ def acknowledgements(made: Stage, rounds: int, orders: int) -> list[tuple[str, s
 def throughput(made: Stage, rounds: int, orders: int, workers: int) -> list[tuple[str, str, str]]:
     """Orders per second from webhook to drained, none lost, beside the floor."""
     for number in range(workers):
-        made.start("worker" if number == 0 else f"worker{number}", "-m", "bench.child", "worker")
+        made.start("worker" if number == 0 else f"worker{number}", "-m", "app.cli", "worker")
     made.wait_arrived(made.sent, 300)
     rates, floors = [], []
     used: dict[str, float] = {}

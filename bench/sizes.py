@@ -61,8 +61,8 @@ async def settled(url: str, orders: int, seconds: float = 300) -> Any:
 
 
 def measure(hub: Stage, orders: int) -> tuple[dict[str, list[int]], Any]:
-    hub.start("api", "-m", "bench.child", "serve")
-    hub.start("worker", "-m", "bench.child", "worker")
+    hub.start("api", "-m", "app.cli", "serve")
+    hub.start("worker", "-m", "app.cli", "worker")
     hub.wait_ready(hub.port)
     empty = asyncio.run(sizes(hub.embedded.database_url))
     hub.load(orders)

@@ -165,7 +165,8 @@ def stage() -> Iterator[Stage]:
             }
             made = Stage(home, embedded, environment, port, sink_port)
             try:
-                subprocess.run([sys.executable, "-m", "bench.child", "prepare"], cwd=ROOT, env=environment, check=True)
+                prepare = [sys.executable, "-c", "from app.processes import Settings, prepare; prepare(Settings())"]
+                subprocess.run(prepare, cwd=ROOT, env=environment, check=True)
                 made.start("sink", "-m", "bench.sink", str(sink_port))
                 made.wait_ready(sink_port, "/stats")
                 yield made

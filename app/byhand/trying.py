@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID
 
+from pydantic import BaseModel
+
+from app.connector import Action
+from app.domain.connections import Connection
 from app.domain.retention import events_kept_since
 from app.errors import MalformedError, NotFoundError
 from app.hub import Hub
@@ -13,7 +16,6 @@ from app.pipeline.match.backtest import Progress, backtest
 from app.pipeline.match.dry import DryRun, dry_run
 from app.pipeline.match.reports import Backtest
 from app.pipeline.match.why import Explanation, explain
-from app.proof import read_there
 from app.recipes import Recipe, parse_duration, settled
 from app.store import lists
 
@@ -28,10 +30,15 @@ async def dry(
     """What a version would do about a stored event; `reads`: calls that change nothing are made for real.
 
     Raises NotFoundError for an unknown event, MalformedError for inputs that the version refuses."""
+    from app.proof import read_there  # with all that a process needs which calls outside systems
+
+    async def read(connection: Connection, action: Action, given: BaseModel) -> BaseModel:
+        return await read_there(hub, connection, action, given)
+
     _check(recipe, inputs)
     return await dry_run(
         hub.database, hub.recipes, hub.connections, hub.registry, workspace, event_id, recipe, inputs, within,
-        partial(read_there, hub) if reads else None, hub.hasher,
+        read if reads else None, hub.hasher,
     )  # fmt: skip
 
 

@@ -24,8 +24,8 @@ def trace(
     from app.domain.connections import secret_texts
     from app.hub import Hub
     from app.trace import Trace
-    from app.trace.terminal import render
     from app.trace import trace as whole_way
+    from app.trace.terminal import render
 
     async def work(hub: Hub) -> Trace:
         secrets = {text for connection in hub.connections for text in secret_texts(connection.settings)}

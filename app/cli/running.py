@@ -31,7 +31,7 @@ def serve(no_migrate: NoMigrate = False, no_prepare: NoPrepare = False) -> None:
 
     settings = session.settings()
     if not no_prepare:
-        processes.prepare(settings, migrations=not no_migrate)
+        processes.prepare_apart(settings, migrations=not no_migrate)
     processes.serve(settings)
 
 
@@ -41,7 +41,7 @@ def worker(no_migrate: NoMigrate = False, no_prepare: NoPrepare = False) -> None
 
     settings = session.settings()
     if not no_prepare:
-        processes.prepare(settings, migrations=not no_migrate)
+        processes.prepare_apart(settings, migrations=not no_migrate)
     processes.run_worker(settings)
 
 

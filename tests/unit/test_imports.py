@@ -8,6 +8,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import app.pipeline
 
 ROOT = Path(__file__).parents[2]
@@ -74,3 +76,11 @@ def test_a_connector_that_reaches_into_the_hub_is_found(tmp_path: Path) -> None:
     )
     assert found.returncode == 1, found.stdout + found.stderr
     assert "connectors.spy -> app.hub" in found.stdout
+
+
+@pytest.mark.parametrize(("door", "unwanted"), [("app.main", {"click", "aiohttp"}), ("app.worker", {"fastapi"})])
+def test_a_server_carries_only_what_it_needs(door: str, unwanted: set[str]) -> None:
+    code = f"import sys, {door}; print(*(name for name, module in sys.modules.items() if module))"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert door in said
+    assert not (unwanted | {"rich", "pygments", "alembic", "sqlalchemy.orm"}) & set(said.split())
