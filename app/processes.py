@@ -100,6 +100,7 @@ def prepare(settings: Settings, *, migrations: bool = True) -> None:
 def prepare_apart(settings: Settings, *, migrations: bool = True) -> None:
     """As `prepare`, in a forked process: what only the start needs (Alembic, YAML, the checks of recipes) is 15 MB that
     a server would carry for good. Ends this process with the other's code where that fails."""
+    _make_sure_of_a_database(settings)
     sys.stdout.flush()
     sys.stderr.flush()
     before = child_keywords(Identity(), signal.SIGTERM)["preexec_fn"]
@@ -132,8 +133,7 @@ def _code_of(work: Callable[[], None]) -> int:
 
 def migrate_database(settings: Settings) -> None:
     """Bring the database to the newest schema. Raises ConfigError when none is named or it does not answer."""
-    if not settings.database_url:
-        raise ConfigError("TRADEWIND_DATABASE_URL is not set; `tradewind dev` starts a database by itself.")
+    _make_sure_of_a_database(settings)
     try:
         migrate(settings.database_url)
     except OSError as e:
@@ -176,6 +176,11 @@ async def _connections(hub: Hub, path: Path) -> str | None:
     await apply(hub.database, hub.ring, declared, f"file:{path.resolve()}", actor="start of the hub")
     await hub.connections.refresh()
     return None
+
+
+def _make_sure_of_a_database(settings: Settings) -> None:
+    if not settings.database_url:
+        raise ConfigError("TRADEWIND_DATABASE_URL is not set; `tradewind dev` starts a database by itself.")
 
 
 def own_command(*arguments: str) -> list[str]:

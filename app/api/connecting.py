@@ -16,7 +16,6 @@ from app.byhand.connecting import ConnectionWanted
 from app.byhand.texts import PlainObject, PlainText
 from app.errors import NotFoundError
 from app.hub import Hub
-from app.proof import prove
 
 router = APIRouter(prefix="/v1/connections", tags=["connections"])
 callback = APIRouter(prefix="/v1/oauth", tags=["connections"])
@@ -97,6 +96,8 @@ async def remove_connection(caller: ConnectionKeeper, hub: HubDep, slug: Name, i
 async def test_connection(caller: ConnectionKeeper, hub: HubDep, slug: Name) -> ConnectionProof:
     """One cheap read at the system, with the limits that its calls have."""
     found = _found(hub, caller.workspace, slug)
+    from app.proof import prove  # with all that a process needs which calls outside systems
+
     proof = await prove(hub, found)
     return ConnectionProof(works=proof.works, said=proof.said, tried=proof.tried)
 

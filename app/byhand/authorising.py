@@ -11,9 +11,7 @@ from uuid import UUID
 
 from app.connector import OAuth2
 from app.domain.connections import Connection
-from app.domain.credentials import Credentials
 from app.errors import ConfigError, ConflictError, MalformedError, TradewindError, UnavailableError
-from app.http import Transport
 from app.hub import Hub
 from app.store import byhand
 from app.store.byhand import Deed
@@ -57,6 +55,9 @@ async def finish(hub: Hub, state: str, code: str, error: str, said: Mapping[str,
         raise MalformedError(f"this authorises the account {account}; the connection is of {connection.account}")
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": str(about["to"]),
             "code_verifier": str(about["verifier"])}  # fmt: skip
+    from app.domain.credentials import Credentials  # with all that a process needs which calls outside systems
+    from app.http import Transport
+
     async with Transport() as transport:
         credentials = Credentials(hub.database, hub.ring, transport, hub.clock)
         try:
