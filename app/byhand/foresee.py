@@ -4,7 +4,7 @@ The walk goes on behind a call only as far as the effect's output is known; what
 foreseen.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from app.pipeline.run.advance import LIMITS
 from app.store import byhand as store
 from app.store.calls import NewCall
 from app.store.database import Connection as Db
+from app.store.database import Row
 from app.store.runs import CallRow, NewStep, StepRow
 
 ROUNDS = 200
@@ -81,48 +82,65 @@ def _row(step: NewStep) -> StepRow:
     return StepRow(step.id, step.run_id, step.path, step.kind, step.state, output, step.error, step.due_at)
 
 
-async def foresee(
-    db: Db, runner: Runner, facts: Facts, scope: Mapping[str, Any], carried: Mapping[bytes, Any]
-) -> Foreseen:
-    """Walk a run to its end, or to what is not known yet. carried: outputs of effects that are to be known under these
-    keys, though the ledger has them under others."""
-    seen, memory, now = Foreseen(), _Memory(), runner.clock.now()
+@dataclass
+class Wish:
+    """A run whose doings shall be foreseen. carried: outputs of effects that are to be known under these keys, though
+    the ledger has them under others."""
+
+    facts: Facts
+    scope: Mapping[str, Any]
+    carried: Mapping[bytes, Any]
+    seen: Foreseen = field(default_factory=Foreseen)
+    memory: _Memory = field(default_factory=_Memory)
+    over: bool = False
+
+
+async def foresee(db: Db, runner: Runner, wishes: Sequence[Wish]) -> None:
+    """Walk runs to their ends, or to what is not known yet, and note it in their `seen`. They go in step, so that the
+    ledger is asked once a step for all of them."""
+    moments = dict.fromkeys(map(id, wishes), runner.clock.now())
     for _ in range(ROUNDS):
-        walk = _walk(runner, facts, scope, memory, now)
-        moved = memory.take(walk)
-        await _ask_the_ledger(db, walk.new_calls, carried, seen, memory)
-        seen.state, seen.reason = walk.state, walk.reason
-        if seen.whole:
-            break
-        if not moved:
-            if walk.due_at is None or walk.due_at <= now:
-                break
-            now = walk.due_at
-    return seen
+        going = [wish for wish in wishes if not wish.over]
+        if not going:
+            return
+        walks = [_walk(runner, wish, moments[id(wish)]) for wish in going]
+        keys = [call.effect_key for walk in walks for call in walk.new_calls]
+        standing = await store.standing(db, keys) if keys else {}
+        for wish, walk in zip(going, walks, strict=True):
+            moments[id(wish)] = _take(wish, walk, standing, moments[id(wish)])
 
 
-def _walk(runner: Runner, facts: Facts, scope: Mapping[str, Any], memory: _Memory, now: datetime) -> Walk:
+def _walk(runner: Runner, wish: Wish, now: datetime) -> Walk:
     """One walk that met no event to wait for, and that limits let go on."""
-    calls = [call for made in memory.calls.values() for call in made]
-    walk = runner._walk(facts, dict(scope), list(memory.steps.values()), calls, now)
+    calls = [call for made in wish.memory.calls.values() for call in made]
+    walk = runner._walk(wish.facts, dict(wish.scope), list(wish.memory.steps.values()), calls, now)
     walk.looked = True
     return walk.go()
 
 
-async def _ask_the_ledger(
-    db: Db, calls: list[NewCall], carried: Mapping[bytes, Any], seen: Foreseen, memory: _Memory
-) -> None:
-    standing = await store.standing(db, [call.effect_key for call in calls]) if calls else {}
-    for call in calls:
-        row = standing.get(call.effect_key)
-        state = row["state"] if row and row["state"] != "released" else "new"
-        output = row["output"] if row else None
-        if call.effect_key in carried:
-            state, output = "done", carried[call.effect_key]
-        memory.call(call, "done" if state == "done" else "due", output)
-        seen.effects.append(
-            ForeseenEffect(
-                call.path, call.item, call.action, call.connection_id, call.effect_key, state,
-                row["call_id"] if row else None,
-            )
-        )  # fmt: skip
+def _take(wish: Wish, walk: Walk, standing: Mapping[bytes, Row], now: datetime) -> datetime:
+    """Remember what a walk would do; answers the moment from which the next one looks."""
+    moved = wish.memory.take(walk)
+    for call in walk.new_calls:
+        _meet(wish, call, standing.get(call.effect_key))
+    wish.seen.state, wish.seen.reason = walk.state, walk.reason
+    wish.over = wish.seen.whole
+    if wish.over or moved:
+        return now
+    wish.over = walk.due_at is None or walk.due_at <= now
+    return now if wish.over or walk.due_at is None else walk.due_at
+
+
+def _meet(wish: Wish, call: NewCall, row: Row | None) -> None:
+    """What a call finds in the ledger under its effect key."""
+    state = row["state"] if row and row["state"] != "released" else "new"
+    output = row["output"] if row else None
+    if call.effect_key in wish.carried:
+        state, output = "done", wish.carried[call.effect_key]
+    wish.memory.call(call, "done" if state == "done" else "due", output)
+    wish.seen.effects.append(
+        ForeseenEffect(
+            call.path, call.item, call.action, call.connection_id, call.effect_key, state,
+            row["call_id"] if row else None,
+        )
+    )  # fmt: skip

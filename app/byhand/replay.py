@@ -12,11 +12,11 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from app import events as canonical
-from app.byhand.foresee import Foreseen, foresee
+from app.byhand.foresee import Foreseen, Wish, foresee
 from app.byhand.texts import PlainText
 from app.domain.connections import Connection
 from app.domain.recipes import ActiveRecipe, inputs_of, outline_of
-from app.errors import ConflictError, MalformedError, NotFoundError
+from app.errors import ConflictError, MalformedError, NotFoundError, RejectedError
 from app.events import Event, Ref
 from app.hub import Hub
 from app.ids import new_id
@@ -99,7 +99,7 @@ class StoredFact:
 
 
 @dataclass(frozen=True, slots=True)
-class _Planned:
+class PlannedRun:
     """A run to be begun, with what is known of it before."""
 
     beginning: Beginning
@@ -145,31 +145,62 @@ async def replay(
 # --- planning ---------------------------------------------------------------------------------------------------
 
 
+Planned = tuple[list[PlannedRun], dict[str, str]]
+"""The runs that a replay of an event begins, and the recipes that it does not run, with the reasons."""
+
+
 async def plan_event(
     hub: Hub, matcher: Matcher, db: Db, workspace: str, event_id: UUID, wanted: ReplayWanted
-) -> tuple[list[_Planned], dict[str, str]]:
-    """The runs that a replay of an event begins, and the recipes that it does not run with the reasons.
+) -> Planned:
+    """What a replay of an event does. Raises as `replay` does."""
+    (planned,) = await plan_events(hub, matcher, db, workspace, [(event_id, wanted)])
+    if isinstance(planned, RejectedError):
+        raise planned
+    return planned
 
-    Raises as `replay` does.
-    """
-    row = (await event_store.load(db, [event_id])).get(event_id)
+
+async def plan_events(
+    hub: Hub, matcher: Matcher, db: Db, workspace: str, asked: Sequence[tuple[UUID, ReplayWanted]]
+) -> list[Planned | RejectedError]:
+    """What a replay of each of these events does, or why it is refused; in their order."""
+    ids = [event_id for event_id, _ in asked]
+    rows = await event_store.load(db, ids)
+    earlier = await store.earlier_runs(db, workspace, ids)
+    found: list[tuple[list[tuple[_Chosen, Wish]], dict[str, str]] | RejectedError] = []
+    for event_id, wanted in asked:
+        try:
+            fact = _known_fact(hub, rows.get(event_id), workspace)
+            chosen, refused = await _choose(hub, matcher, db, fact, earlier[event_id], wanted)
+            found.append(([(each, _wish(each)) for each in chosen], refused))
+        except RejectedError as e:
+            found.append(e)
+    wishes = [wish for each in found if not isinstance(each, RejectedError) for _, wish in each[0]]
+    await foresee(db, matcher.runner, wishes)
+    return [
+        each if isinstance(each, RejectedError) else ([_planned(*pair) for pair in each[0]], each[1]) for each in found
+    ]
+
+
+def _known_fact(hub: Hub, row: Row | None, workspace: str) -> StoredFact:
     if row is None or row["workspace"] != workspace:
         raise NotFoundError("there is no such event; perhaps it expired")
     connection = hub.connections.get(row["connection_id"])
     if connection is None and row["connection_id"] is not None:
         raise ConflictError("the connection that this event came from was removed")
-    fact = _fact(hub, row, connection)
-    earlier = await store.earlier_runs(db, workspace, event_id)
+    return _fact(hub, row, connection)
+
+
+async def _choose(
+    hub: Hub, matcher: Matcher, db: Db, fact: StoredFact, earlier: Sequence[EarlierRun], wanted: ReplayWanted
+) -> tuple[list["_Chosen"], dict[str, str]]:
     if wanted.version == "original":
         candidates, refused = await _as_then(hub, matcher, db, fact, earlier, wanted.recipes)
     else:
         candidates, refused = await _as_now(hub, matcher, db, fact, earlier, wanted.recipes)
     names = {candidate.beginning.active.name for candidate in candidates}
-    chosen = await _redo(db, [run for run in earlier if run.recipe in names], wanted)
-    plan = []
-    for candidate in candidates:
-        plan.append(await _foreseen(matcher.runner, db, candidate, chosen.get(candidate.beginning.active.name)))
-    return plan, refused
+    redone = await _redo(db, [run for run in earlier if run.recipe in names], wanted)
+    runner = matcher.runner
+    return [_chosen(runner, each, redone.get(each.beginning.active.name)) for each in candidates], refused
 
 
 def _fact(hub: Hub, row: Row, connection: Connection | None) -> StoredFact:
@@ -328,7 +359,16 @@ def _refuse_doubt(recipe: str, rows: Sequence[Row]) -> None:
         )
 
 
-async def _foreseen(runner: Runner, db: Db, candidate: _Candidate, kept: Sequence[Row] | None) -> _Planned:
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A run that will be begun. carried: the effects that it takes over into a new generation, by their keys there."""
+
+    beginning: Beginning
+    once: Wanted | None
+    carried: Mapping[bytes, Row]
+
+
+def _chosen(runner: Runner, candidate: _Candidate, kept: Sequence[Row] | None) -> _Chosen:
     beginning = candidate.beginning
     carried: dict[bytes, Row] = {}
     if kept is not None:
@@ -337,9 +377,16 @@ async def _foreseen(runner: Runner, db: Db, candidate: _Candidate, kept: Sequenc
             key = _key(runner, beginning, row)
             if key is not None and row["state"] == "done":
                 carried[key] = row
-    outputs = {key: row["output"] for key, row in carried.items()}
-    seen = await foresee(db, runner, facts_of(beginning), beginning.scope, outputs)
-    return _Planned(beginning, candidate.once, carried, seen)
+    return _Chosen(beginning, candidate.once, carried)
+
+
+def _wish(chosen: _Chosen) -> Wish:
+    outputs = {key: row["output"] for key, row in chosen.carried.items()}
+    return Wish(facts_of(chosen.beginning), chosen.beginning.scope, outputs)
+
+
+def _planned(chosen: _Chosen, wish: Wish) -> PlannedRun:
+    return PlannedRun(chosen.beginning, chosen.once, chosen.carried, wish.seen)
 
 
 def _key(runner: Runner, beginning: Beginning, row: Row) -> bytes | None:
@@ -355,11 +402,14 @@ def _key(runner: Runner, beginning: Beginning, row: Row) -> bytes | None:
 # --- doing ------------------------------------------------------------------------------------------------------
 
 
-async def begin_planned(hub: Hub, runner: Runner, db: Db, workspace: str, plan: Sequence[_Planned]) -> set[UUID]:
+async def begin_planned(hub: Hub, runner: Runner, db: Db, workspace: str, plan: Sequence[PlannedRun]) -> set[UUID]:
     """Begin planned runs in this transaction; answers the connections whose lanes now have work."""
     now = hub.clock.now()
-    firsts = [(p.once.once_key, p.once.run_id, p.once.free_at) for p in plan if p.once and p.once.once_key]
-    await run_store.take_once(db, [(key, run_id, free) for key, run_id, free in firsts if key], now)
+    firsts: dict[bytes, tuple[UUID, datetime | None]] = {}
+    for planned in plan:
+        if planned.once and planned.once.once_key:
+            firsts.setdefault(planned.once.once_key, (planned.once.run_id, planned.once.free_at))
+    await run_store.take_once(db, [(key, run_id, free) for key, (run_id, free) in firsts.items()], now)
     await store.carry_over(
         db,
         workspace,
@@ -372,7 +422,7 @@ async def begin_planned(hub: Hub, runner: Runner, db: Db, workspace: str, plan: 
     return await runner.begin(db, [planned.beginning for planned in plan])
 
 
-def _shown(hub: Hub, planned: _Planned, dry_run: bool) -> ReplayedRun:
+def _shown(hub: Hub, planned: PlannedRun, dry_run: bool) -> ReplayedRun:
     beginning, seen = planned.beginning, planned.foreseen
     effects = []
     for effect in seen.effects:

@@ -1,21 +1,24 @@
 """Replays of many events: a filter, a preview, and then run after run at a pace, that can be paused and stopped.
 
-The worker reads the events by pages and keeps none of them. What it has done is written in the transaction that makes
-the runs of an event, so a process that dies repeats nothing; and effect keys guard the outside in any case.
+The worker reads the events by batches and keeps none of them. How far it has got is written in the transaction that
+makes the runs of a batch, so a process that dies repeats nothing; and effect keys guard the outside in any case.
 """
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
+import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from app.byhand.replay import ReplayWanted, begin_planned, plan_event
-from app.byhand.runs import retry
+from app.byhand.replay import PlannedRun, ReplayWanted, begin_planned, plan_events
+from app.byhand.runs import retry_within
 from app.byhand.texts import PlainText
 from app.errors import ConflictError, MalformedError, NotFoundError, RejectedError
 from app.hub import Hub
@@ -24,10 +27,14 @@ from app.pipeline.match import Matcher
 from app.store import byhand as audit
 from app.store import replays as store
 from app.store.byhand import Deed
+from app.store.database import AWAY, Row, to_json
 from app.store.database import Connection as Db
-from app.store.database import Row, to_json
 
-PAGE = 50
+log = structlog.get_logger()
+
+BATCH = 100
+"""Events in one transaction: what a pause or a cancel may have to wait for."""
+SOON = timedelta(seconds=1)
 EXAMPLES = 100
 """Refusals that a report tells in full."""
 
@@ -188,6 +195,10 @@ class _Tally:
             examples.append({"id": str(item), "recipe": recipe, "reason": reason[:300]})
 
 
+Item = tuple[UUID, list[str] | None]
+"""An event (or a failed run), and the recipes whose last runs for it matched; None where runs do not matter."""
+
+
 @dataclass(frozen=True)
 class Replays:
     """The worker's side of replays."""
@@ -196,123 +207,142 @@ class Replays:
     matcher: Matcher
 
     async def drain(self) -> bool:
-        """Work a page of each replay that is due; True when there may be more at once."""
+        """Work a batch of each replay that is due; True when there may be more soon."""
         async with self.hub.database.acquire() as db:
-            due = await store.due(db, self.hub.clock.now())
-        return any([await self._page(replay_id) for replay_id in due])
+            due = await store.due(db, self.hub.clock.now() + SOON)
+        turns = [turn for replay_id in due if (turn := await self._turn(replay_id)) is not None]
+        if not turns:
+            return False
+        await asyncio.sleep(min(turns))
+        return True
 
-    async def _page(self, replay_id: UUID) -> bool:
+    async def _turn(self, replay_id: UUID) -> float | None:
+        """Work a batch; answers the seconds until the next one, None when that is for the poll to see. What fails in a
+        batch is found by itself, so that nobody pays for another's event."""
+        try:
+            return await self._batch(replay_id, BATCH)
+        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+            return 0.1
+        except Exception as e:
+            if isinstance(e, AWAY) and not isinstance(e, ValueError):
+                raise
+            log.exception("a batch of a replay failed; its events are tried one by one", replay=str(replay_id))
+        wait: float | None = 0.0
+        for _ in range(BATCH):
+            wait = await self._batch(replay_id, 1)
+            if wait is None:
+                break
+        return wait
+
+    async def _batch(self, replay_id: UUID, size: int) -> float | None:
+        lanes: set[UUID] = set()
+        now = self.hub.clock.now()
         async with self.hub.database.transaction() as db:
             row = await store.lock(db, replay_id, wait=False)
             if row is None or row["state"] not in ("running", "previewing"):
-                return False
-            after = row["cursor"] if row["state"] == "running" else (row["preview"] or {}).get("cursor")
-            items = await self._items(db, row, UUID(after) if after else store.FIRST)
-            if row["state"] == "previewing":
-                await self._preview(db, row, items)
-                return bool(items)
-            if not items:
-                await store.set_state(db, replay_id, "done")
-                return False
-        for item, recipes in items:
-            if not await self._work(replay_id, after, item, recipes):
-                return True
-            after = str(item)
-        return True
-
-    async def _items(self, db: Db, row: Row, after: UUID) -> list[tuple[UUID, list[str] | None]]:
-        wanted = await _resolved(db, self.hub, row["workspace"], ReplayFilter.model_validate(row["filter"]))
-        find = store.failed_runs_after if row["options"]["begin"] == "failed_step" else store.events_after
-        return await find(db, row["workspace"], wanted, after, PAGE)
-
-    async def _work(self, replay_id: UUID, after: str | None, item: UUID, recipes: list[str] | None) -> bool:
-        """Begin the runs of one item; False when it is not this process's turn any more."""
-        lanes: set[UUID] = set()
-        try:
-            async with self.hub.database.transaction() as db:
-                row = await store.lock(db, replay_id, wait=False)
-                now = self.hub.clock.now()
-                if row is None or row["state"] != "running" or row["cursor"] != after or (row["next_at"] or now) > now:
-                    return False
-                options, tally = ReplayOptions.model_validate(row["options"]), _Tally(row["report"])
-                if options.begin == "failed_step":
-                    begun = await self._retry(db, row, item, tally)
-                else:
-                    begun, lanes = await self._again(db, row, options, item, recipes, tally)
-                next_at = now + timedelta(seconds=begun / options.per_second) if begun else None
-                await store.advance(db, replay_id, item, row["done"] + 1, tally.counts, next_at)
-        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
-            return False
+                return None
+            if row["next_at"] is not None and row["next_at"] > now:
+                return float((row["next_at"] - now).total_seconds())
+            previewing = row["state"] == "previewing"
+            options = ReplayOptions.model_validate(row["options"])
+            after = (row["preview"] or {}).get("cursor") if previewing else row["cursor"]
+            items = await self._items(db, row, UUID(after) if after else store.FIRST, _at_once(options, size))
+            known = {"items": 0, "runs": 0, "effects": {}} | (row["preview"] or {}) if previewing else row["report"]
+            tally = _Tally(known)
+            begun = tally.counts.get("runs", 0)
+            if items and size == 1:
+                lanes = await self._alone(db, row, options, items[0], tally)
+            elif items:
+                lanes = await self._work(db, row, options, items, tally)
+            begun = tally.counts.get("runs", 0) - begun
+            wait = await _keep(db, row, items, tally, now, begun / options.per_second)
+        if not previewing and begun:
+            self.hub.bells.ring("run", elsewhere=True)
         for connection_id in lanes:
             self.hub.bells.ring(f"lane:{connection_id}", elsewhere=True)
-        return await _pause(begun / options.per_second)
+        return wait
 
-    async def _again(
-        self, db: Db, row: Row, options: ReplayOptions, event_id: UUID, recipes: list[str] | None, tally: _Tally
-    ) -> tuple[int, set[UUID]]:
-        """Begin new runs for an event, in this transaction."""
+    async def _items(self, db: Db, row: Row, after: UUID, limit: int) -> list[Item]:
+        wanted = await _resolved(db, self.hub, row["workspace"], ReplayFilter.model_validate(row["filter"]))
+        find = store.failed_runs_after if row["options"]["begin"] == "failed_step" else store.events_after
+        return await find(db, row["workspace"], wanted, after, limit)
+
+    async def _alone(self, db: Db, row: Row, options: ReplayOptions, item: Item, tally: _Tally) -> set[UUID]:
+        """One item, of which a batch perhaps failed: then it is refused, with what went wrong."""
+        before = deepcopy(tally.counts)
         try:
-            plan, refused = await plan_event(
-                self.hub, self.matcher, db, row["workspace"], event_id, _asked(options, recipes)
-            )
-        except RejectedError as e:
-            tally.refuse(event_id, None, str(e))
-            return 0, set()
-        for name, why in refused.items():
-            tally.refuse(event_id, name, why)
-        plan = [replace(each, beginning=replace(each.beginning, replay_id=row["id"])) for each in plan]
+            async with db.transaction():
+                return await self._work(db, row, options, [item], tally)
+        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+            raise
+        except Exception as e:
+            if isinstance(e, AWAY) and not isinstance(e, ValueError):
+                raise
+            log.exception("an event cannot be replayed", item=str(item[0]))
+            tally.counts = before
+            tally.refuse(item[0], None, f"{type(e).__name__}: {e}")
+            return set()
+
+    async def _work(self, db: Db, row: Row, options: ReplayOptions, items: Sequence[Item], tally: _Tally) -> set[UUID]:
+        """Begin (or, in a preview, count) what a batch comes to; answers the connections whose lanes now have work."""
+        if options.begin == "failed_step":
+            return await self._failed_steps(db, row, items, tally)
+        asked = [(item, _asked(options, recipes)) for item, recipes in items]
+        found = await plan_events(self.hub, self.matcher, db, row["workspace"], asked)
+        plan: list[PlannedRun] = []
+        for (item, _), each in zip(items, found, strict=True):
+            if isinstance(each, RejectedError):
+                tally.refuse(item, None, str(each))
+                continue
+            for name, why in each[1].items():
+                tally.refuse(item, name, why)
+            plan += each[0]
         tally.add("runs", len(plan))
         tally.effects(Counter(effect.standing for each in plan for effect in each.foreseen.effects))
-        return len(plan), await begin_planned(self.hub, self.matcher.runner, db, row["workspace"], plan)
+        if row["state"] == "previewing":
+            tally.add("runs_not_whole", sum(not each.foreseen.whole for each in plan))
+            return set()
+        plan = [replace(each, beginning=replace(each.beginning, replay_id=row["id"])) for each in plan]
+        return await begin_planned(self.hub, self.matcher.runner, db, row["workspace"], plan)
 
-    async def _retry(self, db: Db, row: Row, run_id: UUID, tally: _Tally) -> int:
-        """Let a failed run go on. That commits by itself; after a crash the run is not failed any more, so it is not
-        met again."""
-        standing = await store.standing_of_calls(db, run_id)
-        try:
-            await retry(self.hub, row["workspace"], run_id, row["actor"])
-        except RejectedError as e:
-            tally.refuse(run_id, None, str(e))
-            return 0
-        await store.belongs(db, run_id, row["id"])
-        tally.add("runs")
-        tally.effects(Counter(standing))
-        return 1
+    async def _failed_steps(self, db: Db, row: Row, items: Sequence[Item], tally: _Tally) -> set[UUID]:
+        """Let failed runs go on where they failed."""
+        lanes: set[UUID] = set()
+        standing = await store.standing_of_calls(db, [run_id for run_id, _ in items])
+        for run_id, _ in items:
+            if row["state"] != "previewing":
+                try:
+                    lanes |= (await retry_within(self.hub, db, row["workspace"], run_id, row["actor"]))[1]
+                except RejectedError as e:
+                    tally.refuse(run_id, None, str(e))
+                    continue
+                await store.belongs(db, run_id, row["id"])
+            tally.add("runs")
+            tally.effects(Counter(standing[run_id]))
+        return lanes
 
-    async def _preview(self, db: Db, row: Row, items: list[tuple[UUID, list[str] | None]]) -> None:
-        tally = _Tally({"items": 0, "runs": 0, "effects": {}} | (row["preview"] or {}))
-        options = ReplayOptions.model_validate(row["options"])
-        for item, recipes in items:
-            tally.add("items")
-            try:
-                await self._look(db, row, options, item, recipes, tally)
-            except RejectedError as e:
-                tally.refuse(item, None, str(e))
+
+def _at_once(options: ReplayOptions, size: int) -> int:
+    """How many items a batch takes: a quarter of a second's worth at most, so that a pace is kept evenly and a pause
+    is heard soon."""
+    return max(1, min(size, round(options.per_second / 4)))
+
+
+async def _keep(db: Db, row: Row, items: Sequence[Item], tally: _Tally, now: datetime, pace: float) -> float | None:
+    """Remember how far it has got, in the transaction that made the runs; answers the seconds until the next batch,
+    None at the end."""
+    if row["state"] == "previewing":
+        tally.add("items", len(items))
         if items:
             tally.counts["cursor"] = str(items[-1][0])
-        await store.previewed(db, row["id"], tally.counts, None if items else tally.counts.get("items", 0))
-
-    async def _look(
-        self, db: Db, row: Row, options: ReplayOptions, item: UUID, recipes: list[str] | None, tally: _Tally
-    ) -> None:
-        if options.begin == "failed_step":
-            tally.add("runs")
-            tally.effects(Counter(await store.standing_of_calls(db, item)))
-            return
-        plan, refused = await plan_event(self.hub, self.matcher, db, row["workspace"], item, _asked(options, recipes))
-        for name, why in refused.items():
-            tally.refuse(item, name, why)
-        tally.add("runs", len(plan))
-        tally.add("runs_not_whole", sum(not each.foreseen.whole for each in plan))
-        tally.effects(Counter(effect.standing for each in plan for effect in each.foreseen.effects))
-
-
-async def _pause(seconds: float) -> bool:
-    """Wait for the pace; False when that is for the poll to do."""
-    if seconds > 1:
-        return False
-    await asyncio.sleep(seconds + 0.001 if seconds else 0)
-    return True
+        await store.previewed(db, row["id"], tally.counts, None if items else tally.counts["items"])
+        return 0.0 if items else None
+    if not items:
+        await store.set_state(db, row["id"], "done")
+        return None
+    next_at = now + timedelta(seconds=pace) if pace else None
+    await store.advance(db, row["id"], items[-1][0], row["done"] + len(items), tally.counts, next_at)
+    return pace if pace <= SOON.total_seconds() else None
 
 
 def _asked(options: ReplayOptions, recipes: list[str] | None) -> ReplayWanted:

@@ -43,24 +43,31 @@ async def retry(hub: Hub, workspace: str, run_id: UUID, actor: str) -> Retried:
     Raises NotFoundError, and ConflictError where the run did not fail, where its own recipe stopped it, or where a
     repeat could double an effect and nobody said that it did not happen.
     """
-    now = hub.clock.now()
     async with hub.database.transaction() as db:
-        calls = await store.lock_calls(db, run_id)
-        run = await _locked(db, workspace, run_id)
-        if run.state != "failed":
-            raise ConflictError(f"the run is {run.state}, and only a failed one can be retried")
-        ended = await store.ended_steps(db, run_id)
-        steps = blamed(ended, run)
-        paths = [step["path"] for step in steps]
-        dead = [call for call in calls if call.path in paths and call.state in ("dead", "cancelled")]
-        for call in dead:
-            refuse_a_double(hub, call, now)
-        await _begin_again(hub, db, run_id, steps + listeners(ended), calls, dead, now)
-        await store.note(db, Deed(workspace, actor, "retry", f"run/{run_id}", {}), to_json({"steps": paths}))
+        retried, lanes = await retry_within(hub, db, workspace, run_id, actor)
     hub.bells.ring("run", elsewhere=True)
-    for connection_id in {call.connection_id for call in dead}:
+    for connection_id in lanes:
         hub.bells.ring(f"lane:{connection_id}")
-    return Retried(run_id=run_id, steps=paths, calls=len(dead))
+    return retried
+
+
+async def retry_within(hub: Hub, db: Connection, workspace: str, run_id: UUID, actor: str) -> tuple[Retried, set[UUID]]:
+    """Retry a failed run in this transaction; with the connections whose lanes then have work. Raises as `retry`."""
+    now = hub.clock.now()
+    calls = await store.lock_calls(db, run_id)
+    run = await _locked(db, workspace, run_id)
+    if run.state != "failed":
+        raise ConflictError(f"the run is {run.state}, and only a failed one can be retried")
+    ended = await store.ended_steps(db, run_id)
+    steps = blamed(ended, run)
+    paths = [step["path"] for step in steps]
+    dead = [call for call in calls if call.path in paths and call.state in ("dead", "cancelled")]
+    for call in dead:
+        refuse_a_double(hub, call, now)
+    await _begin_again(hub, db, run_id, steps + listeners(ended), calls, dead, now)
+    await store.note(db, Deed(workspace, actor, "retry", f"run/{run_id}", {}), to_json({"steps": paths}))
+    lanes = {call.connection_id for call in dead}
+    return Retried(run_id=run_id, steps=paths, calls=len(dead)), lanes
 
 
 async def _locked(db: Connection, workspace: str, run_id: UUID) -> LockedRun:

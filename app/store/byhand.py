@@ -306,20 +306,22 @@ class EarlierRun:
 
 
 _EARLIER = """
-select r.id, r.recipe, r.version_id, v.number, r.state, r.once_value, r.generation
+select r.id, r.recipe, r.version_id, v.number, r.state, r.once_value, r.generation, r.event_id
 from run r left join recipe_version v on v.id = r.version_id
 """
 
 
-async def earlier_runs(db: Connection, workspace: str, event_id: UUID) -> list[EarlierRun]:
-    """The live runs of an event, oldest first."""
-    rows = await db.fetch(
-        f"{_EARLIER} where r.event_id = $2 and r.at >= $3 and r.workspace = $1 and r.mode = 'live' order by r.id",
+async def earlier_runs(db: Connection, workspace: str, event_ids: Sequence[UUID]) -> dict[UUID, list[EarlierRun]]:
+    """The live runs of each event, oldest first."""
+    found: dict[UUID, list[EarlierRun]] = {event_id: [] for event_id in event_ids}
+    for row in await db.fetch(
+        f"{_EARLIER} where r.event_id = any($2) and r.at >= $3 and r.workspace = $1 and r.mode = 'live' order by r.id",
         workspace,
-        event_id,
-        time_in(event_id),
-    )
-    return [EarlierRun(*row) for row in rows]
+        list(event_ids),
+        min(map(time_in, event_ids)),
+    ):
+        found[row["event_id"]].append(EarlierRun(*list(row)[:7]))
+    return found
 
 
 async def first_run(db: Connection, workspace: str, once_key: bytes) -> EarlierRun | None:
@@ -327,7 +329,7 @@ async def first_run(db: Connection, workspace: str, once_key: bytes) -> EarlierR
     row = await db.fetchrow(
         f"{_EARLIER} join once o on o.run_id = r.id where o.key = $2 and r.workspace = $1", workspace, once_key
     )
-    return EarlierRun(*row) if row else None
+    return EarlierRun(*list(row)[:7]) if row else None
 
 
 async def calls_with_effects(db: Connection, run_ids: Sequence[UUID]) -> list[Row]:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from app.ids import time_of
 from app.store.database import Connection, Row, to_json
+from app.store.retention import first_id
 
 FIRST = UUID(int=0)
 FIELDS = """id, workspace, filter, options, state, preview, cursor, done, total, report, actor, created_at, ended_at,
@@ -85,6 +86,7 @@ async def events_after(
     db: Connection, workspace: str, wanted: Wanted, after: UUID, limit: int
 ) -> list[tuple[UUID, list[str] | None]]:
     """(event id, recipes whose last run matches; None where runs do not matter), in the order that they came in."""
+    after = max(after, first_id(wanted.since))
     rows = await db.fetch(_EVENTS, *wanted.args(workspace, after, limit), wanted.by_runs)
     return [(row["id"], row["recipes"]) for row in rows]
 
@@ -97,16 +99,18 @@ async def failed_runs_after(
     return [(row["id"], row["recipes"]) for row in rows]
 
 
-async def standing_of_calls(db: Connection, run_id: UUID) -> dict[str, int]:
-    """What a retry of a failed run would meet: how many of its calls are done, and how many would be made."""
-    row = await db.fetchrow(
-        """select count(*) filter (where state in ('done', 'skipped')) as done,
+async def standing_of_calls(db: Connection, run_ids: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
+    """What retries of failed runs would meet: how many of their calls are done, and how many would be made."""
+    found = {run_id: {"done": 0, "new": 0} for run_id in run_ids}
+    for row in await db.fetch(
+        """select run_id, count(*) filter (where state in ('done', 'skipped')) as done,
                count(*) filter (where state in ('dead', 'cancelled')) as new
-           from call where run_id = $1 and at >= $2""",
-        run_id,
-        time_of(run_id),
-    )
-    return dict(row)
+           from call where run_id = any($1) and at >= $2 group by run_id""",
+        list(run_ids),
+        min(map(time_of, run_ids)),
+    ):
+        found[row["run_id"]] = {"done": row["done"], "new": row["new"]}
+    return found
 
 
 async def connections_named(db: Connection, workspace: str, slug: str) -> list[UUID]:

@@ -159,28 +159,76 @@ async def test_a_replay_is_paused_resumed_and_cancelled(bench: Bench) -> None:
     assert {each["id"] for each in (await bench.get("/v1/replays"))["items"]} == {replay, other}
 
 
-async def test_a_crash_between_two_events_repeats_none(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    await orders(bench, failing=set(), count=4)
+class ProcessDies(BaseException):
+    """Ends a process where it stands, as far as a test can."""
+
+
+async def test_a_crash_between_two_batches_repeats_none(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    await orders(bench, failing=set(), count=5)
     replay = await made(bench, type="order.paid")
     await act(bench, replay, "start")
     begun = []
 
-    async def dies_at_the_third(*args: Any) -> Any:
+    async def dies_at_the_second(*args: Any) -> Any:
         lanes = await begin_planned(*args)
         begun.append(1)
-        if len(begun) == 3:
-            raise RuntimeError("the process dies before it commits")
+        if len(begun) == 2:
+            raise ProcessDies
         return lanes
 
-    monkeypatch.setattr("app.byhand.replays.begin_planned", dies_at_the_third)
-    with pytest.raises(RuntimeError):
+    monkeypatch.setattr("app.byhand.replays.BATCH", 2)
+    monkeypatch.setattr("app.byhand.replays.begin_planned", dies_at_the_second)
+    assert await drainer(bench).drain()
+    with pytest.raises(ProcessDies):
         await drainer(bench).drain()
     assert (await bench.get(f"/v1/replays/{replay}"))["done"] == 2
     both = await asyncio.gather(drainer(bench).drain(), drainer(bench).drain())
     assert any(both)
-    await drained(bench, replay)
+    assert (await drained(bench, replay))["done"] == 5
     per_event = await bench.hub.rows("select count(*) as runs from run where replay_id is not null group by event_id")
-    assert [row["runs"] for row in per_event] == [1, 1, 1, 1]
+    assert [row["runs"] for row in per_event] == [1] * 5
+
+
+async def test_an_event_that_cannot_be_replayed_is_refused_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    await orders(bench, failing=set(), count=4)
+    bad = await bench.hub.one("select id from event where subject_id = '3' and type = 'order.paid'")
+    replay = await made(bench, type="order.paid")
+    await act(bench, replay, "start")
+
+    async def fails_for_one(hub: Any, runner: Any, db: Any, workspace: str, plan: Any) -> Any:
+        if any(each.beginning.event_id == bad for each in plan):
+            raise ZeroDivisionError("a bug that one event meets")
+        return await begin_planned(hub, runner, db, workspace, plan)
+
+    monkeypatch.setattr("app.byhand.replays.begin_planned", fails_for_one)
+    done = await drained(bench, replay)
+    assert (done["state"], done["done"], done["report"]["runs"], done["report"]["refused"]) == ("done", 4, 3, 1)
+    assert done["report"]["refusals"][0]["id"] == str(bad)
+    assert "ZeroDivisionError" in done["report"]["refusals"][0]["reason"]
+
+
+COPIES = """
+insert into event (id, at, workspace, type, connection_id, object_kind, object_id, subject_kind, subject_id,
+    occurred_at, data, schema_version)
+select (substr(id::text, 1, 14) || '7' || substr(gen_random_uuid()::text, 16))::uuid, at, workspace, type,
+    connection_id, object_kind, object_id || '-' || n, subject_kind, subject_id || '-' || n, occurred_at,
+    data, schema_version
+from event, generate_series(1, 149) n where type = 'order.paid'
+"""
+
+
+async def test_many_events_are_worked_by_batches_at_the_pace_that_was_asked(bench: Bench) -> None:
+    await orders(bench, failing=set(), count=2)
+    await bench.hub.rows(COPIES)
+    replay = await made(bench, {"per_second": 400}, type="order.paid")
+    await act(bench, replay, "start")
+    replays, seen = drainer(bench), []
+    while await replays.drain():
+        seen.append((await bench.get(f"/v1/replays/{replay}"))["done"])
+    assert seen[:3] == [100, 200, 300], "a quarter of a second's worth at once"
+    assert (await bench.get(f"/v1/replays/{replay}"))["report"]["runs"] == 300
+    began = await bench.hub.rows("select distinct at from run where replay_id is not null order by at")
+    assert (began[-1]["at"] - began[0]["at"]).total_seconds() >= 0.4
 
 
 async def test_what_cannot_be_asked_is_refused_and_reading_needs_no_more(bench: Bench) -> None:
