@@ -16,6 +16,7 @@ class Fact:
 
     received_at: when its webhook came, or its timer was due. shop: the connection whose order is the subject, where
     that is another one's (a processor's payment on the timeline of the shop's order); `order` is that order's id.
+    stale: an update older than what is known of its object: it stands on the timeline, and nothing follows from it.
     """
 
     id: UUID
@@ -28,6 +29,7 @@ class Fact:
     customer_id: UUID | None = None
     shop: UUID | None = None
     order: str | None = None
+    stale: bool = False
 
     @property
     def occurred_at(self) -> datetime:

@@ -53,6 +53,18 @@ async def claim_identities(connection: Connection, identities: Sequence[tuple[by
     return {row["key"] for row in rows}
 
 
+async def happened_earlier(connection: Connection, told: Sequence[tuple[bytes, datetime]]) -> None:
+    """Let events that were told again (by identity) have the earliest time that was told of them."""
+    if told:
+        await connection.execute(
+            """update event e set occurred_at = t.at from (
+                 select i.event_id, min(t.at) as at from unnest($1::bytea[], $2::timestamptz[]) as t(key, at)
+                 join event_identity i on i.key = t.key group by i.event_id order by i.event_id) as t
+               where e.id = t.event_id and e.occurred_at > t.at""",
+            *map(list, zip(*told, strict=True)),
+        )
+
+
 _INSERT = f"""
 insert into event (at, {", ".join(NewEvent.__slots__)})
 select * from unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::text[],

@@ -11,7 +11,7 @@ of time (`drain_timers`) ends as events in the same way.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +39,7 @@ from app.store.packing import unpack
 
 log = structlog.get_logger()
 
+STALE = "stale: a newer version of the object was seen before"
 _TWICE_LOCKED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """Two workers met in opposite order (a merge, a state that only its events name): one begins again."""
 
@@ -122,17 +123,18 @@ class Normaliser:
         return matched
 
     def _facts(self, work: Work, stale: set[int]) -> list[Fact]:
-        """The events of a webhook as facts; an older update than what is known of the object is none."""
+        """The events of a webhook as facts; an older update than what is known of the object is history."""
         if work.connection is None:
             return []
+        webhook = work.row
         for event in work.events:
-            if id(event) in stale:
-                work.reason = "stale: a newer version of the object was seen before"
-                continue
-            webhook = work.row
-            work.facts.append(
-                fact_of(self.hasher, work.connection, event, webhook["test"], webhook["at"], webhook["id"])
-            )
+            late = id(event) in stale
+            if late:
+                work.reason = STALE
+                event = replace(event, historical=True, note=f"{event.note}; {STALE}" if event.note else STALE)
+            fact = fact_of(self.hasher, work.connection, event, webhook["test"], webhook["at"], webhook["id"])
+            fact.stale = late
+            work.facts.append(fact)
         return work.facts
 
     def _publisher(self) -> Publisher:

@@ -1,7 +1,8 @@
 """New facts become events: whose they are, where they belong, what follows; then matched and stored."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from pydantic import BaseModel
 
@@ -12,7 +13,7 @@ from app.domain import customers, derived, links
 from app.domain.connections import Connections
 from app.domain.customers import Recognised
 from app.domain.facts import Fact, fact_of
-from app.events import Event
+from app.events import Event, event_type
 from app.pipeline import match
 from app.pipeline.match import Matched
 from app.pipeline.normalise import erasing
@@ -42,7 +43,8 @@ class Publisher:
             return Matched()
         found = await customers.recognise(db, self.hasher, fresh, self._known)
         fresh += await self._fresh(db, self._of_customers(found))
-        matched = await self.matcher.match(db, fresh)
+        matched = await self.matcher.match(db, [fact for fact in fresh if not fact.stale])
+        matched.decisions.update({fact.id: {} for fact in fresh if fact.stale})
         await store.insert(db, [_row(fact, matched) for fact in fresh])
         now = self.clock.now()
         set_ = {timer.key: timer for fact in fresh if (timer := derived.timer(self.hasher, fact)) is not None}
@@ -59,6 +61,7 @@ class Publisher:
         for fact in facts:
             first.setdefault(fact.identity, fact)
         new = await store.claim_identities(db, [(fact.identity, fact.id) for fact in first.values()])
+        await store.happened_earlier(db, _told_again(facts, first, new))
         return [fact for fact in first.values() if fact.identity in new]
 
     def _of_customers(self, found: Recognised) -> list[Fact]:
@@ -74,6 +77,21 @@ class Publisher:
         said = fact_of(self.hasher, fact.connection, event, fact.test, fact.received_at, fact.webhook_id)
         said.customer_id = fact.customer_id
         return said
+
+
+def _told_again(facts: Sequence[Fact], first: dict[bytes, Fact], new: set[bytes]) -> list[tuple[bytes, datetime]]:
+    """(identity, the sender's time) of milestones that an event states already. Webhooks come in any order, and each
+    may say only that it had happened by then: the earliest time holds."""
+    again = []
+    for fact in facts:
+        known, at = first[fact.identity], fact.event.occurred_at
+        if at is None or not event_type(fact.event.type).milestone:
+            continue
+        if fact.identity not in new:
+            again.append((fact.identity, at))
+        elif fact is not known and known.event.occurred_at is not None and at < known.event.occurred_at:
+            known.event = replace(known.event, occurred_at=at)
+    return again
 
 
 def search_terms(data: BaseModel) -> tuple[str | None, str | None]:
