@@ -201,7 +201,7 @@ def preview(
     place, registry = _folder(folder), Registry.of(session.settings())
     (library, _), loaded = read_templates(place), load_folder(place, RegistryCatalogue(registry))
     fact = _stored(event, workspace) if event else None
-    said = fill_in(template, library, loaded, registry, fact, sample, locale or None)
+    said = fill_in(template, library, loaded, registry, fact, sample, locale or None, folder=place)
     if as_json:
         print_json(said.as_json())
     else:

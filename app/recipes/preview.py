@@ -13,18 +13,21 @@ from typing import Any
 import orjson
 
 from app.connector import Action, Ignored
+from app.documents import read_file
 from app.domain.recipes import outline_of
 from app.errors import ConfigError
-from app.events import EVENT_TYPES, Event
+from app.events import EVENT_TYPES, Event, Ref
 from app.expressions import EvaluationError, hint
 from app.ids import new_id
 from app.pipeline.match import event_scope
 from app.pipeline.match.simulate import Happened
 from app.pipeline.match.standins import output_of
+from app.recipes.catalogue import RegistryCatalogue
 from app.recipes.loading import Loaded
 from app.recipes.model import Approve, Call, Recipe, Step, WaitFor
 from app.recipes.payloads import Platform, bodies_in, payload_folder
 from app.recipes.templates import Templates, filled, name_of
+from app.recipes.testfile import Given, read_test_file
 from app.registry import Registry
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -55,10 +58,11 @@ def users_of(template: str, loaded: Sequence[Loaded]) -> list[tuple[Recipe, Step
 
 def preview(
     template: str, library: Templates, loaded: Sequence[Loaded], registry: Registry, fact: Happened | None = None,
-    sample: str = "", locale: str | None = None, shop: str | None = None,
+    sample: str = "", locale: str | None = None, shop: str | None = None, folder: Path | None = None,
 ) -> Preview:  # fmt: skip
     """A template filled in with an event: `fact`, or a sample of a type (of the recipe that names the template, if not
-    said). Raises ConfigError where there is nothing to fill it in with, or it does not take it."""
+    said), out of the recipe's test file in `folder`, else of what connectors keep. Raises ConfigError where there is
+    nothing to fill it in with, or it does not take it."""
     found = library.get(template)
     if found is None or not found.variants:
         raise ConfigError(f"there is no template {template!r}; {hint(template, library) or 'the folder has none'}")
@@ -66,7 +70,7 @@ def preview(
         raise ConfigError("\n".join(map(str, found.problems)))
     recipe, step = _user(users_of(template, loaded), fact.event.type if fact else sample)
     types = [fact.event.type] if fact else [sample] if sample else list(recipe.events) if recipe else []
-    fact = fact or next(_samples(types, registry), None)
+    fact = fact or next(_tested(types, recipe, folder, registry), None) or next(_samples(types, registry), None)
     if fact is None:
         raise ConfigError(f"no connector has a sample of {' or '.join(types) or 'any event'}; name one with --sample")
     values = {"template": template, **_data(step), **({"locale": locale} if locale else {})}
@@ -120,6 +124,18 @@ def _action(registry: Registry, call: Call) -> Action | None:
         return registry.actions(call.connector).get(call.action)
     stores = (each for each in registry if call.action in each.store)
     return next((registry.actions(each.slug)[each.store[call.action]] for each in stores), None)
+
+
+def _tested(types: Sequence[str], recipe: Recipe | None, folder: Path | None, registry: Registry) -> Iterator[Happened]:
+    """Events of these types in the test file beside the recipe."""
+    path = folder / f"{recipe.name}.test.yaml" if folder is not None and recipe is not None else None
+    if path is None or recipe is None or not path.is_file():
+        return
+    tests, problems = read_test_file(read_file(path, path.name), recipe, RegistryCatalogue(registry))
+    given = [one for case in tests.cases for one in case.happenings if isinstance(one, Given) and one.type in types]
+    for one in given if not problems else ():
+        event = Event(one.type, Ref("sample", "1"), Ref("sample", "1"), one.occurred_at or NOW, one.model())
+        yield Happened(new_id(), "main", None, event, one.test, NOW)
 
 
 def _samples(types: Sequence[str], registry: Registry) -> Iterator[Happened]:

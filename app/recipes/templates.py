@@ -179,7 +179,9 @@ def _said(field_: str, part: Part, seen: Mapping[str, Any]) -> str:
         text: str = part.text.evaluate(seen)
     except EvaluationError as e:
         raise EvaluationError(f"{part.file}: {e}") from e
-    return " ".join(text.split()) if field_ == "subject" else text.strip()
+    if field_ == "subject":
+        return " ".join(text.split())
+    return re.sub(r"\n(?:[ \t]*\n){2,}", "\n\n", text).strip()  # conditions leave empty lines behind
 
 
 def reader_locale(scope: Mapping[str, Any]) -> str | None:

@@ -3,12 +3,15 @@
 from datetime import datetime
 from email import policy
 from email.message import EmailMessage
+from html import escape
 from html.parser import HTMLParser
 
 from app.connector import EffectKey
 from connectors.email.models import Send, Settings, listed, parsed
 
 _BLOCKS = frozenset("address blockquote br div h1 h2 h3 h4 h5 h6 hr li ol p section table tr ul".split())  # noqa: SIM905
+PLACEHOLDER = "%unsubscribe%"
+"""Stands in a text or in HTML for the link by which its reader unsubscribes."""
 _SILENT = frozenset({"head", "style", "script", "title"})
 
 
@@ -27,15 +30,17 @@ def compose(
     message["To"] = [address for each in listed(input.to) if (address := parsed(each)).addr_spec in receivers]
     if cc := [address for each in listed(input.cc) if (address := parsed(each)).addr_spec in receivers]:
         message["Cc"] = cc
-    if reply_to := input.reply_to or settings.reply_to:
+    reply_to = input.reply_to or settings.reply_to
+    if reply_to:
         message["Reply-To"] = parsed(reply_to)
     message["Subject"] = input.subject
     message["Date"] = now
     message["Message-ID"] = message_id(settings, key)
     message["Auto-Submitted"] = "auto-generated"
+    answers = settings.unsubscribe_mailto or reply_to or settings.sender
     for name, value in {**unsubscribing(settings, input, unsubscribe), **input.headers}.items():
         message[name] = value
-    _fill(message, input)
+    _fill(message, input, unsubscribe or f"mailto:{parsed(answers).addr_spec}?subject=unsubscribe")
     for number, part in enumerate(part for part in message.walk() if part.is_multipart()):
         part.set_boundary(f"=_{key(f'boundary {number}')}")
     return message.as_bytes()
@@ -54,10 +59,11 @@ def unsubscribing(settings: Settings, input: Send, link: str | None) -> dict[str
     return {"List-Unsubscribe": ", ".join(ways), **one_click}
 
 
-def _fill(message: EmailMessage, input: Send) -> None:
-    message.set_content(input.text or text_of(input.html or ""), cte="quoted-printable")
-    if input.html:
-        message.add_alternative(input.html, subtype="html", cte="quoted-printable")
+def _fill(message: EmailMessage, input: Send, way_out: str) -> None:
+    html = (input.html or "").replace(PLACEHOLDER, escape(way_out))
+    message.set_content((input.text or text_of(html)).replace(PLACEHOLDER, way_out), cte="quoted-printable")
+    if html:
+        message.add_alternative(html, subtype="html", cte="quoted-printable")
     for each in input.attachments:
         kind, _, subtype = each.content_type.partition("/")
         name = each.name.replace("/", "_").replace("\\", "_")

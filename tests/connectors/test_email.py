@@ -206,3 +206,16 @@ async def test_a_mailbox_can_be_read_in_the_browser_and_runs_no_script(bench: Be
     shown = await bench.people.get("/email/1/html")
     assert "sandbox; default-src 'none'" in shown.headers["content-security-policy"]
     assert (await bench.people.get("/email/2")).status_code == 404
+
+
+async def test_the_link_can_be_shown_in_the_mail_too(bench: Bench) -> None:
+    await bench.ok("send", mail(text="Stop: %unsubscribe%", html="<a href='%unsubscribe%'>Stop</a>"))
+    said = await only(bench)
+    assert said["text"] == "Stop: https://hub.example/unsubscribe/ada\n"
+    assert said["html"] == "<a href='https://hub.example/unsubscribe/ada'>Stop</a>\n"
+    assert bench.suppressions is not None
+    bench.suppressions.links = False
+    await bench.ok("send", mail(text="Stop: %unsubscribe%"))
+    assert (await bench.state())["messages"][1]["text"] == (
+        "Stop: mailto:orders@demo-store.example?subject=unsubscribe\n"
+    )

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from app.cli.commands import app
 from app.expressions import EvaluationError
 from app.recipes import RegistryCatalogue, load_folder, parse_recipe, read_templates
+from app.recipes.preview import preview
 from app.recipes.templates import Template, compiled, filled, reader_locale, texts_of, with_templates
 from app.recipes.testing import run_tests
 from app.registry import Registry
@@ -185,3 +186,29 @@ def test_a_template_is_shown_as_it_would_be_sent(tmp_path: Path) -> None:
     assert (out / "hello.html").read_text().endswith(": HI10</p>")
     german = CliRunner().invoke(app, ["recipes", "preview", "hello", str(folder), "--locale", "de-AT", "--json"])
     assert '"Bestellung #' in german.output
+
+
+SHIPPED = Path(__file__).parents[2] / "recipes"
+
+
+@pytest.fixture(scope="module")
+def loaded() -> list[Any]:
+    return list(load_folder(SHIPPED, CATALOGUE))
+
+
+@pytest.mark.parametrize("name", sorted(read_templates(SHIPPED)[0]))
+def test_every_shipped_template_reads_well_in_english_and_german(name: str, loaded: list[Any]) -> None:
+    library, strange = read_templates(SHIPPED)
+    assert strange == []
+    assert set(library[name].variants) == {"", "de"}
+    shown = [preview(name, library, loaded, REGISTRY, locale=locale, folder=SHIPPED) for locale in ("en", "de")]
+    for each in shown:
+        assert each.subject
+        assert each.text
+        assert each.html
+        assert each.recipe, f"no recipe sends {name}"
+        assert "None" not in each.text
+        assert "\n\n\n" not in each.text
+        assert each.html.startswith("<!doctype html>")
+    assert shown[0].subject != shown[1].subject
+    assert ("Herzliche Grüße" in (shown[1].text or ""), "Best wishes" in (shown[0].text or "")) == (True, True)

@@ -1,0 +1,74 @@
+"""Templates in a running hub: part of a recipe's version, in the language of the workspace where an order says none."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.domain.recipes import sync_folder
+from app.registry import Registry
+from app.store.packing import unpack_json
+from tests.support import testconnector
+from tests.support.harness import Harness, running
+from tests.support.orders import shopify_order
+
+RECIPE = """
+title: Greet
+on: order.paid
+steps:
+  - id: asked
+    approve: May it go?
+  - use: email.send
+    with: {to: ada@example.com, template: hello}
+"""
+
+
+@pytest.fixture
+async def hub(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Harness]:
+    async with running(database_url, redis_url, tmp_path / "home", testconnector.connector) as hub:
+        registry = Registry()
+        settings = {"shop": "store.myshopify.com", "webhook_secrets": ["hush-hush"]}
+        await hub.connect("store", registry["shopify"], settings, role="shop")
+        sender = {"sender": "shop@example.com", "host": "127.0.0.1", "security": "none"}
+        await hub.connect("mail", registry["email"], sender, base_url="smtp://127.0.0.1:9")
+        yield hub
+
+
+def write(folder: Path, **texts: str) -> None:
+    (folder / "templates").mkdir(parents=True, exist_ok=True)
+    (folder / "greet.yaml").write_text(RECIPE)
+    for name, text in texts.items():
+        (folder / "templates" / f"hello.{name.replace('_', '.')}.j2").write_text(text)
+
+
+async def sync(hub: Harness, folder: Path) -> int:
+    """Bring the folder in; the number of the version that runs."""
+    assert await sync_folder(hub.hub.database, hub.hub.registry, folder) == []
+    await hub.hub.recipes.refresh(always=True)
+    found = hub.hub.recipes.find("main", "greet")
+    assert found is not None
+    return found.number
+
+
+async def test_a_run_sends_the_texts_it_began_with_in_the_workspaces_language(hub: Harness, tmp_path: Path) -> None:
+    folder = tmp_path / "recipes"
+    write(folder, subject_txt="First {{ order.number }}", txt="old", de_subject_txt="Erste", de_txt="alt")
+    assert [await sync(hub, folder), await sync(hub, folder)] == [1, 1]
+    await hub.send("store", "orders/paid", shopify_order(1, customer_locale=None))
+    await hub.settle()
+    write(folder, de_txt="neu")
+    assert await sync(hub, folder) == 2
+    await hub.send("store", "orders/paid", shopify_order(2, customer_locale=None))
+    await hub.rows("insert into workspace (name, locale) values ('main', 'de-AT') "
+                   "on conflict (name) do update set locale = 'de-AT'")  # fmt: skip
+    await hub.hub.recipes.refresh(always=True)
+    await hub.settle()
+    client = hub.client
+    client.headers["authorization"] = "Bearer test-admin-key-of-good-length"
+    for (run_id,) in await hub.rows("select id from run order by id"):
+        answer = await client.post(f"/v1/runs/{run_id}/approve", json={"step": "asked", "approved": True})
+        assert answer.status_code == 200, answer.text
+    while await hub.runner.drain():
+        pass
+    inputs = [unpack_json(row["input"]) for row in await hub.rows("select input from call order by id")]
+    assert [(each["subject"], each["text"]) for each in inputs] == [("Erste", "alt"), ("Erste", "neu")]
