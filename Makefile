@@ -1,6 +1,6 @@
 # The commands of Tradewind. CI calls only these. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help dev test check fmt bench chaos connector lock openapi clean
+.PHONY: help dev test check fmt bench chaos connector lock openapi docs clean
 
 PYTHON ?= python3
 TESTARGS ?= -n 2 --dist worksteal
@@ -48,6 +48,9 @@ lock: $(READY) ## pin what pyproject.toml asks for (UPGRADE=--upgrade takes newe
 
 openapi: $(READY) ## write the API description and the schemas to openapi/
 	$(BIN)/python -m app.cli export
+
+docs: $(READY) ## write the reference part of the connectors' pages, and print which actions' requests are checked
+	$(BIN)/python -m tests.support.pages
 
 clean: ## remove the environment, caches and builds; your data in .tradewind/ stays
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

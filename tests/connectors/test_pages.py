@@ -1,0 +1,25 @@
+"""The connectors' pages are as the code is: their reference part is generated, its examples executed."""
+
+import asyncio
+
+import pytest
+
+from tests.support.contracts import description
+from tests.support.pages import FOLDER, MARK, ROOT, SHIPPED, documents, head
+
+
+def test_the_reference_part_of_every_page_is_up_to_date() -> None:
+    """`make docs` writes it."""
+    if description("quickbooks") is None:
+        pytest.skip("the vendors' descriptions, by which the pages say what is checked, do not lie beside the checkout")
+    found = {path.name: (path.read_text(), text) for path, text in asyncio.run(documents()).items()}
+    assert [name for name, (written, wanted) in found.items() if written != wanted] == []
+
+
+@pytest.mark.parametrize("slug", [each.slug for each in SHIPPED])
+def test_every_page_says_what_it_does_and_how_to_connect_it(slug: str) -> None:
+    text = head(FOLDER / f"{slug}.md")
+    assert len(text.splitlines()) > 5
+    assert "## Connect it" in text
+    assert MARK in (FOLDER / f"{slug}.md").read_text()
+    assert f"docs/connectors/{slug}.md" in (ROOT / "README.md").read_text()
