@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import (
     audit,
+    backtests,
     connecting,
     connections,
     connectors,
@@ -51,7 +52,7 @@ from app.settings import Settings
 VERSION = "0.1.0"
 ROUTERS = (
     *(traces, events, pushes, runs, floods, replays, effects, customers, subjects),
-    *(recipe_texts, recipes, recipe_inputs, connecting, connections, connectors),
+    *(recipe_texts, recipes, backtests, recipe_inputs, connecting, connections, connectors),
     *(inbound, suppressions, workspaces, keys, audit, unsubscribe, health),
 )
 

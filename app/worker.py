@@ -14,6 +14,7 @@ from arq.worker import func
 from redis.exceptions import RedisError
 
 from app.bells import Bells, Drain
+from app.byhand.backtests import Backtests
 from app.byhand.flow import release_held
 from app.byhand.replays import Replays
 from app.domain.credentials import Credentials
@@ -124,6 +125,8 @@ async def work(hub: Hub, stop: asyncio.Event, started: Callable[[], None] = lamb
         drains += [Drain("waiters", runner.match_waiters), Drain("timed", Timed(hub.database, matcher).drain)]
         drains.append(Drain("held", partial(release_held, hub)))
         drains.append(Drain("replays", Replays(hub, matcher).drain))
+        backtests = Backtests(hub)
+        drains.append(Drain("backtests", backtests.drain))
         drains.append(Drain("troubles", troubles_of(hub, matcher).drain))
         for drain in drains:
             hub.bells.answer(drain.name, drain.ring)
@@ -157,6 +160,7 @@ async def work(hub: Hub, stop: asyncio.Event, started: Callable[[], None] = lamb
             drain.stop()
         try:
             async with asyncio.timeout(STOP_WITHIN):
+                await backtests.stop()
                 await asyncio.gather(*working, return_exceptions=True)
                 await delivery.stop()
         except TimeoutError:

@@ -130,9 +130,9 @@ def _summary(row: Row, active: ActiveRecipe | None) -> dict[str, Any]:
 async def dry_run_recipe(caller: RecipeKeeper, hub: HubDep, name: Name, wanted: NewDryRun) -> DryRun:
     """Every call that the version would make, with its input; nothing is sent or stored. The version is the one that
     runs, an earlier one (`version`), or a text that is in no hub yet (`source`)."""
-    recipe = await version_of(hub, caller.workspace, name, source=wanted.source, number=wanted.version)
+    version = await version_of(hub, caller.workspace, name, source=wanted.source, number=wanted.version)
     within = span_in(wanted.passes)
-    done = await dry(hub, caller.workspace, wanted.event_id, recipe, wanted.inputs, within, wanted.reads)
+    done = await dry(hub, caller.workspace, wanted.event_id, version.recipe, wanted.inputs, within, wanted.reads)
     return without(done, secrets_of(hub, caller.workspace))
 
 

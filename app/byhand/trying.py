@@ -7,14 +7,13 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from app.byhand.trials import Trial
+from app.byhand.versions import Version
 from app.connector import Action
 from app.domain.connections import Connection
-from app.domain.retention import events_kept_since
 from app.errors import MalformedError, NotFoundError
 from app.hub import Hub
-from app.pipeline.match.backtest import Progress, backtest
 from app.pipeline.match.dry import DryRun, dry_run
-from app.pipeline.match.reports import Backtest
 from app.pipeline.match.why import Explanation, explain
 from app.recipes import Recipe, parse_duration, settled
 from app.store import lists
@@ -42,17 +41,14 @@ async def dry(
     )  # fmt: skip
 
 
-async def backtested(
-    hub: Hub, workspace: str, recipe: Recipe, since: datetime, until: datetime, against: Recipe | None = None,
-    shown: int = 50, progress: Progress = lambda events, at: None, inputs: Mapping[str, Any] | None = None,
-) -> Backtest:  # fmt: skip
-    """Stored events of a span through a version. Raises PermanentError for a span that retention has cut."""
-    _check(recipe, inputs)
-    kept_since = await events_kept_since(hub.database, hub.settings, hub.clock.now())
-    return await backtest(
-        hub.database, hub.recipes, hub.connections, hub.registry, workspace, recipe, since, until,
-        inputs=inputs, against=against, kept_since=kept_since, shown=shown, progress=progress,
-    )  # fmt: skip
+def wanted_trial(
+    hub: Hub, workspace: str, version: Version, since: datetime, until: datetime, against: Version | None = None,
+    shown: int = 50, inputs: Mapping[str, Any] | None = None,
+) -> Trial:  # fmt: skip
+    """A backtest that can be done. Raises MalformedError for inputs that the version refuses."""
+    _check(version.recipe, inputs)
+    text = against.text if against is not None else None
+    return Trial(workspace, version.recipe.name, version.text, since, until, text, inputs, shown)
 
 
 async def explained(hub: Hub, workspace: str, text: str, only: str | None = None) -> list[Explanation]:

@@ -1,12 +1,42 @@
 """Which version of a recipe is meant: the one that runs, an earlier one by its number, or a text that is in no hub."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.documents import Problem
 from app.errors import MalformedError, NotFoundError
 from app.hub import Hub
-from app.recipes import Recipe, RegistryCatalogue, Templates, load_text, read_templates
+from app.recipes import (
+    Recipe,
+    RegistryCatalogue,
+    Templates,
+    compiled,
+    load_text,
+    parse_recipe,
+    read_templates,
+    texts_of,
+)
 from app.store import recipes as store
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a version is read from: its source, and the texts of its templates by file."""
+
+    source: str
+    templates: Mapping[str, str]
+
+    def recipe(self, name: str) -> Recipe:
+        return parse_recipe(self.source, name, compiled(self.templates))
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of a recipe, and what it was read from."""
+
+    recipe: Recipe
+    text: Text
 
 
 class NotARecipeError(MalformedError):
@@ -19,7 +49,7 @@ class NotARecipeError(MalformedError):
 
 async def version_of(
     hub: Hub, workspace: str, name: str, *, source: str | None = None, number: int | None = None, file: str = ""
-) -> Recipe:
+) -> Version:
     """A version of a recipe: of a text, of a number, else the one that runs. Raises NotARecipeError for a text with
     errors, NotFoundError where there is none."""
     if source is not None:
@@ -27,18 +57,19 @@ async def version_of(
         loaded = load_text(source, name, RegistryCatalogue(hub.registry), file=file, templates=library)
         if loaded.recipe is None or not loaded.usable:
             raise NotARecipeError(name, [each for each in loaded.problems if each.severity == "error"])
-        return loaded.recipe
+        return Version(loaded.recipe, Text(source, texts_of(loaded.recipe.templates)))
     active = hub.recipes.find(workspace, name)
-    if number is None or (active is not None and active.number == number):
-        if active is None:
-            raise NotFoundError(f"no version of {name!r} is in the hub: `tradewind recipes list` names those that are")
-        return active.recipe
+    if number is None and active is None:
+        raise NotFoundError(f"no version of {name!r} is in the hub: `tradewind recipes list` names those that are")
     async with hub.database.begin() as db:
-        version_id = await store.version_numbered(db, workspace, name, number)
+        version_id = active.version_id if active is not None else None
+        if number is not None:
+            version_id = await store.version_numbered(db, workspace, name, number)
+        stored = await store.load_version(db, version_id) if version_id is not None else None
     recipe = await hub.recipes.version(version_id) if version_id is not None else None
-    if recipe is None:
+    if recipe is None or stored is None:
         raise NotFoundError(f"{name!r} has no version {number} that can be read")
-    return recipe
+    return Version(recipe, Text(stored[1], stored[2]))
 
 
 def _templates(hub: Hub, file: str) -> Templates:

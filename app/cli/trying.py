@@ -14,10 +14,10 @@ from app.cli.output import AsJson, Workspace, print_json, print_rows
 from app.cli.recipes import Folder, Name, _folder, app
 
 if TYPE_CHECKING:
+    from app.byhand.versions import Version
     from app.hub import Hub
     from app.pipeline.match.reports import Answered, Backtest, Totals
     from app.pipeline.match.why import Explanation, Why
-    from app.recipes import Recipe
 
 __all__ = ["app"]
 
@@ -52,8 +52,8 @@ def try_event(
     from app.pipeline.match.dry import DryRun
 
     async def work(hub: Hub) -> DryRun:
-        recipe = await _version(hub, workspace, name, file, version)
-        return await dry(hub, workspace, event, recipe, None, span_in(passes), reads)
+        version_ = await _version(hub, workspace, name, file, version)
+        return await dry(hub, workspace, event, version_.recipe, None, span_in(passes), reads)
 
     shown = session.in_hub(work)
     if as_json:
@@ -116,41 +116,43 @@ def backtest(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from app.byhand.trying import backtested, span_in
+    from app.byhand.trials import try_out
+    from app.byhand.trying import span_in, wanted_trial
 
     span = span_in(last)
 
     async def work(hub: Hub) -> Backtest:
-        recipe = await _version(hub, workspace, file.stem, file, None)
-        other = await _other(hub, workspace, recipe, against)
+        version = await _version(hub, workspace, file.stem, file, None)
+        other = await _other(hub, workspace, version.recipe.name, against)
         until = hub.clock.now()
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
                    TextColumn("{task.fields[events]} events"), TimeRemainingColumn())  # fmt: skip
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(recipe.name, total=span.total_seconds(), events=0)
+            task = bar.add_task(file.stem, total=span.total_seconds(), events=0)
 
             def progress(events: int, at: datetime) -> None:
                 bar.update(task, completed=(at - until + span).total_seconds(), events=events)
 
-            return await backtested(hub, workspace, recipe, until - span, until, other, differences, progress)
+            trial = wanted_trial(hub, workspace, version, until - span, until, other, differences)
+            return await try_out(hub, trial, progress)
 
     report = session.in_hub(work)
     print_json(report.as_json()) if as_json else _report(report)
 
 
-async def _version(hub: Hub, workspace: str, name: str, file: Path | None, number: int | None) -> Recipe:
+async def _version(hub: Hub, workspace: str, name: str, file: Path | None, number: int | None) -> Version:
     from app.byhand.versions import version_of
 
     source = file.read_text() if file else None
     return await version_of(hub, workspace, name, source=source, number=number, file=str(file or ""))
 
 
-async def _other(hub: Hub, workspace: str, recipe: Recipe, against: str) -> Recipe | None:
+async def _other(hub: Hub, workspace: str, name: str, against: str) -> Version | None:
     if not against:
         return None
     if against.isdigit():
-        return await _version(hub, workspace, recipe.name, None, int(against))
-    return await _version(hub, workspace, recipe.name, None if against == "current" else Path(against), None)
+        return await _version(hub, workspace, name, None, int(against))
+    return await _version(hub, workspace, name, None if against == "current" else Path(against), None)
 
 
 def _report(report: Backtest) -> None:

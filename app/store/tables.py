@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     Computed,
     DateTime,
+    Double,
     Index,
     Integer,
     LargeBinary,
@@ -609,6 +610,29 @@ replay = Table(
     _time("next_at"),
     Index("replay_open", "id", postgresql_where=text("state in ('running', 'previewing')")),
     Index("replay_by_workspace", "workspace", "id"),
+)
+
+backtest = Table(
+    "backtest",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    _workspace(),
+    Column("recipe", Text, nullable=False),
+    Column("wanted", JSONB, nullable=False),
+    Column("state", Text, nullable=False, server_default="queued"),
+    _count("events"),
+    Column("share", Double, nullable=False, server_default="0"),
+    Column("report", JSONB),
+    Column("error", Text),
+    Column("actor", Text, nullable=False, server_default=""),
+    _count("begun"),
+    Column("owner", Text),
+    _time("created_at", default=True),
+    _time("started_at"),
+    _time("heard_at"),
+    _time("ended_at"),
+    Index("backtest_open", "id", postgresql_where=text("state in ('queued', 'running')")),
+    Index("backtest_by_workspace", "workspace", "id"),
 )
 
 trouble = Table(

@@ -237,6 +237,22 @@ async def announce(connection: Connection, recipes: Sequence[tuple[str, str]]) -
         )
 
 
+async def more_than(
+    connection: Connection, workspace: str, types: Sequence[str], since: datetime, until: datetime, count: int
+) -> bool:
+    """Whether a span of time holds more stored events of some types than so many."""
+    found: int = await connection.fetchval(
+        """select count(*) from (select 1 from event where workspace = $1 and type = any($2) and at >= $3 and at < $4
+             limit $5) few""",
+        workspace,
+        list(types),
+        since,
+        until,
+        count + 1,
+    )
+    return found > count
+
+
 async def span(
     connection: Connection, workspace: str, types: Sequence[str], since: datetime, until: datetime, after: UUID | None,
     limit: int,

@@ -1,5 +1,6 @@
 """A change is tried before it is trusted: dry runs, backtests and explanations over what a hub has stored."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
@@ -8,11 +9,15 @@ from typing import Any
 
 import pytest
 
-from app.byhand.trying import backtested
+from app.byhand import backtests as jobs
+from app.byhand import trials
+from app.byhand.trials import Trial, try_out
+from app.byhand.versions import Text
 from app.domain.retention import Retention
 from app.errors import PermanentError
+from app.hub import Hub
 from app.pipeline.match.reports import Backtest
-from app.recipes import Recipe, parse_recipe
+from app.recipes import parse_recipe
 from tests.support.bench import TWO_STEPS, Bench, benched
 
 SPENDS = """
@@ -49,11 +54,12 @@ async def dry(bench: Bench, event: str, name: str, **more: Any) -> Any:
     return await bench.post(f"/v1/recipes/{name}/dry-run", {"event_id": event, **more})
 
 
-async def backtest(bench: Bench, recipe: Recipe, against: Recipe | None = None, **more: Any) -> Backtest:
-    hub, now = bench.hub.hub, bench.hub.hub.clock.now()
-    return await backtested(
-        hub, "main", recipe, now - timedelta(days=1), now + timedelta(minutes=1), against=against, **more
-    )
+async def backtest(bench: Bench, text: str, against: str | None = None, **more: Any) -> Backtest:
+    """Of all that the hub stored; a wait may go on for a minute."""
+    now = bench.hub.hub.clock.now()
+    other = Text(against, {}) if against else None
+    trial = Trial("main", "tried", Text(text, {}), now - timedelta(days=1), now + timedelta(minutes=1), other)
+    return await try_out(bench.hub.hub, trial, more.get("progress", lambda events, at: None), more.get("apart", False))
 
 
 # --- dry runs ---------------------------------------------------------------------------------------------------
@@ -160,15 +166,13 @@ async def test_an_event_is_explained_recipe_by_recipe_with_the_values_that_were_
 
 
 async def test_a_backtest_tells_what_a_change_would_have_done(bench: Bench) -> None:
-    await bench.recipe("spends", SPENDS)
+    await bench.recipe("tried", SPENDS)
     for number in range(1, 4):
         await bench.order(number, amount=f"{number * 10}.00")
-    old = parse_recipe(SPENDS, "spends")
     seen: list[int] = []
     report = await backtest(
-        bench, parse_recipe(SPENDS.replace("> 15", "> 25"), "spends"), old,
-        progress=lambda events, at: seen.append(events),
-    )  # fmt: skip
+        bench, SPENDS.replace("> 15", "> 25"), SPENDS, progress=lambda events, at: seen.append(events)
+    )
     assert (report.events, report.differing, seen) == (3, 1, [3])
     assert report.new.as_json() == {
         "runs": {"done": 1}, "calls": {"testbench.make_unsafe": 1}, "money": {"EUR": "30.00"}, "contacts": 1,
@@ -188,22 +192,20 @@ async def test_a_backtest_lets_waits_end_and_hears_what_really_came(bench: Bench
         await bench.order(number)
     await bench.hub.send("shop", "order.cancelled", {**_body(2), "topic": "order.cancelled"})
     await bench.work()
-    waits = parse_recipe(WAITS, "waits")
-    report = await backtest(bench, waits)
+    report = await backtest(bench, WAITS)
     assert report.new.as_json()["runs"] == {"cancelled": 1, "waiting": 2}
-    soon = parse_recipe(WAITS.replace("wait: 1d", "wait: 1m"), "waits")
-    changed = await backtest(bench, soon, waits)
+    changed = await backtest(bench, WAITS.replace("wait: 1d", "wait: 1m"), WAITS)
     assert changed.new.as_json()["calls"] == {"testbench.make_native": 2}
     assert {(each.before.run, each.after.run) for each in changed.differences} == {("waiting", "done")}
 
 
 async def test_decisions_that_rest_on_an_example_are_counted_as_assumed(bench: Bench) -> None:
-    await bench.recipe("looks", LOOKS)
+    await bench.recipe("tried", LOOKS)
     await bench.order(1)
-    known = await backtest(bench, parse_recipe(LOOKS, "looks"))
+    known = await backtest(bench, LOOKS)
     assert (known.new.examples, known.new.assumed) == (0, 0), "the stored run recorded the answers"
     renamed = LOOKS.replace("id: seen", "id: met").replace("steps.seen", "steps.met")
-    guessed = await backtest(bench, parse_recipe(renamed, "looks"))
+    guessed = await backtest(bench, renamed)
     assert guessed.new.assumed == 1
     assert guessed.new.examples >= 1
 
@@ -211,21 +213,142 @@ async def test_decisions_that_rest_on_an_example_are_counted_as_assumed(bench: B
 async def test_a_backtest_counts_failed_runs_by_their_error(bench: Bench) -> None:
     await bench.order(1)
     failing = SPENDS.replace("> 15", "> 5").replace('"{{ order.number }}"', '"{{ order.line_items[5].title }}"')
-    report = await backtest(bench, parse_recipe(failing, "spends"))
+    report = await backtest(bench, failing)
     assert report.new.runs == {"failed": 1}
     ((error, count),) = report.new.errors.items()
     assert error.startswith("testbench.make_unsafe:")
     assert count == 1
 
 
+async def test_a_large_backtest_is_done_by_several_processes_and_reports_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 4):
+        await bench.order(number, amount=f"{number * 10}.00")
+    changed = SPENDS.replace("> 15", "> 25")
+    whole = await backtest(bench, changed, SPENDS)
+    hub = bench.hub.hub
+    hub.settings = hub.settings.model_copy(update={"connectors": "tests.support.testconnector"})
+    monkeypatch.setattr(trials, "LARGE", 1)
+    seen: list[int] = []
+    parts = await backtest(bench, changed, SPENDS, progress=lambda events, at: seen.append(events))
+    told = ("events", "new", "current", "differing", "differences")
+    assert [parts.as_json()[name] for name in told] == [whole.as_json()[name] for name in told]
+    assert seen[-1] == 3
+
+
+@pytest.mark.parametrize(("text", "apart"), [(SPENDS, True), (LOOKS, True), (WAITS, False)])
+def test_only_recipes_that_remember_nothing_are_tried_in_parts(text: str, apart: bool) -> None:
+    assert trials.splits(parse_recipe(text, "tried")) == apart
+    assert not trials.splits(parse_recipe(text.replace("on: order.paid", "on: order.paid\nonce_per: order.email"), "t"))
+
+
 async def test_a_span_that_retention_has_cut_is_refused_with_the_reason(bench: Bench) -> None:
     hub, now = bench.hub.hub, bench.hub.hub.clock.now()
-    recipe = parse_recipe(SPENDS, "spends")
+
+    async def back(days: int) -> Backtest:
+        trial = Trial("main", "tried", Text(SPENDS, {}), now - timedelta(days=days), now)
+        return await try_out(hub, trial, lambda events, at: None)
+
     with pytest.raises(PermanentError, match=r"are not kept.*TRADEWIND_RETENTION_EVENTS_DAYS"):
-        await backtested(hub, "main", recipe, now - timedelta(days=401), now)
-    assert (await backtested(hub, "main", recipe, now - timedelta(days=60), now)).events == 0
+        await back(401)
+    assert (await back(60)).events == 0
     later = now + timedelta(days=400 + 70)
     dropped = (await Retention(hub.database, hub.clock, hub.settings).pass_over(later)).dropped
     assert any(name.startswith("event_") for name in dropped)
     with pytest.raises(PermanentError, match="are not kept"):
-        await backtested(hub, "main", recipe, now - timedelta(days=60), now)
+        await back(60)
+
+
+# --- backtests as jobs ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backtests are done in this process: one of its own takes a second to start."""
+
+    async def here(hub: Hub, trial: Trial, progress: Any, apart: bool) -> Backtest:
+        return await try_out(hub, trial, progress)
+
+    monkeypatch.setattr(jobs, "try_out", here)
+
+
+async def started(bench: Bench, **wanted: Any) -> Any:
+    return await bench.post("/v1/backtests", {"recipe": "tried", **wanted}, 201)
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_backtest_is_a_job_with_progress_and_a_report(bench: Bench) -> None:
+    await bench.recipe("tried", SPENDS)
+    for number in range(1, 4):
+        await bench.order(number, amount=f"{number * 10}.00")
+    await asyncio.sleep(0.002)  # the span ends before the moment at which it is asked for
+    job = await started(bench, source=SPENDS.replace("> 15", "> 25"), against="current", last="1d")
+    assert (job["state"], job["share"], job["report"], job["compared"]) == ("queued", 0, None, True)
+    worker = jobs.Backtests(bench.hub.hub)
+    await worker.drain()
+    assert worker.at_work is not None
+    await worker.at_work
+    done = await bench.get(f"/v1/backtests/{job['id']}")
+    assert (done["state"], done["events"], done["share"], done["begun"]) == ("done", 3, 1, 1)
+    assert done["report"]["new"]["money"] == {"EUR": "30.00"}
+    assert done["report"]["current"]["money"] == {"EUR": "50.00"}
+    assert done["report"]["differing"] == 1
+    assert [each["id"] for each in (await bench.get("/v1/backtests", recipe="tried"))["items"]] == [job["id"]]
+    await bench.post(f"/v1/backtests/{job['id']}/cancel", expect=409)
+
+
+async def test_a_backtest_that_cannot_be_is_refused_with_the_reason(bench: Bench) -> None:
+    await bench.recipe("tried", SPENDS)
+    cut = await bench.post("/v1/backtests", {"recipe": "tried", "last": "500d"}, 400)
+    assert "TRADEWIND_RETENTION_EVENTS_DAYS" in cut["detail"]
+    await bench.post("/v1/backtests", {"recipe": "nothing"}, 404)
+    await bench.post("/v1/backtests", {"recipe": "tried", "version": 7}, 404)
+    await bench.post("/v1/backtests", {"recipe": "tried", "source": "title: No"}, 400)
+    await bench.post("/v1/backtests", {"recipe": "tried", "last": "3d", "since": "2026-01-01T00:00:00Z"}, 422)
+
+
+async def test_a_cancelled_backtest_ends_and_the_next_one_begins(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = asyncio.Event()
+
+    async def endless(*args: Any, **options: Any) -> Backtest:
+        try:
+            return await asyncio.Event().wait()  # type: ignore[return-value]
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(jobs, "try_out", endless)
+    monkeypatch.setattr(jobs, "BEAT", 0.01)
+    await bench.recipe("tried", SPENDS)
+    job, following = await started(bench), await started(bench)
+    worker = jobs.Backtests(bench.hub.hub)
+    await worker.drain()
+    assert (await bench.get(f"/v1/backtests/{job['id']}"))["state"] == "running"
+    assert (await bench.post(f"/v1/backtests/{job['id']}/cancel"))["state"] == "cancelled"
+    assert worker.at_work is not None
+    await worker.at_work
+    assert ended.is_set()
+    await worker.drain()
+    assert (await bench.get(f"/v1/backtests/{following['id']}"))["state"] == "running"
+    await worker.stop()
+    assert (await bench.get(f"/v1/backtests/{following['id']}"))["state"] == "queued", "another process may begin it"
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_backtest_whose_process_died_is_begun_anew_and_given_up_the_third_time(bench: Bench) -> None:
+    await bench.recipe("tried", SPENDS)
+    job = await started(bench)
+    silent = "update backtest set state = 'running', owner = 'dead', begun = $1, heard_at = now() - interval '1 minute'"
+    await bench.hub.rows(silent, 1)
+    worker = jobs.Backtests(bench.hub.hub)
+    await worker.drain()
+    assert worker.at_work is not None
+    await worker.at_work
+    done = await bench.get(f"/v1/backtests/{job['id']}")
+    assert (done["state"], done["begun"]) == ("done", 2)
+    await bench.hub.rows(silent, 3)
+    await jobs.Backtests(bench.hub.hub).drain()
+    given_up = await bench.get(f"/v1/backtests/{job['id']}")
+    assert (given_up["state"], given_up["error"]) == (
+        "failed", "the process that ran it was cut off, 3 times; start it again"
+    )  # fmt: skip

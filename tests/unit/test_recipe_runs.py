@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from app.ids import new_id
@@ -118,7 +119,7 @@ def test_long_texts_are_told_from_where_they_differ() -> None:
 
 
 def _call(use: str, values: dict[str, Any] | None = None) -> Captured:
-    return Captured(new_id(), use, use, None, START, values or {}, "x")
+    return Captured(new_id(), use, use, None, START, orjson.dumps(values or {}), "x")
 
 
 def test_branches_that_no_case_meets_are_told(folder: Path) -> None:

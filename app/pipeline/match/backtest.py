@@ -15,7 +15,6 @@ import structlog
 
 from app.domain.connections import Connections
 from app.domain.recipes import Recipes, outline_of
-from app.errors import PermanentError
 from app.pipeline.match.assumed import assumed
 from app.pipeline.match.dry import simulated, stated
 from app.pipeline.match.reports import NOTHING, Answered, Backtest, Difference, MadeCall, Totals
@@ -51,6 +50,7 @@ class _Side:
             self.totals.count(call, self.world)
             if self.compares and call.event_id is not None:
                 self.calls.setdefault(call.event_id, []).append(MadeCall.of(call))
+            call.input = b"{}"
         self.world.calls.clear()
         for run in self.world.ended:
             self._ended(run)
@@ -80,19 +80,13 @@ class _Side:
 async def backtest(
     database: Database, recipes: Recipes, connections: Connections, registry: Registry, workspace: str, recipe: Recipe,
     since: datetime, until: datetime, *, inputs: Mapping[str, Any] | None = None, against: Recipe | None = None,
-    kept_since: datetime | None = None, shown: int = 50, progress: Progress = lambda events, at: None,
+    end: datetime | None = None, shown: int = 50, progress: Progress = lambda events, at: None,
 ) -> Backtest:  # fmt: skip
     """Run the stored events of a span through a version, and `against` another, and compare them event by event.
 
-    kept_since: how far back stored events reach; shown: differences that are told one by one (all are counted).
-    progress is told after each batch how many events were read, and up to when; what it raises ends the backtest.
-    Raises PermanentError for a span that retention has cut."""
-    if kept_since is not None and since < kept_since:
-        raise PermanentError(
-            f"events before {kept_since:%Y-%m-%d %H:%M} are not kept, and the span begins {since:%Y-%m-%d %H:%M}: a "
-            "backtest over what is left of it would mislead. Look back less far; TRADEWIND_RETENTION_EVENTS_DAYS says "
-            "how long events are kept"
-        )
+    end: to which moment waits go on after the last event, if not to the end of the span; shown: differences that are
+    told one by one (all are counted). progress is told after each batch how many events were read, and up to when; what
+    it raises ends the backtest."""
     active = recipes.find(workspace, recipe.name)
     given = inputs if inputs is not None else active.inputs if active else {}
     report = Backtest(recipe.name, since, until)
@@ -110,7 +104,7 @@ async def backtest(
         progress(report.events, rows[-1]["at"])
         await asyncio.sleep(0)
     for side in sides:
-        side.world.forward(max(until - side.world.now, timedelta(0)))
+        side.world.forward(max((end or until) - side.world.now, timedelta(0)))
         side.take()
         side.close()
     _compare(report, sides, shown, over=True)

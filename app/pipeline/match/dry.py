@@ -120,7 +120,7 @@ async def _read(simulation: Simulation, told: dict[str, list[Told]], reading: Re
 
 async def _answer(connection: Connection, action: Action, call: Captured, reading: Reading) -> Told:
     try:
-        output = await reading(connection, action, action.input.model_validate(call.values))
+        output = await reading(connection, action, action.input.model_validate_json(call.input))
     except TradewindError as e:
         return Told(fails="permanent", message=f"the read failed: {e}")
     return Told(orjson.loads(output.model_dump_json(exclude_none=True)))

@@ -1,6 +1,7 @@
 """What a backtest reports: what each version did, and the events that two versions answer otherwise."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -29,16 +30,27 @@ class Totals:
     examples: int = 0
     assumed: int = 0
 
+    def add(self, other: "Totals") -> None:
+        """Lay what another part of the span counted on top."""
+        self.runs += other.runs
+        self.calls += other.calls
+        self.errors += other.errors
+        self.contacts += other.contacts
+        self.examples += other.examples
+        self.assumed += other.assumed
+        for currency, amount in other.money.items():
+            self.money[currency] = self.money.get(currency, Decimal(0)) + amount
+
     def count(self, call: Captured, world: Simulation) -> None:
         self.calls[call.use] += 1
         self.examples += call.assumed
         action = world.action_of(call)
         if action is not None and action.counts is not None:
-            self._counted(action, call.values)
+            self._counted(action, call.input)
 
-    def _counted(self, action: Action, values: Any) -> None:
+    def _counted(self, action: Action, given: bytes) -> None:
         assert action.counts is not None  # noqa: S101 (asked by the caller)
-        counted = action.counts(action.input.model_validate(values))
+        counted = action.counts(action.input.model_validate_json(given))
         self.contacts += counted.contacts
         if counted.money is not None:
             before = self.money.get(counted.money.currency, Decimal(0))
@@ -53,7 +65,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class MadeCall:
-    """A call as it is compared; input: JSON text with sorted keys."""
+    """A call as it is compared; input: JSON text, its fields in the order of the action's model."""
 
     use: str
     step: str
@@ -62,7 +74,7 @@ class MadeCall:
 
     @classmethod
     def of(cls, call: Captured) -> "MadeCall":
-        return cls(call.use, call.step, call.item, orjson.dumps(call.values, option=orjson.OPT_SORT_KEYS))
+        return cls(call.use, call.step, call.item, call.input)
 
     def as_json(self) -> dict[str, Any]:
         return {"use": self.use, "step": self.step, "item": self.item, "input": orjson.loads(self.input)}
@@ -123,3 +135,18 @@ class Backtest:
             "current": self.current.as_json() if self.current else None, "differing": self.differing,
             "differences": [each.as_json() for each in self.differences],
         }  # fmt: skip
+
+
+def merged(parts: Sequence[Backtest], shown: int) -> Backtest:
+    """One report of the parts of a span, in their order."""
+    whole = parts[0]
+    for part in parts[1:]:
+        whole.until = part.until
+        whole.events += part.events
+        whole.unreadable += part.unreadable
+        whole.new.add(part.new)
+        if whole.current is not None and part.current is not None:
+            whole.current.add(part.current)
+        whole.differing += part.differing
+        whole.differences = [*whole.differences, *part.differences][:shown]
+    return whole

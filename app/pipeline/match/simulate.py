@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from heapq import heappop, heappush
 from typing import Any
 from uuid import UUID
@@ -38,7 +38,7 @@ from app.pipeline.run.facts import Facts, Heard, Remembered, Surroundings
 from app.pipeline.run.leave import HIGHEST
 from app.recipes import Call, Recipe, say_duration
 from app.store.calls import NewCall
-from app.store.packing import unpack_json
+from app.store.packing import unpack
 from app.store.runs import CallRow, StepRow
 
 START = datetime(2026, 1, 5, 10, tzinfo=UTC)
@@ -55,15 +55,15 @@ UTC_ZONE = ZoneInfo("UTC")
 
 @dataclass(slots=True)
 class Captured:
-    """A call that would be made. use: `connector.action` as the recipe says it; values: its input as plain JSON;
-    assumed: what it answered is an example."""
+    """A call that would be made. use: `connector.action` as the recipe says it; input: its JSON text; assumed: what it
+    answered is an example."""
 
     run_id: UUID
     use: str
     step: str
     item: str | None
     at: datetime
-    values: Any
+    input: bytes
     connection: str
     state: str = "due"
     due_at: datetime | None = None
@@ -72,6 +72,11 @@ class Captured:
     error: str | None = None
     assumed: bool = False
     event_id: UUID | None = None
+
+    @property
+    def values(self) -> Any:
+        """Its input as plain data."""
+        return orjson.loads(self.input)
 
 
 @dataclass
@@ -112,7 +117,7 @@ class SimulatedRun:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Happened:
     """An event of the simulated world, as `match` takes it."""
 
@@ -122,6 +127,11 @@ class Happened:
     event: Event
     test: bool
     occurred_at: datetime
+
+    @cached_property
+    def scope(self) -> Mapping[str, Any]:
+        """What expressions may read of it; made once for all that look at it, and changed by none."""
+        return event_scope(self)
 
 
 @dataclass
@@ -296,7 +306,7 @@ class Simulation:
         if refused is not None:
             self.decisions.append(refused)
             return
-        scope = {**outline_of(self.recipe).absent, **event_scope(fact), "inputs": self.inputs, "now": self.now}
+        scope = {**outline_of(self.recipe).absent, **fact.scope, "inputs": self.inputs, "now": self.now}
         scope["steps"] = {}
         seen = self._recalled(scope, fact.connection)
         try:
@@ -483,7 +493,7 @@ class Simulation:
             call.path,
             call.item,
             self.now,
-            unpack_json(call.input),
+            unpack(call.input),
             connection,
             event_id=run.facts.event_id,
         )
@@ -604,7 +614,7 @@ def _heard(fact: Happened) -> Heard:
         "data": canonical.plain(fact.event.data), "occurred_at": fact.occurred_at.isoformat(), "connection": slug,
         "platform": platform, "test": fact.test, "historical": fact.event.historical,
     }  # fmt: skip
-    return Heard(fact.id, fact.event.type, slug, event_scope(fact), stored)
+    return Heard(fact.id, fact.event.type, slug, fact.scope, stored)
 
 
 def _refs(type_: str, data: BaseModel) -> tuple[Ref, Ref]:

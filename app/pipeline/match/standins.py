@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 import orjson
@@ -20,18 +21,31 @@ class Told:
 
 
 def output_of(action: Action | None, told: Mapping[str, Any]) -> Any:
-    """An output as plain JSON: what was told, and a made-up value for each field that must be there."""
+    """An output as plain JSON: what was told, and of what must be there and was not told, an example."""
     if action is None:
         return dict(told)
-    filled = {**sample(action.output), **told}
-    return orjson.loads(action.output.model_validate(filled).model_dump_json(exclude_none=True))
+    if not told:
+        return orjson.loads(_example(action.output))
+    return orjson.loads(_as_json(action.output, {**sample(action.output), **told}))
 
 
-def sample(model: type[BaseModel]) -> dict[str, Any]:
-    """The least that makes a valid value of a model; what cannot be guessed is left out."""
+@lru_cache(maxsize=1000)
+def _example(model: type[BaseModel]) -> bytes:
+    return _as_json(model, sample(model))
+
+
+def _as_json(model: type[BaseModel], values: Mapping[str, Any]) -> bytes:
+    return model.model_validate(values).model_dump_json(exclude_none=True).encode()
+
+
+@lru_cache(maxsize=1000)
+def sample(model: type[BaseModel]) -> Mapping[str, Any]:
+    """An example of a model: its fields' own examples, and for what must be there and has none a value that fits."""
     found: dict[str, Any] = {}
     for name, each in model.model_fields.items():
-        if each.is_required():
+        if each.examples:
+            found[name] = each.examples[0]
+        elif each.is_required():
             found[name] = next((v for v in _guesses(name, each.annotation) if _fits(model, name, v)), None)
     return found
 
