@@ -69,7 +69,7 @@ async def allows(request: Request, caller: Caller, hub: Hub) -> str | None:
             return None
         mine = sorted(each.slug for each in hub.connections if each.id in limits)
         return f"This key is limited to connections: name one in `connection`, of {', '.join(mine)}."
-    if route not in THINGS:
+    if route not in THINGS or request.method in ("PUT", "PATCH", "DELETE"):
         return "This key is limited to connections, and this is of the whole workspace."
     name, origin = THINGS[route]
     if await origin(hub, caller.workspace, request.path_params[name]) not in limits:

@@ -128,9 +128,12 @@ class Bench:
 
 
 @asynccontextmanager
-async def benched(database_url: str, redis_url: str, home: Path) -> AsyncIterator[Bench]:
+async def benched(database_url: str, redis_url: str, home: Path, **settings: Any) -> AsyncIterator[Bench]:
     outside = Outside()
-    async with serving(outside.app()) as address, running(database_url, redis_url, home, testbench) as hub:
+    async with (
+        serving(outside.app()) as address,
+        running(database_url, redis_url, home, testbench, **settings) as hub,
+    ):
         await hub.connect("shop", testbench, {"account": "bench"}, role="shop", base_url=address)
         hub.client.headers["authorization"] = f"Bearer {KEY}"
         bench = Bench(hub, outside, hub.client)
