@@ -1,5 +1,6 @@
 """`/v1/connections`: setting them up: written, removed, tried, authorised."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -49,6 +50,8 @@ class ConnectionProof(BaseModel):
     works: bool
     said: str = Field(examples=["Craft & Co (4620816365)"])
     tried: bool = Field(description="False where the system offers nothing to try.")
+    authorised_until: datetime | None = Field(description="When it must be authorised again, where the system says so.")
+    recipes: list[str] = Field(description="Recipes that call it.")
 
 
 class OAuthStarted(BaseModel):
@@ -96,10 +99,17 @@ async def remove_connection(caller: ConnectionKeeper, hub: HubDep, slug: Name, i
 async def test_connection(caller: ConnectionKeeper, hub: HubDep, slug: Name) -> ConnectionProof:
     """One cheap read at the system, with the limits that its calls have."""
     found = _found(hub, caller.workspace, slug)
-    from app.proof import prove  # with all that a process needs which calls outside systems
+    from app.probing import probe  # with all that a process needs which calls outside systems
 
-    proof = await prove(hub, found)
-    return ConnectionProof(works=proof.works, said=proof.said, tried=proof.tried)
+    proof = await probe(hub, found)
+    shown = await one_connection(hub, caller.workspace, slug)
+    return ConnectionProof(
+        works=proof.works,
+        said=proof.said,
+        tried=proof.tried,
+        authorised_until=shown.authorised_until,
+        recipes=shown.recipes,
+    )
 
 
 @router.post("/{slug}/oauth/start", summary="Begin to authorise a connection (OAuth 2)")

@@ -7,8 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from app.api.auth import Reader
+from app.api.auth import Reader, Replayer
 from app.api.context import HubDep, Listed, PageDep, listed
+from app.byhand.reprocessing import Misunderstood, reprocess
+from app.byhand.texts import PlainText
 from app.store import lists
 from app.store.lists import WebhookFilter
 from app.trace.shapes import Webhook
@@ -44,6 +46,25 @@ async def list_webhooks(
     async with hub.database.acquire() as db:
         rows = await lists.webhooks(db, caller.workspace, page, WebhookFilter(state, connection, topic, q))
     return listed(rows, page.limit, lambda row: Webhook(**row))
+
+
+class Misread(BaseModel):
+    """Which kept webhooks shall be read once more."""
+
+    state: Misunderstood
+    connection: PlainText | None = Field(None, description="Only those of this connection.")
+
+
+class Reread(BaseModel):
+    webhooks: int = Field(description="How many will be read again.")
+
+
+@router.post("/webhooks/reprocess", summary="Read kept webhooks once more")
+async def reprocess_webhooks(caller: Replayer, hub: HubDep, wanted: Misread) -> Reread:
+    """After a fix, or when a connector has learnt a topic. Safe: a fact that is an event already stays that one
+    event."""
+    count = await reprocess(hub, caller.workspace, wanted.state, wanted.connection, caller.name)
+    return Reread(webhooks=count)
 
 
 @router.get("/rejected", summary="List refused webhooks")

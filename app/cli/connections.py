@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli import session
+from app.cli import asking, session
 from app.cli.output import AsJson, Workspace, print_json, print_rows
 
 if TYPE_CHECKING:
@@ -23,29 +22,10 @@ Slug = Annotated[str, typer.Argument(help="The connection's slug.")]
 def list_connections(workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """List the connections of a workspace."""
 
-    async def work(hub: Hub) -> list[dict[str, object]]:
-        from app.store.connections import health
-
-        async with hub.database.begin() as db:
-            known = await health(db)
-        return [
-            {
-                "slug": each.slug,
-                "connector": each.connector.slug,
-                "account": each.account,
-                "role": each.role,
-                "paused": each.paused,
-                "works": known[each.id].probe_works if each.id in known else None,
-                "authorised_until": known[each.id].authorised_until if each.id in known else None,
-                "base_url": each.base_url,
-                "origin": each.origin,
-            }
-            for each in sorted(hub.connections, key=lambda each: each.slug)
-            if each.workspace == workspace
-        ]
-
-    empty = "There are no connections; see `tradewind connections apply --help`."
-    print_rows(session.in_hub(work), as_json, empty=empty)
+    found = asking.ask("GET", "/v1/connections", workspace=workspace)["items"]
+    shown = ("slug", "connector", "account", "role", "paused", "authorised_until", "base_url", "origin")
+    rows = [{name: each[name] for name in shown} | {"works": each["probe_works"]} for each in found]
+    print_rows(rows, as_json, empty="There are no connections; see `tradewind connections apply --help`.")
 
 
 @app.command()
@@ -81,27 +61,15 @@ def apply(
 @app.command("test")
 def prove_connection(slug: Slug, workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """Prove the credentials by a cheap read at the system. Exit code 1 if they do not work."""
-    from app.probing import probe
-    from app.proof import Proof
-    from app.store.connections import health
-
-    async def work(hub: Hub) -> tuple[Proof, datetime | None, list[str]]:
-        connection = session.connection_of(hub, workspace, slug)
-        proof = await probe(hub, connection)
-        async with hub.database.begin() as db:
-            known = (await health(db)).get(connection.id)
-        return proof, known.authorised_until if known else None, hub.recipes.at_risk(connection)
-
-    proof, until, at_risk = session.in_hub(work)
+    proof = asking.ask("POST", f"/v1/connections/{slug}/test", workspace=workspace)
     if as_json:
-        said = {"connection": slug, "works": proof.works, "said": proof.said}
-        print_json(said | {"authorised_until": until, "recipes": at_risk})
+        print_json({"connection": slug, **proof})
     else:
-        typer.secho(f"{slug}: {proof.said}", fg=None if proof.works else "red")
-        if until is not None:
-            typer.echo(f"authorise it again before {until:%Y-%m-%d}")
-        typer.echo(f"recipes that call it: {', '.join(at_risk) or 'none'}")
-    raise typer.Exit(0 if proof.works else 1)
+        typer.secho(f"{slug}: {proof['said']}", fg=None if proof["works"] else "red")
+        if proof["authorised_until"] is not None:
+            typer.echo(f"authorise it again before {proof['authorised_until'][:10]}")
+        typer.echo(f"recipes that call it: {', '.join(proof['recipes']) or 'none'}")
+    raise typer.Exit(0 if proof["works"] else 1)
 
 
 @app.command()
@@ -119,9 +87,4 @@ def resume(slug: Slug, workspace: Workspace = "main") -> None:
 
 
 def _pause(slug: str, workspace: str, paused: bool) -> None:
-    from app.byhand import pause_connection
-
-    async def work(hub: Hub) -> None:
-        await pause_connection(hub, workspace, slug, paused, "command line")
-
-    session.in_hub(work)
+    asking.ask("POST", f"/v1/connections/{slug}/{'pause' if paused else 'resume'}", workspace=workspace)

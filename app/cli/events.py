@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 from uuid import UUID
 
 import typer
 
-from app.cli import session
+from app.cli import asking, session
 from app.cli.output import AsJson, Limit, Workspace, print_json, print_rows
 
 webhooks = typer.Typer(help="What came in.", no_args_is_help=True)
@@ -21,25 +22,23 @@ def trace(
     as_json: AsJson = False,
 ) -> None:
     """Print the whole way of one order: webhook, event, why each recipe ran or not, steps, attempts, effects."""
-    from app.domain.connections import secret_texts
-    from app.hub import Hub
-    from app.trace import Trace
-    from app.trace import trace as whole_way
-    from app.trace.terminal import render
-
-    async def work(hub: Hub) -> Trace:
-        secrets = {text for connection in hub.connections for text in secret_texts(connection.settings)}
-        return await whole_way(hub.database, workspace, text, settings=hub.settings, secrets=secrets)
-
-    found = session.in_hub(work)
+    known = True
+    try:
+        found = asking.ask("GET", f"/v1/trace/{quote(text, safe='')}", workspace=workspace)
+    except asking.RefusedError as e:
+        if e.status != 404:
+            raise
+        known, found = False, {"asked": text, "kind": None, "ways": []}
     if as_json:
-        print_json(found.model_dump(mode="json"))
+        print_json(found)
     else:
         from rich.console import Console
 
-        console = Console()
-        console.print(render(found))
-    raise typer.Exit(0 if found.found else 1)
+        from app.trace.shapes import Trace
+        from app.trace.terminal import render
+
+        Console().print(render(Trace.model_validate(found)))
+    raise typer.Exit(0 if known else 1)
 
 
 def events(
@@ -52,17 +51,11 @@ def events(
     as_json: AsJson = False,
 ) -> None:
     """List events, newest first."""
-    from app.store import lists
-    from app.store.database import Database, Row
-
-    wanted = lists.EventFilter(type_, connection, recipe, text=text)
-
-    async def work(database: Database) -> list[Row]:
-        async with database.acquire() as db:
-            return await lists.events(db, workspace, lists.Page(limit), wanted)
-
+    wanted = {"q": text, "type": type_, "connection": connection, "recipe": recipe}
+    found = asking.rows("/v1/events", limit, workspace=workspace, **wanted)
     shown = ("id", "occurred_at", "type", "connection", "number", "email", "object_kind", "object_id", "test")
-    print_rows(_rows(session.in_database(work), limit, shown), as_json, empty="There are no such events.")
+    flat = [{**each, "object_kind": each["object"]["kind"], "object_id": each["object"]["id"]} for each in found]
+    print_rows(_rows(flat, shown), as_json, empty="There are no such events.")
 
 
 def runs(
@@ -76,17 +69,9 @@ def runs(
     as_json: AsJson = False,
 ) -> None:
     """List runs, newest first."""
-    from app.store import lists
-    from app.store.database import Database, Row
-
-    wanted = lists.RunFilter(recipe, state, text=text)
-
-    async def work(database: Database) -> list[Row]:
-        async with database.acquire() as db:
-            return await lists.runs(db, workspace, lists.Page(limit), wanted)
-
+    found = asking.rows("/v1/runs", limit, workspace=workspace, q=text, recipe=recipe, state=state)
     shown = ("id", "at", "recipe", "version", "state", "reason", "connection", "event_id", "ended_at")
-    print_rows(_rows(session.in_database(work), limit, shown), as_json, empty="There are no such runs.", red=TROUBLE)
+    print_rows(_rows(found, shown), as_json, empty="There are no such runs.", red=TROUBLE)
 
 
 @webhooks.command("list")
@@ -102,23 +87,14 @@ def list_webhooks(
     as_json: AsJson = False,
 ) -> None:
     """List what came in, newest first."""
-    from app.store import lists
-    from app.store.database import Database, Row
-
-    wanted = lists.WebhookFilter(state, connection, topic)
-
-    async def work(database: Database) -> list[Row]:
-        async with database.acquire() as db:
-            return await lists.webhooks(db, workspace, lists.Page(limit), wanted)
-
+    found = asking.rows("/v1/webhooks", limit, workspace=workspace, state=state, connection=connection, topic=topic)
     shown = ("id", "at", "connection", "topic", "size", "state", "events", "reason")
-    found = _rows(session.in_database(work), limit, shown)
-    print_rows(found, as_json, empty="Nothing of that kind came in.", red=("malformed",))
+    print_rows(_rows(found, shown), as_json, empty="Nothing of that kind came in.", red=("malformed",))
 
 
-def _rows(rows: Sequence[Any], limit: int, shown: Sequence[str]) -> list[dict[str, Any]]:
-    """Some columns of a page of rows (which holds one more than the limit where there are more)."""
-    return [{name: row[name] for name in shown} for row in rows[:limit]]
+def _rows(rows: Sequence[Any], shown: Sequence[str]) -> list[dict[str, Any]]:
+    """Some columns of rows."""
+    return [{name: row[name] for name in shown} for row in rows]
 
 
 def replay(
@@ -133,29 +109,18 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Run recipes again for an event. What was done outside is found under its effect key and not done twice."""
-    from app.byhand import Replay, ReplayWanted
-    from app.byhand import replay as do_again
-    from app.hub import Hub
-    from app.pipeline.match import Matcher
-    from app.pipeline.run import Runner
-
-    wanted = ReplayWanted(recipes=recipe, version="original" if original else "current", redo=redo or [])
-
-    async def work(hub: Hub) -> Replay:
-        runner = Runner(hub.database, hub.recipes, hub.connections, hub.hasher, hub.clock, hub.bells)
-        matcher = Matcher(hub.recipes, hub.connections, hub.hasher, hub.clock, hub.bells, runner)
-        return await do_again(hub, matcher, workspace, event, wanted, "command line", dry_run=dry_run)
-
-    report = session.in_hub(work)
+    wanted = {"recipes": recipe, "version": "original" if original else "current", "redo": redo or []}
+    path = f"/v1/events/{event}/replay"
+    report = asking.ask("POST", path, workspace=workspace, body=wanted, dry_run=dry_run)
     if as_json:
-        print_json(report.model_dump(mode="json"))
+        print_json(report)
         return
-    for run in report.runs:
-        typer.echo(f"{run.recipe} version {run.version}: {'would run' if dry_run else f'run {run.run_id}'}")
-        for effect in run.effects:
-            typer.echo(f"  {effect.standing:<10} {effect.action} ({effect.step})")
-    for refused in report.refused:
-        typer.echo(f"{refused.recipe}: does not run: {refused.reason}")
+    for run in report["runs"]:
+        typer.echo(f"{run['recipe']} version {run['version']}: {'would run' if dry_run else 'run ' + run['run_id']}")
+        for effect in run["effects"]:
+            typer.echo(f"  {effect['standing']:<10} {effect['action']} ({effect['step']})")
+    for refused in report["refused"]:
+        typer.echo(f"{refused['recipe']}: does not run: {refused['reason']}")
 
 
 @webhooks.command()
@@ -166,22 +131,8 @@ def reprocess(
     as_json: AsJson = False,
 ) -> None:
     """Read kept webhooks once more, after a fix. Safe: a fact that is an event already stays that one event."""
-    from app.hub import Hub
-    from app.store import webhooks as store
-    from app.store.byhand import Deed, note
-    from app.store.database import to_json
-
-    async def work(hub: Hub) -> int:
-        found = session.connection_of(hub, workspace, connection) if connection else None
-        detail = {"state": state, "connection": connection}
-        async with hub.database.transaction() as db:
-            count = await store.reprocess(db, workspace, [state], found.id if found else None)
-            deed = Deed(workspace, "command line", "reprocess", "webhooks", {})
-            await note(db, deed, to_json(detail | {"webhooks": count}))
-        hub.bells.ring("normalise")
-        return count
-
-    count = session.in_hub(work)
+    wanted = {"state": state, "connection": connection}
+    count = asking.ask("POST", "/v1/webhooks/reprocess", workspace=workspace, body=wanted)["webhooks"]
     if as_json:
         print_json({"state": state, "webhooks": count})
     else:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
-from app.cli import session
+from app.cli import asking, session
 from app.cli.output import AsJson, Workspace, print_json, print_rows
 
 if TYPE_CHECKING:
@@ -20,26 +20,9 @@ app = typer.Typer(help="API keys, and keys that encrypt secrets.", no_args_is_he
 @app.command("list")
 def list_keys(workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """List API keys; only their first characters are known."""
-    from app.store import connections
-    from app.store import keys as store
-    from app.store.database import Database
-
-    async def work(database: Database) -> list[dict[str, object]]:
-        async with database.begin() as db:
-            rows = await store.list_keys(db, workspace, everywhere=True)
-            slugs = {row.id: row.slug for row in await connections.load_all(db)}
-        shown = ("id", "prefix", "name", "scopes", "workspace", "expires_at", "revoked_at", "last_used_at")
-        return [
-            {name: getattr(row, name) for name in shown}
-            | {
-                "connections": None
-                if row.connections is None
-                else [slugs.get(id_, "removed") for id_ in row.connections]
-            }
-            for row in rows
-        ]
-
-    print_rows(session.in_database(work), as_json, empty="There are no keys.")
+    found = asking.ask("GET", "/v1/keys", workspace=workspace)["items"]
+    shown = ("id", "prefix", "name", "scopes", "workspace", "expires_at", "revoked_at", "last_used_at", "connections")
+    print_rows([{name: each[name] for name in shown} for each in found], as_json, empty="There are no keys.")
 
 
 @app.command()
@@ -58,20 +41,30 @@ def new(
     as_json: AsJson = False,
 ) -> None:
     """Make an API key; it is shown once."""
+    expires = datetime.now(UTC) + timedelta(days=days) if days else None
+    wanted = {"name": name or "made by command line", "scopes": scope or ["read"], "connections": connection}
+    if every_workspace:
+        made = _of_all(name, scope or ["read"], expires)
+    else:
+        body = wanted | {"expires_at": expires.isoformat() if expires else None}
+        made = asking.ask("POST", "/v1/keys", workspace=workspace, body=body)
+    if as_json:
+        print_json(made)
+    else:
+        typer.echo(f"{made['key']}\nIt is shown only now. To revoke it: tradewind keys revoke {made['id']}")
+
+
+def _of_all(name: str, scopes: list[str], expires: datetime | None) -> dict[str, str]:
+    """A key of every workspace is made beside the database alone."""
     from app.domain.keys import MadeKey, make
     from app.store.database import Database
 
     async def work(database: Database) -> MadeKey:
-        expires = await database.now() + timedelta(days=days) if days else None
-        where = None if every_workspace else workspace
         async with database.begin() as db:
-            return await make(db, name, scope or ["read"], where, expires, connection)
+            return await make(db, name, scopes, None, expires)
 
     made = session.in_database(work)
-    if as_json:
-        print_json({"id": made.id, "key": made.key})
-    else:
-        typer.echo(f"{made.key}\nIt is shown only now. To revoke it: tradewind keys revoke {made.id}")
+    return {"id": str(made.id), "key": made.key}
 
 
 @app.command()
@@ -80,16 +73,7 @@ def revoke(
     workspace: Workspace = "main",
 ) -> None:
     """Close an API key for ever; it opens nothing after a second."""
-    from app.domain.keys import revoke as close
-    from app.errors import ConfigError
-    from app.store.database import Database
-
-    async def work(database: Database) -> bool:
-        async with database.begin() as db:
-            return await close(db, workspace, key_id)
-
-    if not session.in_database(work):
-        raise ConfigError(f"The workspace {workspace} has no key {key_id}.")
+    asking.ask("POST", f"/v1/keys/{key_id}/revoke", workspace=workspace)
     typer.echo(f"{key_id} is revoked.")
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli import session
+from app.cli import asking, session
 from app.cli.output import AsJson, Workspace, print_json, print_rows
 
 if TYPE_CHECKING:
@@ -27,18 +26,9 @@ Name = Annotated[str, typer.Argument(help="The recipe's name: that of its file."
 @app.command("list")
 def list_recipes(workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """List the recipes that the hub runs."""
-    from app.store import recipes as store
-    from app.store.database import Database
-
-    async def work(database: Database) -> list[dict[str, object]]:
-        async with database.begin() as db:
-            rows = [row for row in await store.load_all(db) if row.workspace == workspace]
-        return [
-            {"name": r.name, "version": r.number, "enabled": r.enabled, "paused": r.paused, "origin": r.origin}
-            for r in rows
-        ]
-
-    print_rows(session.in_database(work), as_json, empty="There are no recipes.")
+    found = asking.ask("GET", "/v1/recipes", workspace=workspace)["items"]
+    shown = ("name", "version", "enabled", "paused", "origin")
+    print_rows([{name: each[name] for name in shown} for each in found], as_json, empty="There are no recipes.")
 
 
 @app.command()
@@ -150,16 +140,8 @@ def _given(values: list[str]) -> dict[str, str | None]:
 
 
 def _set(workspace: str, name: str, verb: RecipeVerb) -> int:
-    from app.byhand import set_recipe
-    from app.hub import Hub
-
-    async def work(hub: Hub) -> int:
-        changed = await set_recipe(hub, workspace, name, verb, "command line")
-        if others := asyncio.all_tasks() - {asyncio.current_task()}:  # what other processes still hold is let go later
-            await asyncio.wait(others, timeout=10)
-        return changed
-
-    return session.in_hub(work)
+    released: int = asking.ask("POST", f"/v1/recipes/{name}/{verb}", workspace=workspace)["released"]
+    return released
 
 
 def _folder(given: Path | None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -45,6 +46,13 @@ def in_database(work: Callable[[Database], Awaitable[T]]) -> T:
     return _answering(found, main)
 
 
+def on_servers(work: Callable[[Settings], Awaitable[T]]) -> T:
+    """Do `work` with settings that name servers. Raises ConfigError as `in_database`."""
+    found = settings()
+    _has_servers(found)
+    return _answering(found, lambda: work(found))
+
+
 def in_hub(work: Callable[[Hub], Awaitable[T]]) -> T:
     """Do `work` with an open hub: keys, connectors, connections and recipes. Raises ConfigError as `in_database`."""
     found = settings()
@@ -62,6 +70,11 @@ def in_hub(work: Callable[[Hub], Awaitable[T]]) -> T:
 
 
 def _has_servers(found: Settings) -> None:
+    if os.environ.get("TRADEWIND_URL") and not (found.database_url and found.redis_url):
+        raise ConfigError(
+            "This command works on the hub's own database, not over its API: run it where the hub runs, or name "
+            "TRADEWIND_DATABASE_URL and TRADEWIND_REDIS_URL."
+        )
     if not found.database_url or not found.redis_url:
         raise ConfigError(
             f"No Tradewind runs on {found.home.resolve()}, and TRADEWIND_DATABASE_URL and TRADEWIND_REDIS_URL are not "

@@ -5,17 +5,31 @@ assemble.py  from whatever was asked for up to its webhook, then down to every a
 terminal.py  a tree for people, imported by who prints it
 """
 
-from app.trace.assemble import (
-    blotted,
-    effect_of,
-    event_detail,
-    event_of,
-    in_full,
-    run_detail,
-    trace,
-    without,
-)
+from typing import TYPE_CHECKING, Any
+
 from app.trace.shapes import Trace
+
+if TYPE_CHECKING:
+    from app.trace.assemble import (
+        blotted,
+        effect_of,
+        event_detail,
+        event_of,
+        in_full,
+        run_detail,
+        trace,
+        without,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    """What needs a database is imported when it is asked for: to draw a trace that came over HTTP costs little."""
+    if name.startswith("_") or name not in __all__:
+        raise AttributeError(name)
+    from app.trace import assemble
+
+    return getattr(assemble, name)
+
 
 __all__ = [
     "Trace",

@@ -82,6 +82,7 @@ class Bench:
     hub: Harness
     outside: Outside
     api: httpx.AsyncClient
+    app: Any
 
     async def order(self, number: int | str = 1001, amount: str = "10.00", **extra: Any) -> str:
         """A paid order comes in and is worked off; answers its event's id."""
@@ -136,6 +137,6 @@ async def benched(database_url: str, redis_url: str, home: Path, **settings: Any
     ):
         await hub.connect("shop", testbench, {"account": "bench"}, role="shop", base_url=address)
         hub.client.headers["authorization"] = f"Bearer {KEY}"
-        bench = Bench(hub, outside, hub.client)
+        bench = Bench(hub, outside, hub.client, hub.app)
         await bench.recipe("two-steps", TWO_STEPS)
         yield bench

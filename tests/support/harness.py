@@ -48,6 +48,7 @@ class Harness:
     runner: Runner
     delivery: Delivery
     timed: Timed
+    app: Any = None
 
     async def connect(
         self,
@@ -156,7 +157,7 @@ async def running(
         hub.bells.answer("timed", lambda: None)
         hub.bells.lane = delivery.ring
         app_hub: Hub = app.state.hub
-        harness = Harness(hub, client, normaliser, runner, delivery, Timed(hub.database, matcher))
+        harness = Harness(hub, client, normaliser, runner, delivery, Timed(hub.database, matcher), app=app)
         _follow(app_hub, hub)
         yield harness
         await delivery.stop()

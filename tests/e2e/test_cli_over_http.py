@@ -1,0 +1,108 @@
+"""The same commands against a hub far away, and against a database alone; exit codes as documented."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.bench import KEY, Bench, benched
+from tests.support.serving import serving
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {"sqlalchemy", "fastapi", "asyncpg", "redis", "jinja2", "structlog"}
+PROBE = """
+import sys
+from app.cli import main
+try:
+    main()
+finally:
+    sys.stderr.write("loaded:" + ",".join(sorted(set(%r) & set(sys.modules))))
+"""
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> object:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+async def bench(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with benched(database_url, redis_url, tmp_path) as made:
+        yield made
+
+
+async def run(environment: dict[str, str], *arguments: str, home: Path, code: str = "") -> Ran:
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("TRADEWIND_")}
+    started = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *(["-c", code] if code else ["-m", "app.cli"]),
+        *arguments,
+        cwd=ROOT,
+        env={**bare, "TRADEWIND_HOME": str(home), "COLUMNS": "200", **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await started.communicate()
+    return Ran(started.returncode or 0, out.decode(), err.decode())
+
+
+async def test_commands_work_on_a_remote_hub_and_load_little(bench: Bench, tmp_path: Path) -> None:
+    event_id = await bench.order()
+    home = tmp_path / "nothing-runs-here"
+    async with serving(bench.app) as url:
+        there = {"TRADEWIND_URL": url, "TRADEWIND_KEY": KEY}
+
+        async def cli(*arguments: str) -> Ran:
+            return await run(there, *arguments, home=home)
+
+        traced = await run(there, "trace", "1001", home=home, code=PROBE % HEAVY)
+        assert (traced.code, traced.err) == (0, "loaded:"), traced.err
+        assert "order.paid" in traced.out
+        assert "two-steps" in traced.out
+        assert (await cli("trace", "no-such-order")).code == 1
+        listed = await cli("events", "--type", "order.paid", "--json")
+        assert [event["id"] for event in listed.json] == [event_id]  # type: ignore[attr-defined]
+        assert len((await cli("runs", "--limit", "1", "--json")).json) == 1  # type: ignore[arg-type]
+        assert "would run" in (await cli("replay", event_id, "--dry-run")).out
+        assert (await cli("recipes", "pause", "two-steps")).code == 0
+        assert (await bench.get("/v1/recipes/two-steps"))["paused"]
+        assert (await cli("connections", "test", "shop")).code == 0
+        made = (await cli("keys", "new", "--name", "look", "--json")).json
+        narrow = {"TRADEWIND_URL": url, "TRADEWIND_KEY": made["key"]}  # type: ignore[index]
+        refused = await run(narrow, "recipes", "resume", "two-steps", home=home)
+        assert (refused.code, refused.out) == (2, "")
+        assert "scope 'recipes'" in refused.err
+        unknown = await cli("recipes", "pause", "no-such-recipe")
+        assert (unknown.code, unknown.err) == (2, "there is no recipe 'no-such-recipe'.\n")
+        closed = await run({**there, "TRADEWIND_KEY": "tw_wrong"}, "runs", home=home)
+        assert (closed.code, "opens nothing" in closed.err) == (2, True)
+        local = await cli("capture", "--connection", "shop", "--out", "x")
+        assert (local.code, "own database" in local.err) == (2, True)
+    away = await run(there, "events", home=home)
+    assert (away.code, f"No Tradewind answers at {url}" in away.err) == (2, True)
+
+
+async def test_commands_work_on_a_database_without_any_process(bench: Bench, tmp_path: Path) -> None:
+    event_id = await bench.order()
+    settings = bench.hub.hub.settings
+    servers = {
+        "TRADEWIND_DATABASE_URL": settings.database_url,
+        "TRADEWIND_REDIS_URL": settings.redis_url,
+        "TRADEWIND_SECRET_KEYS": settings.secret_keys,
+    }
+    listed = await run(servers, "events", "1001", "--type", "order.paid", "--json", home=tmp_path)
+    assert [event["id"] for event in listed.json] == [event_id], listed.err  # type: ignore[attr-defined]
+    paused = await run(servers, "recipes", "pause", "two-steps", home=tmp_path)
+    assert paused.code == 0, paused.err
+    assert (await bench.get("/v1/audit", verb="pause"))["items"][0]["actor"] == "command line"
