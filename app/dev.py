@@ -418,11 +418,12 @@ async def _answers(client: httpx.AsyncClient, url: str) -> bool:
 
 
 def _typed(command: str) -> str:
-    """A command of ours as one would type it here."""
-    program = Path(sys.argv[0])
+    """A command of ours as one would type it here, in another terminal."""
+    program, home = Path(sys.argv[0]), os.environ.get("TRADEWIND_HOME")
+    named = f"TRADEWIND_HOME={shlex.quote(home)} " if home else ""
     if shutil.which("tradewind") or program.name != "tradewind":
-        return f"tradewind {command}"
-    return f"{_short(program.resolve())} {command}"
+        return f"{named}tradewind {command}"
+    return f"{named}{_short(program.resolve())} {command}"
 
 
 def _short(path: Path) -> Path:

@@ -9,8 +9,9 @@ from uuid import UUID
 from rich.text import Text
 
 from app import events as canonical
+from app.ids import time_of
 from app.store import flow as store
-from app.store.database import Database
+from app.store.database import Connection, Database
 from app.store.flow import Progress, Refused, Seen
 from app.store.packing import unpack
 
@@ -18,11 +19,23 @@ PATIENCE = 8.0
 """Seconds after which an event is told of although its runs have not ended."""
 LOOK_BACK = timedelta(seconds=30)
 """Ids are made before their rows commit: what is a little older than the newest may still come."""
+FOLLOWED_AT_MOST = 200
+"""Events with runs that go on after they were told of; the oldest are let go."""
+STANDING_EVERY = 1.0
+"""Seconds between two looks at what stands still."""
 
 HEADING = f"{'time':<9} {'order':<8} {'customer':<18} {'amount':>14}  {'event':<13}  recipes, calls and their time"
 _ENDED = {"done", "failed", "cancelled", "held", "waiting"}
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "cancelled": ("–", "dim"), "held": ("‖", "yellow"),
           "waiting": ("…", "cyan"), "running": ("…", "yellow")}  # fmt: skip
+
+
+@dataclass
+class Followed:
+    """An event that was told of, and how its runs stood then."""
+
+    seen: Seen
+    states: dict[UUID, str]
 
 
 @dataclass
@@ -34,17 +47,35 @@ class Flow:
     last: str | None = None
     told: dict[UUID, datetime] = field(default_factory=dict)
     open: dict[UUID, tuple[Seen, float]] = field(default_factory=dict)
+    followed: dict[UUID, Followed] = field(default_factory=dict)
+    parked: dict[str, str] = field(default_factory=dict)
+    began: datetime | None = None
+    _stood: float = 0.0
 
     async def lines(self) -> list[Text]:
+        self.began = self.began or self.since
         async with self.database.acquire() as db:
             known = [*self.told, *self.open]
             for seen in await store.events_since(db, self.since, known):
                 self.open[seen.id] = (seen, time.monotonic())
             refused = await store.refused_since(db, self.since, known)
-            runs = await store.progress_of(db, list(self.open))
+            for seen in await store.replayed_since(db, self.since, [*self.open, *self.followed]):
+                self.followed[seen.id] = Followed(seen, {})
+            runs = await store.progress_of(db, [*self.open, *self.followed])
+            standing = await self._standing(db)
         lines = [refused_line(each) for each in refused]
         self.told |= {each.id: each.at for each in refused}
-        return lines + list(self._ended(runs))
+        return lines + standing + list(self._later(runs)) + list(self._ended(runs))
+
+    async def _standing(self, db: Connection) -> list[Text]:
+        """Lanes that were parked, or go on again, since the last look."""
+        if time.monotonic() - self._stood < STANDING_EVERY:
+            return []
+        self._stood = time.monotonic()
+        before, now = self.parked, await store.parked(db)
+        self.parked = {slug: reason for slug, (reason, _) in now.items()}
+        lines = [parked_line(slug, why, waiting) for slug, (why, waiting) in now.items() if slug not in before]
+        return lines + [resumed_line(slug) for slug in before if slug not in now]
 
     def _ended(self, runs: Sequence[Progress]) -> Iterable[Text]:
         for event_id, (seen, met) in list(self.open.items()):
@@ -53,8 +84,27 @@ class Flow:
                 del self.open[event_id]
                 self.told[event_id] = seen.at
                 self.last = seen.number or self.last
+                if any(run.state in ("running", "held", "waiting") for run in mine):
+                    self.followed[event_id] = Followed(seen, {run.id: run.state for run in mine})
                 yield event_line(seen, mine)
         self._forget()
+
+    def _later(self, runs: Sequence[Progress]) -> Iterable[Text]:
+        """What became of runs after their event was told of, and of runs that repeat earlier ones."""
+        for event_id, followed in list(self.followed.items()):
+            mine = [run for run in runs if run.event_id == event_id and self._concerns(run, followed)]
+            news = [run for run in mine if run.state in _ENDED and followed.states.get(run.id) != run.state]
+            followed.states |= {run.id: run.state for run in news}
+            if news:
+                yield later_line(followed.seen, news)
+            over = all(followed.states.get(run.id) in ("done", "failed", "cancelled") for run in mine)
+            if mine and over and not any(run.replay for run in mine):
+                del self.followed[event_id]
+        while len(self.followed) > FOLLOWED_AT_MOST:
+            del self.followed[next(iter(self.followed))]
+
+    def _concerns(self, run: Progress, followed: Followed) -> bool:
+        return run.id in followed.states or (run.replay and self.began is not None and time_of(run.id) >= self.began)
 
     def _forget(self) -> None:
         """What lies further back than late commits reach is looked at no more."""
@@ -78,6 +128,33 @@ def event_line(seen: Seen, runs: Sequence[Progress]) -> Text:
         line.append(" no recipe asks for it", "dim")
     for run in runs:
         line.append_text(_run(run))
+    return line
+
+
+def later_line(seen: Seen, runs: Sequence[Progress]) -> Text:
+    """The order again, and the runs that ended after it was told of."""
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(f"{datetime.now().astimezone():%H:%M:%S}  ", "dim")
+    line.append(f"{(seen.number or '')[:12]:<8} ", "bold")
+    line.append("replayed, " if any(run.replay for run in runs) else "later, ", "cyan")
+    line.append(f"{seen.type} of {seen.at.astimezone():%H:%M:%S} ", "cyan")
+    for run in runs:
+        line.append_text(_run(run))
+    return line
+
+
+def parked_line(slug: str, why: str, waiting: int) -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(f"{datetime.now().astimezone():%H:%M:%S}  ", "dim")
+    line.append(f"‖ {slug} is parked, {waiting} calls wait in order: ", "yellow")
+    line.append(why[:160])
+    return line
+
+
+def resumed_line(slug: str) -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(f"{datetime.now().astimezone():%H:%M:%S}  ", "dim")
+    line.append(f"✓ {slug} answers again; what waited goes on in order", "green")
     return line
 
 

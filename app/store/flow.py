@@ -31,6 +31,28 @@ where e.id >= $1 and e.at >= $2 and e.id <> all($3) order by e.id limit 500
 """
 
 
+_REPLAYED = """
+select distinct on (e.id) e.id, e.at, e.type, e.schema_version, e.data, c.slug as connection, e.number, e.email
+from run r join event e on e.id = r.event_id left join connection c on c.id = e.connection_id
+where r.id >= $1 and r.at >= $2 and r.replay_of is not null and e.id <> all($3) order by e.id limit 100
+"""
+
+
+async def replayed_since(db: Connection, since: datetime, known: Sequence[UUID]) -> list[Seen]:
+    """Events that were replayed since then, but for the known ones."""
+    return [Seen(*row) for row in await db.fetch(_REPLAYED, _first_id(since), since, list(known))]
+
+
+async def parked(db: Connection) -> dict[str, tuple[str, int]]:
+    """Slug of each connection whose calls wait for it -> why, and how many they are."""
+    rows = await db.fetch(
+        """select c.slug, coalesce(l.reason, ''), count(w.id) from lane l join connection c on c.id = l.connection_id
+           left join call w on w.connection_id = c.id and w.state = 'due'
+           where l.state = 'parked' group by 1, 2"""
+    )
+    return {slug: (reason, waiting) for slug, reason, waiting in rows}
+
+
 async def events_since(db: Connection, since: datetime, known: Sequence[UUID]) -> list[Seen]:
     """Events that came in since then, but for the known ones; oldest first."""
     return [Seen(*row) for row in await db.fetch(_SINCE, _first_id(since), since, list(known))]
@@ -39,8 +61,9 @@ async def events_since(db: Connection, since: datetime, known: Sequence[UUID]) -
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How one run stands. `milliseconds`: from its first call's start to its last attempt's end; `trouble`: the newest
-    error of a call that has not been made."""
+    error of a call that has not been made; `replay`: it repeats an earlier run."""
 
+    id: UUID
     event_id: UUID
     recipe: str
     state: str
@@ -49,17 +72,19 @@ class Progress:
     done: int
     milliseconds: int
     trouble: str | None
+    replay: bool
 
 
 _PROGRESS = """
-select r.event_id, r.recipe, r.state, r.reason, count(c.id) as calls,
+select r.id, r.event_id, r.recipe, r.state, r.reason, count(c.id) as calls,
     count(c.id) filter (where c.state in ('done', 'captured', 'skipped')) as done,
     coalesce(round(extract(epoch from max(coalesce(c.ended_at, c.sent_at)) - min(c.at)) * 1000), 0)::int as ms,
     (array_agg(coalesce(c.error, c.question) order by c.id)
-        filter (where c.state in ('due', 'uncertain', 'dead') and coalesce(c.error, c.question) is not null))[1]
+        filter (where c.state in ('due', 'uncertain', 'dead') and coalesce(c.error, c.question) is not null))[1],
+    r.replay_of is not null
 from run r left join call c on c.run_id = r.id and c.at >= $2
 where r.event_id = any($1) and r.at >= $2
-group by r.id, r.at, r.event_id, r.recipe, r.state, r.reason order by r.id
+group by r.id, r.at, r.event_id, r.recipe, r.state, r.reason, r.replay_of order by r.id
 """
 
 

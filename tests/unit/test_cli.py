@@ -6,9 +6,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import orjson
@@ -20,10 +21,12 @@ from hypothesis import strategies as st
 from app.cli import main
 from app.errors import ConfigError, MalformedError
 from app.fixtures import cleaned
-from app.flow import event_line, refused_line
+from app.flow import Flow, Followed, event_line, refused_line
+from app.ids import new_id
 from app.running import Running, announce, find, withdraw
 from app.scaffold import renamed, write_connector
 from app.settings import Settings
+from app.store.database import Database
 from app.store.flow import Progress, Refused, Seen
 from app.store.packing import pack
 
@@ -154,8 +157,8 @@ def seen(type_: str = "order.paid", **order: object) -> Seen:
 
 
 def progress(state: str, **more: object) -> Progress:
-    values = {"reason": None, "calls": 3, "done": 3, "milliseconds": 41, "trouble": None, **more}
-    return Progress(UUID(int=1), "invoice-paid-orders", state, **values)  # type: ignore[arg-type]
+    values = {"reason": None, "calls": 3, "done": 3, "milliseconds": 41, "trouble": None, "replay": False, **more}
+    return Progress(UUID(int=2), UUID(int=1), "invoice-paid-orders", state, **values)  # type: ignore[arg-type]
 
 
 def test_a_line_says_who_bought_what_and_what_became_of_it() -> None:
@@ -178,6 +181,29 @@ def test_an_event_that_no_recipe_asks_for_says_so() -> None:
 def test_columns_stand_below_each_other() -> None:
     short = event_line(seen(customer=None), [progress("done")]).plain
     assert short.index("✓") == event_line(seen(), [progress("done")]).plain.index("✓")
+
+
+def test_a_run_that_ends_after_its_event_was_told_of_is_told_of_once() -> None:
+    flow = Flow(cast(Database, None), AT)
+    flow.followed[UUID(int=1)] = Followed(seen(), {UUID(int=2): "running"})
+    assert not list(flow._later([progress("running")]))
+    (line,) = flow._later([progress("done", milliseconds=31_000)])
+    assert "#1001" in line.plain
+    assert "later" in line.plain
+    assert "✓ invoice-paid-orders 3 calls 31000 ms" in line.plain
+    assert not list(flow._later([progress("done", milliseconds=31_000)]))
+    assert not flow.followed
+
+
+def test_a_replay_is_told_of_once_as_one() -> None:
+    flow = Flow(cast(Database, None), AT)
+    flow.followed[UUID(int=1)] = Followed(seen(), {})
+    flow.began = AT
+    replay = replace(progress("done", replay=True), id=new_id())
+    (line,) = flow._later([progress("done"), replay])
+    assert "replayed" in line.plain
+    assert line.plain.count("✓") == 1
+    assert not list(flow._later([progress("done"), replay]))
 
 
 def test_what_was_refused_is_told_with_its_reason() -> None:
