@@ -5,12 +5,16 @@ import email
 from collections.abc import AsyncIterator
 from email import policy
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from app.connector import Suppression
+from app.events import Order, OrderEvent
+from app.pipeline.match.simulate import Simulation, Told
+from app.recipes import RegistryCatalogue, load_text
 from connectors.email.message import text_of
 from connectors.email.models import Attachment, Send
 from tests.connectors.conftest import KEY, NOW, REGISTRY, Bench, open_bench
@@ -219,3 +223,19 @@ async def test_the_link_can_be_shown_in_the_mail_too(bench: Bench) -> None:
     assert (await bench.state())["messages"][1]["text"] == (
         "Stop: mailto:orders@demo-store.example?subject=unsubscribe\n"
     )
+
+
+def test_the_example_of_its_page_is_a_good_recipe() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "connectors" / "email.md").read_text()
+    recipe = next(block.split("\n```")[0] for block in page.split("```yaml\n") if block.startswith("title:"))
+    loaded = load_text(recipe, "confirm", RegistryCatalogue(REGISTRY))
+    assert [str(problem) for problem in loaded.problems] == []
+    assert loaded.recipe is not None
+    order = Order.model_validate({"id": "1", "number": "#1", "email": "ada@example.com"})
+    world = Simulation(loaded.recipe, {each.slug: each for each in REGISTRY}, {})
+    world.told = {"pdf": [Told({"name": "invoice.pdf", "content": "JVBERg==", "size": 4})]}
+    world.happen("order.paid", OrderEvent(order=order))
+    mailed = world.calls[-1]
+    assert (mailed.use, mailed.values["subject"]) == ("email.send", "Your order #1")
+    assert mailed.values["attachments"][0]["name"] == "invoice.pdf"
+    assert world.runs[-1].state == "done"
