@@ -162,7 +162,7 @@ async def check_recipe(caller: Reader, hub: HubDep, wanted: RecipeToCheck) -> Re
 async def test_recipe(caller: RecipeKeeper, hub: HubDep, name: Name, wanted: RecipeToTest) -> RecipeTested:
     """Nothing is sent: every call is captured and answered as the cases say."""
     source = wanted.source if wanted.source is not None else (await _row(hub, caller.workspace, name))["source"]
-    report = await writing.run_cases(hub, name, source, wanted.tests)
+    report = await writing.run_cases(hub, caller.workspace, name, source, wanted.tests)
     told = report.as_json()
     return RecipeTested(
         passed=report.passed and bool(report.results),

@@ -2,19 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from app.byhand.templates import library_for
 from app.documents import Problem
 from app.errors import MalformedError, NotFoundError
 from app.hub import Hub
 from app.recipes import (
     Recipe,
     RegistryCatalogue,
-    Templates,
     compiled,
     load_text,
     parse_recipe,
-    read_templates,
     texts_of,
 )
 from app.store import recipes as store
@@ -53,7 +51,7 @@ async def version_of(
     """A version of a recipe: of a text, of a number, else the one that runs. Raises NotARecipeError for a text with
     errors, NotFoundError where there is none."""
     if source is not None:
-        library = _templates(hub, file)
+        library = library_for(hub, workspace, name, file)
         loaded = load_text(source, name, RegistryCatalogue(hub.registry), file=file, templates=library)
         if loaded.recipe is None or not loaded.usable:
             raise NotARecipeError(name, [each for each in loaded.problems if each.severity == "error"])
@@ -70,12 +68,6 @@ async def version_of(
     if recipe is None or stored is None:
         raise NotFoundError(f"{name!r} has no version {number} that can be read")
     return Version(recipe, Text(stored[1], stored[2]))
-
-
-def _templates(hub: Hub, file: str) -> Templates:
-    """What a text may name: the templates beside its file, else those of the hub's folder."""
-    beside = Path(file).parent if file and Path(file).exists() else hub.settings.recipes_folder
-    return read_templates(beside)[0]
 
 
 def _said(problem: Problem) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from app.byhand.templates import library_for
 from app.documents import Document, DocumentError, Problem, read_document
 from app.domain.recipes import inputs_of
 from app.errors import ConflictError, InvalidError, NotFoundError
@@ -17,10 +18,12 @@ from app.recipes import (
     Loaded,
     Recipe,
     RegistryCatalogue,
+    Templates,
     check_connections,
     check_together,
     load_text,
     read_recipe,
+    texts_of,
 )
 from app.recipes.check import emits
 from app.recipes.testing import Report, run_tests
@@ -52,13 +55,17 @@ async def check_text(hub: Hub, workspace: str, name: str, source: str) -> Loaded
     for connection in hub.connections:
         if connection.workspace == workspace:
             slugs[connection.connector.slug].append(connection.slug)
-    return await asyncio.to_thread(_checked, hub, name, source, others, slugs)
+    templates = library_for(hub, workspace, name)
+    return await asyncio.to_thread(_checked, hub, name, source, others, slugs, templates)
 
 
-def _checked(hub: Hub, name: str, source: str, others: Mapping[str, str], slugs: Mapping[str, list[str]]) -> Loaded:
+def _checked(
+    hub: Hub, name: str, source: str, others: Mapping[str, str], slugs: Mapping[str, list[str]], templates: Templates
+) -> Loaded:
     catalogue = RegistryCatalogue(hub.registry)
     beside = [pair for pair in (_read(*each) for each in others.items()) if pair is not None]
-    loaded = load_text(source, name, catalogue, {event for recipe, _ in beside for event in emits(recipe)})
+    emitted = {event for recipe, _ in beside for event in emits(recipe)}
+    loaded = load_text(source, name, catalogue, emitted, templates=templates)
     if loaded.recipe is None or loaded.document is None:
         return loaded
     mine = (loaded.recipe, loaded.document)
@@ -102,7 +109,7 @@ async def put_recipe(
         refuse_owned(row, f"recipe {name}")
         given = inputs if inputs is not None else row.inputs if row is not None else {}
         _refuse_inputs(loaded.recipe, given, inputs is not None)
-        changed = await store.save(db, workspace, name, source, ORIGIN)
+        changed = await store.save(db, workspace, name, source, ORIGIN, texts_of(loaded.recipe.templates))
         if inputs is not None and (row is None or row.inputs != inputs):
             changed = await store.change(db, workspace, name, inputs=dict(inputs))
         number = await store.current_number(db, workspace, name)
@@ -160,8 +167,9 @@ def difference(before: str, after: str, names: tuple[str, str]) -> str:
     return "\n".join(lines)
 
 
-async def run_cases(hub: Hub, name: str, source: str, tests: str) -> Report:
+async def run_cases(hub: Hub, workspace: str, name: str, source: str, tests: str) -> Report:
     """Run the cases of a test file's text against a recipe's text: calls are captured, months pass at once."""
+    library = library_for(hub, workspace, name)
 
     def work() -> Report:
         with TemporaryDirectory() as made:
@@ -169,6 +177,9 @@ async def run_cases(hub: Hub, name: str, source: str, tests: str) -> Report:
             folder.mkdir()
             (folder / f"{name}.yaml").write_text(source)
             (folder / f"{name}.test.yaml").write_text(tests)
+            (folder / "templates").mkdir()
+            for file, text in texts_of(library).items():
+                (folder / "templates" / file).write_text(text)
             return run_tests(folder, hub.registry)
 
     return await asyncio.to_thread(work)

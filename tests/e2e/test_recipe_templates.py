@@ -72,3 +72,21 @@ async def test_a_run_sends_the_texts_it_began_with_in_the_workspaces_language(hu
         pass
     inputs = [unpack_json(row["input"]) for row in await hub.rows("select input from call order by id")]
     assert [(each["subject"], each["text"]) for each in inputs] == [("Erste", "alt"), ("Erste", "neu")]
+
+
+async def test_a_recipe_that_is_written_by_api_names_the_templates_of_the_hubs_folder(hub: Harness) -> None:
+    client = hub.client
+    client.headers["authorization"] = "Bearer test-admin-key-of-good-length"
+    source = RECIPE.replace("hello", "delivered").replace("order.paid", "fulfillment.delivered")
+    source = source.replace("steps:", "inputs: {shop_name: {type: string, default: Shop}}\nsteps:")
+    refused = await client.put("/v1/recipes/mine", json={"source": source.replace("delivered}", "deliverd}")})
+    assert (refused.status_code, "did you mean 'delivered'?" in refused.text) == (422, True)
+    made = await client.put("/v1/recipes/mine", json={"source": source})
+    assert made.status_code in (200, 201), made.text
+    kept = await hub.one("select templates from recipe_version")
+    assert "delivered.de.html.j2" in kept
+    tests = (
+        "cases:\n- {name: asked, when: {type: fulfillment.delivered, data: {fulfillment: {id: f}}}, expect: waiting}\n"
+    )
+    tried = await client.post("/v1/recipes/mine/test", json={"tests": tests})
+    assert tried.json()["passed"], tried.text
