@@ -11,6 +11,7 @@ from app.api.auth import ConnectionKeeper, Reader
 from app.api.context import HubDep, Listed, Name, secrets_of
 from app.api.etags import tag_of
 from app.byhand import pause_connection as set_paused
+from app.byhand import pause_lane as set_lane_paused
 from app.errors import NotFoundError
 from app.hub import Hub
 from app.store import lists
@@ -24,6 +25,7 @@ class Lane(BaseModel):
     """The line of calls of a connection."""
 
     state: Literal["open", "parked"] = Field(description="parked: the system fails, so attempts are not burned.")
+    paused: bool = Field(description="Somebody stopped it by itself; its connection may be paused besides.")
     reason: str | None
     parked_at: datetime | None
     probe_at: datetime | None = Field(description="When one call is tried again.")
@@ -114,7 +116,7 @@ def _failing(shown: ConnectionShown) -> list[str]:
 
 
 def _degraded(shown: ConnectionShown, oldest: datetime | None, now: datetime) -> list[str]:
-    said = []
+    said = ["its lane is paused"] if shown.lane.paused else []
     if oldest is not None and now - oldest > timedelta(minutes=1):
         said.append(f"{shown.lane.due} calls wait, the oldest since {oldest:%Y-%m-%d %H:%M}")
     if shown.lane.uncertain:
@@ -132,6 +134,20 @@ async def pause_connection(caller: ConnectionKeeper, hub: HubDep, slug: Name) ->
 @router.post("/{slug}/resume", summary="Resume a connection")
 async def resume_connection(caller: ConnectionKeeper, hub: HubDep, slug: Name) -> ConnectionShown:
     await set_paused(hub, caller.workspace, slug, False, caller.name)
+    return await one_connection(hub, caller.workspace, slug)
+
+
+@router.post("/{slug}/lane/pause", summary="Pause a lane: the calls of a connection wait")
+async def pause_lane(caller: ConnectionKeeper, hub: HubDep, slug: Name) -> ConnectionShown:
+    """As pausing the connection, but apart from it: the lane stands until it is resumed itself."""
+    await set_lane_paused(hub, caller.workspace, slug, True, caller.name)
+    return await one_connection(hub, caller.workspace, slug)
+
+
+@router.post("/{slug}/lane/resume", summary="Resume a lane")
+async def resume_lane(caller: ConnectionKeeper, hub: HubDep, slug: Name) -> ConnectionShown:
+    """Its calls go on in their order, unless the connection is paused too."""
+    await set_lane_paused(hub, caller.workspace, slug, False, caller.name)
     return await one_connection(hub, caller.workspace, slug)
 
 
@@ -158,6 +174,7 @@ def _connection(hub: Hub, row: Row, secrets: set[str]) -> ConnectionShown:
     lane = Lane(
         state=row["lane_state"] or "open",
         reason=row["lane_reason"],
+        paused=bool(row["lane_paused"]),
         due=sum(row["waiting"].values()),
         **{name: row[name] for name in ("parked_at", "probe_at", "waiting", "uncertain")},
     )

@@ -11,7 +11,7 @@ flow.py      recipes and connections are paused and resumed, recipes enabled and
 
 from app.byhand.answers import Answer, Answered, answer
 from app.byhand.approvals import Approval, Approved, approve
-from app.byhand.flow import pause_connection, set_recipe
+from app.byhand.flow import pause_connection, pause_lane, set_recipe
 from app.byhand.replay import Replay, ReplayWanted, replay
 from app.byhand.runs import Cancelled, Retried, cancel, retry
 
@@ -28,6 +28,7 @@ __all__ = [
     "approve",
     "cancel",
     "pause_connection",
+    "pause_lane",
     "replay",
     "retry",
     "set_recipe",

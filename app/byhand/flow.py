@@ -62,9 +62,24 @@ async def pause_connection(hub: Hub, workspace: str, slug: str, paused: bool, ac
     connection = hub.connections.find(workspace, slug)
     if connection is None:
         raise NotFoundError(f"there is no connection {slug!r}")
-    verb = "pause" if paused else "resume"
     async with hub.database.begin() as db:
         await connections.set_paused(db, connection.id, paused)
-        await store.note_change(db, Deed(workspace, actor, verb, f"connection/{slug}", {}))
+        await store.note_change(db, Deed(workspace, actor, _verb(paused), f"connection/{slug}", {}))
     await hub.connections.refresh()
     hub.bells.ring(f"lane:{connection.id}", elsewhere=True)
+
+
+async def pause_lane(hub: Hub, workspace: str, slug: str, paused: bool, actor: str) -> None:
+    """Hold the line of calls of a connection, whatever becomes of the connection meanwhile, until the lane itself is
+    resumed. Raises NotFoundError."""
+    connection = hub.connections.find(workspace, slug)
+    if connection is None:
+        raise NotFoundError(f"there is no connection {slug!r}")
+    async with hub.database.begin() as db:
+        await connections.set_lane_paused(db, connection.id, paused)
+        await store.note_change(db, Deed(workspace, actor, _verb(paused), f"lane/{slug}", {}))
+    hub.bells.ring(f"lane:{connection.id}", elsewhere=True)
+
+
+def _verb(paused: bool) -> str:
+    return "pause" if paused else "resume"

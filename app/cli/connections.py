@@ -72,19 +72,24 @@ def prove_connection(slug: Slug, workspace: Workspace = "main", as_json: AsJson 
     raise typer.Exit(0 if proof["works"] else 1)
 
 
+LaneOnly = Annotated[bool, typer.Option("--lane", help="Only its lane, apart from the connection.")]
+
+
 @app.command()
-def pause(slug: Slug, workspace: Workspace = "main") -> None:
+def pause(slug: Slug, lane: LaneOnly = False, workspace: Workspace = "main") -> None:
     """Make no more calls at a connection; they wait, in order. Webhooks are still taken in."""
-    _pause(slug, workspace, True)
-    typer.echo(f"{slug} is paused: calls wait until `tradewind connections resume {slug}`.")
+    _pause(slug, workspace, True, lane)
+    again = f"tradewind connections resume {slug}{' --lane' if lane else ''}"
+    typer.echo(f"{'The lane of ' if lane else ''}{slug} is paused: calls wait until `{again}`.")
 
 
 @app.command()
-def resume(slug: Slug, workspace: Workspace = "main") -> None:
+def resume(slug: Slug, lane: LaneOnly = False, workspace: Workspace = "main") -> None:
     """Make the calls that waited, in order."""
-    _pause(slug, workspace, False)
-    typer.echo(f"{slug} goes on.")
+    _pause(slug, workspace, False, lane)
+    typer.echo(f"{'The lane of ' if lane else ''}{slug} goes on.")
 
 
-def _pause(slug: str, workspace: str, paused: bool) -> None:
-    asking.ask("POST", f"/v1/connections/{slug}/{'pause' if paused else 'resume'}", workspace=workspace)
+def _pause(slug: str, workspace: str, paused: bool, lane: bool) -> None:
+    verb = "pause" if paused else "resume"
+    asking.ask("POST", f"/v1/connections/{slug}/{'lane/' if lane else ''}{verb}", workspace=workspace)

@@ -136,6 +136,8 @@ with incoming as materialized (
     from incoming t join lane l on l.connection_id = t.connection_id
     where c.id = t.call_id and c.at >= t.call_at and c.at >= $11 and c.state = 'due' and c.fence = t.fence
       and c.owner = t.owner and l.owner = t.owner and l.fence = t.fence and l.lease_until > clock_timestamp()
+      and not l.paused
+      and not exists (select 1 from recipe r where r.workspace = c.workspace and r.name = c.recipe and r.paused)
     returning c.id, c.workspace
 )
 insert into attempt as a (id, at, workspace, call_id, connection_id, number, state, fence, requests, deadline)
@@ -149,7 +151,7 @@ returning call_id
 
 async def mark_sending(connection: Connection, attempts: Sequence[Sending]) -> set[UUID]:
     """Store attempts as `sending`, right before their bytes go; answers the ids of the calls that may be sent (the
-    others were cancelled, or their lane was lost)."""
+    others were cancelled, their lane was lost, or somebody paused it or their recipe)."""
     rows = [
         (a.id, time_of(a.id), a.call_id, time_of(a.call_id), a.connection_id, a.number, a.fence, a.owner, a.requests,
          a.seconds)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -102,7 +102,18 @@ async def set_paused(db: AsyncConnection, connection_id: UUID, paused: bool) -> 
     await db.execute(
         update(table).where(table.c.id == connection_id).values(paused=paused, updated_at=func.clock_timestamp())
     )
-    await db.execute(update(lane).where(lane.c.connection_id == connection_id).values(paused=paused))
+    stands = or_(lane.c.halted, literal(paused))
+    await db.execute(update(lane).where(lane.c.connection_id == connection_id).values(paused=stands))
+
+
+async def set_lane_paused(db: AsyncConnection, connection_id: UUID, paused: bool) -> None:
+    """Stop a lane by itself (`halted`), or let it go on unless its connection is paused. `paused` is either."""
+    connection = select(table.c.paused).where(table.c.id == connection_id).scalar_subquery()
+    await db.execute(
+        update(lane)
+        .where(lane.c.connection_id == connection_id)
+        .values(halted=paused, paused=or_(literal(paused), connection))
+    )
 
 
 async def lock_credentials(db: AsyncConnection, connection_id: UUID) -> Any:

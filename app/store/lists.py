@@ -284,7 +284,7 @@ async def connections(db: Connection, workspace: str, slug: str | None = None) -
     return await db.fetch(
         f"""select c.id, c.workspace, c.slug, c.connector, c.account, c.alias, c.role, c.settings, c.base_url, c.origin,
               c.paused, c.problem, c.created_at, c.updated_at, c.credentials_expire_at, c.authorised_until,
-              c.probed_at, c.probe_works, c.probe_said, l.state as lane_state,
+              c.probed_at, c.probe_works, c.probe_said, l.state as lane_state, l.halted as lane_paused,
               l.reason as lane_reason, l.parked_at, l.probe_at,
               (select coalesce(jsonb_object_agg(w.recipe, w.calls), '{{}}') from (
                 select recipe, count(*) as calls from call where call.connection_id = c.id and call.state = 'due'

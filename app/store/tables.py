@@ -582,6 +582,7 @@ lane = Table(
     _time("lease_until"),
     _flag("bell"),
     _flag("paused"),
+    _flag("halted"),
     Column("state", Text, nullable=False, server_default="open"),
     Column("reason", Text),
     _time("parked_at"),

@@ -433,6 +433,16 @@ async def test_an_owner_that_wakes_late_may_not_send(bench: Bench) -> None:
         assert await calls.mark_sending(db, [_sending(other, taken)]) == set()
 
 
+@pytest.mark.parametrize("table", ["lane", "recipe"])
+async def test_what_was_claimed_before_a_pause_is_not_sent_after_it(bench: Bench, table: str) -> None:
+    held, call = await _claimed(bench, "first")
+    async with bench.hub.hub.database.acquire() as db:
+        await db.execute(f"update {table} set paused = true")
+        assert await calls.mark_sending(db, [_sending(held, call)]) == set()
+        await db.execute(f"update {table} set paused = false")
+        assert await calls.mark_sending(db, [_sending(held, call)]) == {call.id}
+
+
 async def test_what_may_be_on_the_wire_is_left_alone_until_its_answer_cannot_come(bench: Bench) -> None:
     held, call = await _claimed(bench, "first")
     async with bench.hub.hub.database.acquire() as db:

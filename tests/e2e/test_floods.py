@@ -54,7 +54,7 @@ async def flood(bench: Bench, first: int, count: int) -> None:
 
 
 @pytest.mark.parametrize("redis", ["there", "away"])
-@pytest.mark.parametrize("what", ["connections/shop", "recipes/two-steps"])
+@pytest.mark.parametrize("what", ["connections/shop", "connections/shop/lane", "recipes/two-steps"])
 async def test_a_pause_holds_on_every_worker_within_a_second(bench: Bench, what: str, redis: str) -> None:
     away = {"redis_url": "redis://127.0.0.1:9/0"} if redis == "away" else {}
     async with workers(bench, 2, **away):
@@ -70,10 +70,23 @@ async def test_a_pause_holds_on_every_worker_within_a_second(bench: Bench, what:
         await bench.post(f"/v1/{what}/resume")
         await until(lambda: _ended(bench, 23))
         assert (bench.outside.count("/native"), bench.outside.count("/unsafe")) == (23, 23)
-    verbs = await bench.hub.rows(
-        "select verb from audit where object like $1 order by at", f"{what.partition('s/')[0]}/%"
-    )
+    kind = "lane" if what.endswith("lane") else what.partition("s/")[0]
+    verbs = await bench.hub.rows("select verb from audit where object like $1 order by at", f"{kind}/%")
     assert [row["verb"] for row in verbs][-2:] == ["pause", "resume"]
+
+
+async def test_a_lane_that_was_paused_stays_so_though_its_connection_is_resumed(bench: Bench) -> None:
+    await bench.post("/v1/connections/shop/lane/pause")
+    await bench.post("/v1/connections/shop/pause")
+    shown = await bench.post("/v1/connections/shop/resume")
+    assert (shown["paused"], shown["lane"]["paused"]) == (False, True)
+    assert await bench.hub.one("select paused from lane")
+    await bench.post("/v1/connections/shop/pause")
+    await bench.post("/v1/connections/shop/lane/resume")
+    assert await bench.hub.one("select paused from lane"), "its connection is paused"
+    await bench.post("/v1/connections/shop/resume")
+    assert not await bench.hub.one("select paused from lane")
+    await bench.post("/v1/connections/nowhere/lane/pause", expect=404)
 
 
 async def _taken_in(bench: Bench, count: int) -> bool:

@@ -136,7 +136,7 @@ async def mark_sending(line: Line, attempt: Attempt) -> None:
         line.options.timeout + 2 * SEND_WITHIN,
     )
     if not await line.mark(sending):
-        raise LaneLostError("the lane was lost, or the call was cancelled")
+        raise LaneLostError("the lane was lost or paused, or the call was cancelled")
     attempt.sent = True
 
 
