@@ -49,7 +49,7 @@ class ConnectionShown(BaseModel):
     webhook_path: str | None = Field(description="Where its webhooks go.", examples=["/webhooks/main-store"])
     usable: bool = Field(description="False where its settings or secrets no longer fit.")
     paused: bool
-    problem: str | None = Field(description="What is wrong with its credentials.")
+    problem: str | None = Field(description="What is wrong with its credentials, or what its sender reports.")
     credentials_expire_at: datetime | None = Field(description="Of the access token, which is renewed by itself.")
     authorised_until: datetime | None = Field(description="When it must be connected again, where the system says so.")
     days_left: int | None = Field(description="Whole days until then.")
@@ -78,6 +78,11 @@ class Health(BaseModel):
     )
     reasons: list[str] = Field(examples=[["3 calls wait, the oldest since 2026-11-22 18:00"]])
     last_webhook_at: datetime | None = Field(description="When something last came in that is still kept.")
+    webhooks: dict[str, int] = Field(
+        description="What is still kept, by what became of it: normalised (known), ignored, unknown, malformed; due "
+        "and reading are on their way.",
+        examples=[{"normalised": 1200, "ignored": 31, "unknown": 0, "malformed": 1, "due": 0, "reading": 0}],
+    )
     refused_last_hour: int = Field(description="Webhooks that could not prove themselves, or were too large.")
     oldest_due_at: datetime | None = Field(description="Since when a call waits to be made.")
     uncertain: int

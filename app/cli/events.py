@@ -124,6 +124,24 @@ def replay(
 
 
 @webhooks.command()
+def states(workspace: Workspace = "main", as_json: AsJson = False) -> None:
+    """Count what came in by connection and by what became of it: known, ignored, unknown, malformed."""
+    from app.store import lists
+    from app.store.database import Database, Row
+    from app.store.tables import WEBHOOK_STATES
+
+    async def work(database: Database) -> list[Row]:
+        async with database.acquire() as db:
+            return await lists.webhook_counts(db, workspace)
+
+    counts: dict[str, dict[str, int]] = {}
+    for row in session.in_database(work):
+        counts.setdefault(row["connection"] or "removed", dict.fromkeys(WEBHOOK_STATES, 0))[row["state"]] = row["count"]
+    rows = [{"connection": slug, **by_state} for slug, by_state in counts.items()]
+    print_rows(rows, as_json, empty="Nothing came in yet.")
+
+
+@webhooks.command()
 def reprocess(
     state: Annotated[Literal["unknown", "malformed"], typer.Option(help="Read these again.")],
     connection: Annotated[str | None, typer.Option(help="Only of this connection.")] = None,

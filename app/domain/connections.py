@@ -45,6 +45,8 @@ class Connection:
     created_at: datetime
     history: str = "unknown"
     """"complete": everything that happened there before is known, so first orders and lifetime values can be said."""
+    problem: str | None = None
+    """What is wrong with it: its credentials, or what its sender says of itself."""
 
     @property
     def is_shop(self) -> bool:
@@ -193,6 +195,7 @@ def open_row(row: Any, registry: Registry, ring: KeyRing) -> Connection:
         origin=row.origin,
         created_at=row.created_at,
         history=row.history,
+        problem=row.problem,
     )
 
 

@@ -197,6 +197,16 @@ async def set_problem(db: Connection, connection_id: UUID, problem: str | None) 
     )
 
 
+async def set_told_problem(db: Connection, connection_id: UUID, problem: str | None) -> None:
+    """Keep what a sender says is wrong with itself, or that it is mended; every process learns of it."""
+    await db.execute(
+        """update connection set problem = $2, updated_at = clock_timestamp()
+           where id = $1 and problem is distinct from $2""",
+        connection_id,
+        problem,
+    )
+
+
 async def free_slug(db: AsyncConnection, workspace: str, slug: str, for_id: UUID) -> None:
     """Take a slug away from another account's connection, so that this one can have it."""
     await db.execute(

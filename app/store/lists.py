@@ -328,7 +328,8 @@ async def recipe_version(db: Connection, workspace: str, name: str, number: int)
 
 
 async def connection_health(db: Connection, workspace: str, connection_id: UUID, slug: str) -> dict[str, Any]:
-    """When something last came in, what was refused within an hour, and since when a call waits."""
+    """When something last came in, how many there are in each state, what was refused within an hour, and since when a
+    call waits."""
     row = await db.fetchrow(
         """select (select max(last.at) from unnest($4::text[]) as s(state), lateral (
                      select w.at from webhook w where w.workspace = $1 and w.connection_id = $2 and w.state = s.state
@@ -341,4 +342,19 @@ async def connection_health(db: Connection, workspace: str, connection_id: UUID,
         slug,
         list(WEBHOOK_STATES),
     )
-    return dict(row)
+    counts = await webhook_counts(db, workspace, connection_id)
+    return dict(row) | {
+        "webhooks": dict.fromkeys(WEBHOOK_STATES, 0) | {each["state"]: each["count"] for each in counts}
+    }
+
+
+async def webhook_counts(db: Connection, workspace: str, connection_id: UUID | None = None) -> list[Row]:
+    """(connection's slug, state, how many webhooks that are still kept ended so)."""
+    return await db.fetch(
+        """select c.slug as connection, w.state, w.count from (
+             select connection_id, state, count(*) as count from webhook
+             where workspace = $1 and ($2::uuid is null or connection_id = $2) group by connection_id, state) as w
+           left join connection c on c.id = w.connection_id order by c.slug, w.state""",
+        workspace,
+        connection_id,
+    )

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote_plus
 
 from app.connector import Json, RawWebhook, parse_json
 from app.errors import MalformedError
@@ -21,8 +21,9 @@ _RETRY = re.compile(rb"(?:^|&)retry_count=[^&]*")
 def parse(raw: RawWebhook) -> Json:
     """The body as nested dicts: `card[visual]` below `card`, `purchase_ids[]` as a list. Raises MalformedError.
 
-    Keys and values are percent-encoded (a space is %20, a plus is a plus); brackets inside a name were encoded once
-    more, so that `a%255Bb%255D` is the name `a[b]`.
+    Keys and values are percent-encoded: Gumroad writes a space as %20 and a plus as %2B, so a bare plus can only be the
+    space of a relay that encoded the form anew. Brackets inside a name were encoded once more, so that `a%255Bb%255D`
+    is the name `a[b]`.
     """
     if raw.body.lstrip()[:1] in (b"{", b"["):
         said = parse_json(raw)
@@ -35,7 +36,7 @@ def parse(raw: RawWebhook) -> Json:
     body: Body = {}
     for pair in pairs:
         key, _, value = pair.partition("=")
-        _put(body, _path(unquote(key)), unquote(value))
+        _put(body, _path(unquote_plus(key)), unquote_plus(value))
     return body
 
 

@@ -31,7 +31,7 @@ from app.pipeline.normalise import erasing
 from app.pipeline.normalise.publish import Publisher, search_terms
 from app.pipeline.normalise.reading import Work, normalise, read, reads_wanted, traced
 from app.pipeline.normalise.states import States
-from app.store import deadlines, webhooks
+from app.store import connections, deadlines, webhooks
 from app.store import events as store
 from app.store.database import AWAY, Database, Row
 from app.store.database import Connection as Db
@@ -114,6 +114,7 @@ class Normaliser:
                 normalise(work, states)
             if work.connection is not None:
                 states.update(work.connection, work.events)
+        await _sender_problems(db, works)
         stale = await states.remember(db, works)
         facts = [fact for work in works for fact in self._facts(work, stale)]
         matched = await self._publisher().publish(db, facts)
@@ -207,6 +208,21 @@ class Normaliser:
 def is_away(error: Exception) -> bool:
     """Whether the database is away, and nothing is wrong with the work. (What cannot be encoded for it is.)"""
     return isinstance(error, AWAY) and not isinstance(error, ValueError)
+
+
+TOLD = "the sender reports a problem"
+
+
+async def _sender_problems(db: Db, works: Sequence[Work]) -> None:
+    """A sender that posts its own errors has a problem that the operator must know of, until it speaks well again."""
+    told = {work.connection.id: work.problem for work in works if work.connection is not None and work.problem}
+    well = {
+        work.connection.id: None
+        for work in works
+        if work.events and work.connection is not None and (work.connection.problem or "").startswith(TOLD)
+    }
+    for connection_id, problem in sorted({**well, **told}.items()):
+        await connections.set_told_problem(db, connection_id, problem)
 
 
 def _count(works: Sequence[Work], kept: dict[UUID, Any]) -> None:

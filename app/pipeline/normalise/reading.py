@@ -27,7 +27,8 @@ log = structlog.get_logger()
 
 @dataclass
 class Work:
-    """One webhook while it is normalised. refs: the objects whose remembered state its connector wants to see."""
+    """One webhook while it is normalised. refs: the objects whose remembered state its connector wants to see.
+    problem: what the sender says is wrong with the connection."""
 
     row: Row
     connection: Connection | None
@@ -37,6 +38,7 @@ class Work:
     reason: str | None = None
     reads: Sequence[Read] = ()
     refs: Sequence[Ref] = ()
+    problem: str | None = None
     events: list[Event] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     kept: int = 0
@@ -143,7 +145,8 @@ def normalise(work: Work, memory: Memory) -> None:
     except MalformedError as e:
         work.end("malformed", str(e)[:500])
     except ConnectionProblemError as e:
-        work.end("malformed", f"the sender reports a problem: {e}"[:500])
+        work.problem = f"the sender reports a problem: {e}"[:500]
+        work.end("malformed", work.problem)
     except Exception as e:
         _bug(work, e)
     return None
