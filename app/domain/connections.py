@@ -68,7 +68,9 @@ class Connection:
 
     @property
     def host(self) -> str:
-        """Where requests go, without a slash at the end."""
+        """Where requests go, without a slash at the end; of a connection that mails, its server."""
+        if self.connector.smtp is not None:
+            return f"{self.mail_server.host}:{self.mail_server.port}"
         if self.connector.http is None:
             raise LookupError(f"{self.connector.slug} takes no calls")
         return (self.base_url or self.connector.http.base_url(self.settings)).rstrip("/")

@@ -87,9 +87,11 @@ class Door:
             except _BROKEN as e:
                 raise _not_sent(server, e) from e
             yield client
-        finally:
+        except BaseException:
             if client is not None:
-                _leave(client)
+                _cut(client)
+            raise
+        _leave(client)
 
     def _client(self, server: MailServer, made: socket.socket, timeout: float) -> aiosmtplib.SMTP:
         return aiosmtplib.SMTP(
@@ -186,6 +188,14 @@ def _leave(client: aiosmtplib.SMTP) -> None:
     with suppress(*_BROKEN):
         if client.protocol is not None and client.protocol.is_connected:
             client.protocol.write(b"QUIT\r\n")
+    client.close()
+
+
+def _cut(client: aiosmtplib.SMTP) -> None:
+    """End the connection at once. Closed politely it would first send what is still buffered, and so give a message
+    its end long after we gave it up."""
+    if isinstance(client.transport, asyncio.WriteTransport):
+        client.transport.abort()
     client.close()
 
 

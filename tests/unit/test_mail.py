@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
+from uuid import UUID
 
 import pytest
 from cryptography import x509
@@ -17,12 +18,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
 
 from app.connector import Envelope, Mailbox, MailServer
-from app.errors import ConfigError, CredentialError, PermanentError, RetryableError
+from app.domain.connections import Connection, base_url_problem
+from app.errors import ConfigError, CredentialError, PermanentError, RetryableError, UnsureError
 from app.http.transport import _verifying
 from app.mail import Door
 from app.mail.reply import login_meaning, meaning, recipient_meaning
+from app.registry import Registry
 from app.sandbox_mail import Listener
 
+START = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
 LETTER = Envelope("shop@example.com", ("ada@example.com",), b"Subject: Hi\r\n\r\nHello\r\n")
 
 
@@ -190,3 +194,56 @@ def test_replies_mean_what_the_standards_say() -> None:
     assert isinstance(login_meaning(421, "busy"), RetryableError)
     assert recipient_meaning(550, "5.1.1 unknown", "a@b.example").gone  # type: ignore[attr-defined]
     assert not recipient_meaning(550, "5.7.1 blocked by policy", "a@b.example").gone  # type: ignore[attr-defined]
+
+
+async def test_a_message_that_was_given_up_does_not_get_its_end_later() -> None:
+    """A server that stops reading in the middle: what is still buffered here is thrown away, not sent on."""
+    go_on, rest = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hello\r\n")
+        while not (line := await reader.readline()).startswith(b"DATA"):
+            writer.write(b"250 ok\r\n")
+        assert line
+        writer.write(b"354 go on\r\n")
+        await go_on.wait()
+        kept = b""
+        try:
+            while chunk := await reader.read(1 << 20):
+                kept = (kept + chunk)[-100:]
+        except ConnectionError:
+            pass
+        rest.set_result(kept)
+        writer.close()
+
+    listening = await asyncio.start_server(talk, "127.0.0.1", 0, limit=1024)
+    there = MailServer("127.0.0.1", listening.sockets[0].getsockname()[1], "none")
+    long = replace(LETTER, content=b"Subject: Hi\r\n\r\n" + b"x" * 70 * 300_000)
+    with pytest.raises(UnsureError, match="too long"):
+        await Door().send(there, long, allowed=[("127.0.0.1", there.port)], timeout=1.0)
+    go_on.set()
+    assert b"\r\n.\r\n" not in await rest
+    listening.close()
+
+
+@pytest.mark.parametrize(
+    ("base_url", "host", "security", "allowed"),
+    [
+        (None, "smtp.example.com:587", "starttls", ()),
+        ("smtp://10.0.0.5:25", "10.0.0.5:25", "starttls", (("10.0.0.5", 25),)),
+        ("smtps://relay", "relay:465", "tls", (("relay", 465),)),
+    ],
+)
+def test_the_operators_base_url_names_the_server(base_url: str, host: str, security: str, allowed: object) -> None:
+    connector = Registry()["email"]
+    settings = connector.settings.model_validate({"sender": "shop@example.com", "host": "smtp.example.com"})
+    made = Connection(UUID(int=1), "main", "mail", connector, "", None, settings, base_url, False, "", START)
+    assert (made.host, made.mail_server.security, made.allowed) == (host, security, allowed)
+
+
+def test_a_base_url_is_of_the_kind_that_its_connector_speaks() -> None:
+    registry = Registry()
+    assert base_url_problem(registry["email"], "smtp://127.0.0.1:25") is None
+    assert base_url_problem(registry["email"], "http://127.0.0.1") == "base_url is an smtp or smtps address"
+    assert base_url_problem(registry["slack"], "smtp://127.0.0.1") == "base_url is an http or https address"
+    assert base_url_problem(registry["slack"], "http://[") is not None
