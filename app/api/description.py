@@ -43,8 +43,8 @@ REPEATABLE = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "title": "Idempotency-Key"},
     "description": "Your own name for this request: a repeat under it does nothing more and is answered the same.",
 }
-COMMON = (401, 403, 422)
-"""Problems of every route that takes a key."""
+COMMON = (400, 401, 403, 404, 422, 429, 503)
+"""Problems of every route that takes a key. (404: the workspace that a header or a thing that a body names, too.)"""
 
 
 def name_of(route: APIRoute) -> str:
@@ -90,10 +90,12 @@ def _add_problems(path: str, method: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     responses.pop("422", None)
     if not operation.get("security"):
+        if "parameters" in operation:
+            responses |= {str(status): _problem(status) for status in (400, 422, 503)}
         return
-    wanted = [*COMMON, 400, 429, 503]
-    if "{" in path:
-        wanted.append(404)
+    wanted = [*COMMON]
+    if "requestBody" in operation:
+        wanted.append(413)
     if method != "get":
         wanted.append(409)
     if method in ("put", "delete"):

@@ -29,7 +29,7 @@ async def get_timeline(
     after = timelines.Place.load(raw) if (raw := from_cursor(cursor, timelines.Place.SIZE)) else None
     async with hub.database.acquire() as db:
         rows = await timelines.timeline(db, caller.workspace, (kind, id), connection, after, limit)
-    if not rows and after is None:
+    if not rows and after is None and connection is None:
         raise NotFoundError(f"nothing is known of the {kind} {id!r}")
     shown = rows[:limit]
     following = to_cursor(timelines.Place.of(shown[-1]).dump()) if len(rows) > limit else None
