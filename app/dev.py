@@ -28,6 +28,7 @@ from rich.text import Text
 
 import app
 from app.domain.keys import ensure_admin_key
+from app.domain.recipes import sync_folder
 from app.embedded import Service, start_postgres, start_redis
 from app.errors import ConfigError
 from app.flow import HEADING, Flow
@@ -222,6 +223,8 @@ class Dev:
         os.environ["TRADEWIND_SANDBOX_MAIL"] = self.mail_url
         async with open_hub(self.settings) as hub:
             await fill(hub, *([DEMO / "connections.yaml"] if self._has_demo() else []), forgiving=False)
+            if self._has_demo():
+                await sync_folder(hub.database, hub.registry, DEMO / "recipes", actor="demo")
             await self._keep_key(hub)
 
     def _start_children(self) -> None:
@@ -343,6 +346,7 @@ class Dev:
             elif (connection.base_url or "").startswith(self.sandbox_url):
                 where = f"{self.sandbox_url}/_state/{connection.connector.slug}"
                 say(connection.slug, where, f"what the {connection.connector.title} sandbox holds")
+        say("Sandboxes", f"{self.sandbox_url}/", "all of them, and how to let one fail")
         say("Logs", str(_short(self.home / "logs")), "")
         if self._has_demo():
             say("Demo shop", f"an order every {self.every:g} s", "")

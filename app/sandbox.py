@@ -1,6 +1,7 @@
 """The sandbox server: small fakes of the outside systems in one process of their own, with faults on demand.
 
-`/<connector>/...` is the system; `/_state`, `/_requests` and `/_faults` are for people, recipe tests and the demo.
+`/<connector>/...` is the system; `/_state`, `/_requests` and `/_faults` are for people, recipe tests and the demo; `/`
+lists them all.
 Nothing here is ever mounted by the hub itself.
 """
 
@@ -17,7 +18,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
@@ -202,6 +203,16 @@ def _for_people(mounted: dict[str, _Mounted]) -> Iterator[Route]:
     async def everything(request: Request) -> Response:
         return _json({"sandboxes": sorted(mounted)})
 
+    async def index(request: Request) -> Response:
+        return HTMLResponse(_index(mounted))
+
+    async def armed(request: Request) -> Response:
+        faults = mounted[request.path_params["slug"]].faults
+        shown = [
+            each.fault.model_dump(exclude_defaults=True) | {"left": each.left} for each in faults if each.left != 0
+        ]
+        return _json({"armed": shown, "can": Fault.model_json_schema()["properties"]})
+
     async def state(request: Request) -> Response:
         return _json(mounted[request.path_params["slug"]].sandbox.state())
 
@@ -221,12 +232,33 @@ def _for_people(mounted: dict[str, _Mounted]) -> Iterator[Route]:
         mounted[request.path_params["slug"]].faults.clear()
         return Response(status_code=204)
 
+    yield Route("/", index)
     yield Route("/_state", everything)
     yield Route("/_state/{slug}", _known(state, mounted), methods=["GET"])
     yield Route("/_state/{slug}", _known(reset, mounted), methods=["DELETE"])
     yield Route("/_requests/{slug}", _known(requests, mounted), methods=["GET"])
+    yield Route("/_faults/{slug}", _known(armed, mounted), methods=["GET"])
     yield Route("/_faults/{slug}", _known(arm, mounted), methods=["POST"])
     yield Route("/_faults/{slug}", _known(disarm, mounted), methods=["DELETE"])
+
+
+def _index(mounted: dict[str, _Mounted]) -> str:
+    """A page of links for people. All that it names is our own: nothing needs escaping."""
+    rows = "".join(
+        f"<tr><td>{each.connector.title}</td><td><a href='/_state/{slug}'>what it holds</a></td>"
+        f"<td><a href='/_requests/{slug}'>what it was asked</a> ({len(each.requests)})</td>"
+        f"<td><a href='/_faults/{slug}'>its faults</a></td></tr>"
+        for slug, each in sorted(mounted.items())
+    )
+    readable = [slug for slug, each in mounted.items() if each.connector.smtp is not None]
+    mails = " ".join(f"Mails are <a href='/{slug}/'>here to read</a>." for slug in readable)
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Sandboxes</title><h1>Sandboxes</h1>"
+        f"<p>Small fakes of the outside systems, in memory. {mails}</p>"
+        f"<table>{rows}</table><h2>Faults</h2><p>Tell one what goes wrong from now on, and take it back:</p><pre>"
+        "curl -X POST -d '{&quot;status&quot;: 503, &quot;times&quot;: 20}' &lt;this address&gt;/_faults/&lt;system&gt;\n"
+        "curl -X DELETE &lt;this address&gt;/_faults/&lt;system&gt;</pre>"
+    )
 
 
 def _known(handler: Any, mounted: dict[str, _Mounted]) -> Any:
