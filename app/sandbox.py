@@ -256,7 +256,8 @@ def _index(mounted: dict[str, _Mounted]) -> str:
         "<!doctype html><html lang=en><meta charset=utf-8><title>Sandboxes</title><h1>Sandboxes</h1>"
         f"<p>Small fakes of the outside systems, in memory. {mails}</p>"
         f"<table>{rows}</table><h2>Faults</h2><p>Tell one what goes wrong from now on, and take it back:</p><pre>"
-        "curl -X POST -d '{&quot;status&quot;: 503, &quot;times&quot;: 20}' &lt;this address&gt;/_faults/&lt;system&gt;\n"
+        "curl -X POST -d '{&quot;status&quot;: 503, &quot;times&quot;: 20}' "
+        "&lt;this address&gt;/_faults/&lt;system&gt;\n"
         "curl -X DELETE &lt;this address&gt;/_faults/&lt;system&gt;</pre>"
     )
 
