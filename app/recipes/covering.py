@@ -48,7 +48,8 @@ def _way(recipe: Recipe, row: StepRow) -> Iterator[str]:
         return  # the row of a limit, or of `cancel_on`
     done = row.state != "skipped"
     yield step.path if step.condition is None else f"{step.path}, {'done' if done else 'left out'}"
-    end = _end(step, row.output) if done and row.state != "running" and isinstance(row.output, Mapping) else None
+    decided = row.state != "running" or isinstance(step.does, Choose)
+    end = _end(step, row.output) if done and decided and isinstance(row.output, Mapping) else None
     if end is not None:
         yield f"{step.path}, {end}"
 
