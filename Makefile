@@ -46,7 +46,7 @@ lock: $(READY) ## pin what pyproject.toml asks for (UPGRADE=--upgrade takes newe
 	$(COMPILE) $(UPGRADE) --extra dev -o requirements.lock pyproject.toml
 	$(COMPILE) -c requirements.lock -o requirements-production.lock pyproject.toml
 
-openapi: $(READY) ## write the API description and the schemas to openapi/
+openapi: $(READY) ## write the API description, the schemas and the reference page of recipes
 	$(BIN)/python -m app.cli export
 
 docs: $(READY) ## write the reference part of the connectors' pages, and print which actions' requests are checked

@@ -1,5 +1,7 @@
-"""The files under `openapi/`: the API, the events and the recipe language as schemas, generated from the code."""
+"""What is generated from the code: `openapi/` (the API, the events, the recipe language as schemas), and the reference
+page of the language."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,10 @@ import orjson
 from app import events, recipes
 from app.compat import breaking
 from app.main import described_app
+from app.recipes.reference import EXAMPLES, reference
 
 FOLDER = Path(__file__).parent.parent / "openapi"
+PAGE = Path(__file__).parent.parent / "docs" / "recipe-language.md"
 
 
 def documents() -> dict[str, Any]:
@@ -27,16 +31,22 @@ def documents() -> dict[str, Any]:
 def export(folder: Path = FOLDER, check: bool = False) -> list[str]:
     """Write the files, or with `check` only compare; answers the names that were (or are) not up to date."""
     stale = []
-    for name, document in documents().items():
-        text = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        path = folder / name
+    for path, text in _files(folder):
         if path.exists() and path.read_bytes() == text:
             continue
-        stale.append(name)
+        stale.append(path.name)
         if not check:
-            folder.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text)
     return stale
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """Each file with what it should hold; beside the schemas, in a checkout, the reference page of the language."""
+    for name, document in documents().items():
+        yield folder / name, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    if folder == FOLDER and EXAMPLES.is_dir():
+        yield PAGE, reference().encode()
 
 
 RELEASED = FOLDER / "released" / "openapi.json"

@@ -14,14 +14,15 @@ def export(
         bool, typer.Option("--release", help="Write down the API as released: what breaks it later is found.")
     ] = False,
 ) -> None:
-    """Write the API description and the schemas of events and recipes to openapi/."""
+    """Write the API description, the schemas of events and recipes, and the reference page of the language."""
     from app.export import broken
     from app.export import export as write
     from app.export import release as write_release
 
     stale = write(check=check)
     for name in stale:
-        typer.echo(f"openapi/{name} is {'out of date: run `make openapi`' if check else 'written'}")
+        folder = "docs" if name.endswith(".md") else "openapi"
+        typer.echo(f"{folder}/{name} is {'out of date: run `make openapi`' if check else 'written'}")
     if release:
         write_release()
         typer.echo("openapi/released/openapi.json is written")

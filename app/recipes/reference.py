@@ -2,7 +2,7 @@
 an example that the tests execute."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,14 @@ from app.recipes.templates import KEYS as TEMPLATE_KEYS
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 """A folder of recipes with their test files: `tradewind recipes test docs/examples` runs them."""
 Json = Mapping[str, Any]
-KINDS = ("string", "integer", "number", "boolean", "array", "object", "null")
+TITLES = {"duration": "duration", "condition": "condition"}
 WORDS = {"string": "text", "integer": "whole number", "boolean": "true or false", "array": "list", "null": "nothing"}
-DURATION = "A duration"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Keys that stand at one place: how the page calls it, where the schema has it, and the model that holds them.
-    renamed: key -> field of the model, where they differ; needs: keys of which each alone must be there."""
+    renamed: key -> field of the model, where they differ."""
 
     title: str
     at: tuple[str, ...]
@@ -72,7 +71,8 @@ SECTIONS = (
     ),
     Section(
         "What a shop may set",
-        ((RECIPE, ("inputs",)), (INPUT, ("type", "default", "description", "minimum", "maximum", "options", "required"))),
+        ((RECIPE, ("inputs",)),
+         (INPUT, ("type", "default", "description", "minimum", "maximum", "options", "required"))),
         ("inputs",),
     ),
     Section("Once per value", ((RECIPE, ("once_per", "again")), (ONCE, ("value", "within"))), ("once-per-customer",)),
@@ -136,9 +136,10 @@ def reference() -> str:
 
 
 HEAD = """
-Every key, with its type, its default, what it does, and a recipe that uses it. This page is written by `make openapi` off
-the schema that editors use and the models that the engine runs; the recipes lie in [examples](examples), and
-`tradewind recipes test docs/examples` runs their tests. How to write and try one is in [writing recipes](writing-recipes.md).
+Every key, with its type, its default, what it does, and a recipe that uses it. `make openapi` writes this page off the
+schema that editors use and the models that the engine runs. The recipes lie in [examples](examples), and
+`tradewind recipes test docs/examples` runs their tests. How to write and try a recipe is in
+[writing recipes](writing-recipes.md).
 """.strip()
 
 
@@ -195,8 +196,8 @@ def _type(schema: Json, said: Json) -> str:
         return f"`{_shown(said['const'])}`"
     if "anyOf" in said:
         return " or ".join(dict.fromkeys(_type(schema, each) for each in said["anyOf"]))
-    if str(said.get("description", "")).startswith(DURATION):
-        return "duration"
+    if said.get("title") in TITLES:
+        return TITLES[said["title"]]
     if "oneOf" in said:
         return "an action's name"
     if said.get("type") == "array":
@@ -206,20 +207,22 @@ def _type(schema: Json, said: Json) -> str:
 
 
 def _default(place: Place, key: str) -> str:
-    """The default off the model; none where leaving it out means nothing."""
+    """The default off the model; nothing where leaving the key out means nothing."""
     name = (place.renamed or {}).get(key, key)
-    for each in fields(place.model) if place.model is not None else ():
-        if each.name == name and each.default is not MISSING:
-            value = each.default
-            shown = "" if value in (None, "", ()) or not isinstance(value, str | int | bool | model.OnError) else value
-            if isinstance(shown, model.OnError):
-                shown = shown.then
-            return f"`{_shown({'no': False, 'also': True}.get(shown, shown) if name in MATCHED else shown)}`" if shown != "" else ""
-    return ""
+    found = [each for each in fields(place.model) if each.name == name] if place.model is not None else []
+    if not found or (place is INPUT and key == "required"):
+        return ""
+    value = found[0].default
+    if isinstance(value, model.OnError):
+        value = value.then
+    if not isinstance(value, str | int) or value == "":
+        return ""
+    return f"`{_shown(MATCHES.get(str(value), value) if key in MATCHED else value)}`"
 
 
 MATCHED = ("historical", "test")
-"""Fields whose model has words for what a recipe writes as true and false."""
+MATCHES: Mapping[str, object] = {"no": False, "also": True}
+"""What a recipe writes for the words that the model has for whether such events run it."""
 
 
 def _shown(value: object) -> str:

@@ -11,16 +11,26 @@ from pydantic import BaseModel
 from app.connector import Action
 from app.events import EVENT_TYPES
 from app.expressions import shape_of
+from app.recipes import texts
 from app.recipes.catalogue import RegistryCatalogue
 from app.recipes.reading import INPUT_KEYS, INPUT_TYPES, RECIPE_KEYS
 from app.recipes.steps import OWN
 from app.recipes.templates import FIELDS, takes
+from app.recipes.texts import told
 from app.registry import Registry
 
 Json = dict[str, Any]
 
-SPAN: Json = {"type": "string", "description": "A duration like 90m, 3d or 1h30m, or an expression that gives one."}
-CONDITION: Json = {"type": ["string", "boolean"], "description": "A bare expression; true or false."}
+SPAN: Json = {
+    "type": "string",
+    "title": "duration",
+    "description": "A duration like 90m, 3d or 1h30m, or an expression that gives one.",
+}
+CONDITION: Json = {
+    "type": ["string", "boolean"],
+    "title": "condition",
+    "description": "A bare expression; true or false.",
+}
 VALUES: Json = {"type": "object", "description": "Names and their values; {{ ... }} puts in what an expression gives."}
 
 TEMPLATE: Mapping[str, Json] = {
@@ -86,13 +96,14 @@ def json_schema(registry: Registry | None = None) -> Json:
         "type": "object",
         "required": ["title", "on", "steps"],
         "additionalProperties": False,
-        "properties": {key: {"description": RECIPE_TEXTS[key], **_recipe_key(key)} for key in RECIPE_KEYS},
+        "properties": {key: {**_recipe_key(key), "description": RECIPE_TEXTS[key]} for key in RECIPE_KEYS},
         "$defs": {
             "step": _step(actions),
             "steps": {"type": "array", "items": {"$ref": "#/$defs/step"}, "minItems": 1},
             "event": {"anyOf": [_events(), {"type": "string", "pattern": r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$"}]},
             "trigger": _trigger(),
             "awaited": _awaited(),
+            "template": _object(TEMPLATE, ["template"]),
             "on_error": {"anyOf": [{"enum": ["fail", "continue"]}, {"$ref": "#/$defs/steps"}]},
         },
     }
@@ -119,12 +130,11 @@ def _recipe_key(key: str) -> Json:
         "on": _one_or_many({"$ref": "#/$defs/trigger"}),
         "where": CONDITION,
         "inputs": {"type": "object", "additionalProperties": _input()},
-        "once_per": {"anyOf": [{"type": "string"}, _object({"value": {"type": "string"}, "within": SPAN}, ["value"])]},
+        "once_per": {"anyOf": [{"type": "string"}, _once()]},
         "again": {"enum": ["ignore", "restart", "queue"]},
         "cancel_on": _one_or_many({"$ref": "#/$defs/awaited"}),
         "limits": _one_or_many(_limit()),
-        "quiet_hours": _object({"from": {"type": "string"}, "to": {"type": "string"}, "timezone": {"type": "string"}},
-                               ["from", "to"]),
+        "quiet_hours": _object(told(texts.QUIET, {key: {"type": "string"} for key in texts.QUIET}), ["from", "to"]),
         "connection": {"type": ["string", "object"]},
         "on_error": {"$ref": "#/$defs/on_error"},
         "steps": {"$ref": "#/$defs/steps"},
@@ -140,15 +150,19 @@ def _object(properties: Mapping[str, Json], required: list[str]) -> Json:
     return {"type": "object", "properties": dict(properties), "required": required, "additionalProperties": False}
 
 
+def _once() -> Json:
+    return _object(told(texts.ONCE, {"value": {"type": "string"}, "within": SPAN}), ["value"])
+
+
 def _limit() -> Json:
     said: dict[str, Json] = {"per": {"type": "string"}, "at_most": {"type": "integer", "minimum": 1}, "within": SPAN}
-    return _object({**said, "over": {"enum": ["defer", "skip"]}}, list(said))
+    return _object(told(texts.LIMIT, {**said, "over": {"enum": ["defer", "skip"]}}), list(said))
 
 
 def _input() -> Json:
     made: dict[str, Json] = {key: {} for key in INPUT_KEYS}
     made |= {"type": {"enum": list(INPUT_TYPES)}, "options": {"type": "array"}, "required": {"type": "boolean"}}
-    return _object({**made, "description": {"type": "string"}}, ["type"])
+    return _object(told(texts.INPUT, {**made, "description": {"type": "string"}}), ["type"])
 
 
 def _trigger() -> Json:
@@ -157,9 +171,9 @@ def _trigger() -> Json:
         "event": _one_or_many({"$ref": "#/$defs/event"}), "connection": {"type": "string"},
         "platform": {"type": "string"}, "historical": also, "test": also,
     }  # fmt: skip
-    slot = {"schedule": {"type": "string", "description": "0 9 * * mon-fri, daily, weekly ..."},
-            "timezone": {"type": "string"}}  # fmt: skip
-    return {"anyOf": [{"$ref": "#/$defs/event"}, _object(narrowed, ["event"]), _object(slot, ["schedule"])]}
+    slot = told(texts.SCHEDULE, {"schedule": {"type": "string"}, "timezone": {"type": "string"}})
+    narrow = _object(told(texts.TRIGGER, narrowed), ["event"])
+    return {"anyOf": [{"$ref": "#/$defs/event"}, narrow, _object(slot, ["schedule"])]}
 
 
 def _awaited() -> Json:
@@ -167,11 +181,11 @@ def _awaited() -> Json:
         "event": _one_or_many({"$ref": "#/$defs/event"}), "where": CONDITION, "connection": {"type": "string"},
         "reason": {"type": "string"}, "timeout": SPAN,
     }  # fmt: skip
-    return _object(said, ["event", "where"])
+    return _object(told(texts.AWAITED, said), ["event", "where"])
 
 
 def _step(actions: Mapping[str, Action]) -> Json:
-    properties = {key: {"description": STEP_TEXTS[key], **_step_key(key)} for key in STEP_TEXTS}
+    properties = {key: {**_step_key(key), "description": STEP_TEXTS[key]} for key in STEP_TEXTS}
     uses = [{"const": use, "description": action.help} for use, action in actions.items()]
     properties["use"] = {"description": STEP_TEXTS["use"], "oneOf": uses}
     return {
@@ -185,26 +199,36 @@ def _step(actions: Mapping[str, Action]) -> Json:
 
 def _step_key(key: str) -> Json:
     steps: Json = {"$ref": "#/$defs/steps"}
-    branch = _object({"when": CONDITION, "steps": steps}, ["when", "steps"])
+    branch = _object(told(texts.BRANCH, {"when": CONDITION, "steps": steps}), ["when", "steps"])
+    retried = told(texts.RETRY, {"attempts": {"type": "integer"}, "within": SPAN})
+    until = told(texts.WAIT, {"until": {"type": "string"}, "timezone": {"type": "string"}})
+    asked = told(texts.APPROVE, {"title": {"type": "string"}, "message": {"type": "string"}})
+    ended = told(texts.STOP, {"reason": {"type": "string"}, "failed": {"type": "boolean"}})
     known: dict[str, Json] = {
         "if": CONDITION,
         "at_once": {"type": "integer", "minimum": 1, "maximum": 100},
         "on_error": {"$ref": "#/$defs/on_error"},
         "timeout": SPAN,
         "with": VALUES,
-        "retry": {"anyOf": [{"const": False}, _object({"attempts": {"type": "integer"}, "within": SPAN}, [])]},
+        "retry": {"anyOf": [{"const": False}, _object(retried, [])]},
         "if_unsure": {"enum": ["ask", "repeat", "skip"]},
-        "wait": {"anyOf": [SPAN, _object({"until": {"type": "string"}, "timezone": {"type": "string"}}, ["until"])]},
+        "wait": {"anyOf": [SPAN, _object(until, ["until"])]},
         "wait_for": {"$ref": "#/$defs/awaited"},
         "choose": {"type": "array", "items": branch},
         "otherwise": steps,
         "parallel": {"type": "array", "items": {"anyOf": [{"$ref": "#/$defs/step"}, steps]}, "minItems": 2},
         "steps": steps,
-        "set": {"type": "object"},
-        "approve": {"type": ["string", "object"]},
-        "stop": {"type": ["string", "object", "boolean"]},
+        "set": _set(),
+        "approve": {"anyOf": [{"type": "string"}, _object(asked, ["title"])]},
+        "stop": {"anyOf": [{"type": ["string", "boolean", "null"]}, _object(ended, [])]},
     }
     return known.get(key, {"type": "string"})
+
+
+def _set() -> Json:
+    tags: Json = {"type": ["array", "string"], "items": {"type": "string"}}
+    remember = told(texts.REMEMBER, {"attributes": {"type": "object"}, "add_tags": tags, "remove_tags": tags})
+    return _object(told(texts.NOUNS, dict.fromkeys(("customer", "order"), _object(remember, []))), [])
 
 
 def _inputs_of(use: str, model: type[BaseModel]) -> Json:

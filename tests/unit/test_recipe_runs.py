@@ -7,11 +7,15 @@ from typing import Any
 import orjson
 import pytest
 
+from app.export import PAGE
 from app.ids import new_id
 from app.pipeline.match.simulate import START, Captured
+from app.recipes import RegistryCatalogue, load_folder
+from app.recipes.cursor import Cursor
 from app.recipes.differences import calls_differ
 from app.recipes.payloads import payload_folder
-from app.recipes.reading import RECIPE_KEYS
+from app.recipes.reading import INPUT_KEYS, RECIPE_KEYS
+from app.recipes.reference import EXAMPLES, SECTIONS, reference
 from app.recipes.steps import EVERY_KEY
 from app.recipes.testfile import ExpectedCall
 from app.recipes.testing import Report, run_folder, run_tests
@@ -148,12 +152,56 @@ def test_a_recipe_without_a_test_file_is_named(folder: Path) -> None:
 def test_the_example_of_the_guide_is_good_and_passes(tmp_path: Path) -> None:
     guide = (FOLDER.parent / "docs" / "writing-recipes.md").read_text()
     recipe, tests = (block.split("\n```")[0] for block in guide.split("```yaml\n")[1:3])
-    (tmp_path / "greet-large-orders.yaml").write_text(recipe)
-    (tmp_path / "greet-large-orders.test.yaml").write_text(tests)
+    (tmp_path / "tell-large-orders.yaml").write_text(recipe)
+    (tmp_path / "tell-large-orders.test.yaml").write_text(tests)
     report = run_tests(tmp_path, Registry())
     assert report.passed, report.text()
-    assert len(report.results) == 2
+    assert len(report.results) == 3
     assert report.coverage[0].missing == ()
+
+
+@pytest.fixture(scope="module")
+def examples() -> Report:
+    return run_tests(EXAMPLES, Registry())
+
+
+def test_every_example_of_the_reference_page_does_what_its_tests_say(examples: Report) -> None:
+    assert examples.passed, examples.text()
+    assert examples.untested == []
+    assert {each.recipe for each in examples.results} == {name for section in SECTIONS for name in section.examples}
+    assert {each.recipe: each.missing for each in examples.coverage if each.missing} == {}
+
+
+def test_every_key_that_the_reader_knows_is_in_an_example_of_its_section(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may stand at each place, against what the examples say there: as the reader itself is asked."""
+    known: dict[frozenset[str], set[str]] = {}
+    read = Cursor.mapping
+
+    def noting(self: Cursor, allowed: Any, needed: Any = ()) -> Any:
+        known.setdefault(frozenset(allowed), set()).update(read(self, allowed, needed))
+        return read(self, allowed, needed)
+
+    monkeypatch.setattr(Cursor, "mapping", noting)
+    for loaded in load_folder(EXAMPLES, RegistryCatalogue(Registry())):
+        assert loaded.usable
+    common = {"id", "if", "for_each", "as", "key", "at_once", "on_error", "timeout"}
+    steps = {key for allowed, used in known.items() if common <= allowed for key in used}
+    assert steps == set(EVERY_KEY)
+    lacking = {tuple(sorted(allowed - used)) for allowed, used in known.items() if not common <= allowed}
+    awaited = {("reason",), ("timeout",), ("schedule",), ("timezone",)}  # of places that share most of their keys
+    assert lacking - awaited <= {()}
+    kinds = ("value", "within"), ("per", "at_most"), ("from", "to"), ("until",), ("when",), ("title", "message")
+    kinds += ("reason", "failed"), ("attempts", "within"), ("attributes",), ("customer", "order"), INPUT_KEYS
+    for keys in (*kinds, RECIPE_KEYS, ("schedule",), ("historical",)):
+        assert any(set(keys) <= allowed for allowed in known), f"no example says {keys}"
+
+
+def test_every_key_is_in_the_reference_page_with_its_meaning() -> None:
+    page = PAGE.read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", page, re.MULTILINE))
+    assert set(rows) >= {*RECIPE_KEYS, *EVERY_KEY, *INPUT_KEYS}
+    assert [key for key, meaning in rows.items() if len(meaning) < 8] == []
+    assert page == reference(), "run `make openapi`"
 
 
 def test_every_key_of_the_language_is_in_the_guide() -> None:
