@@ -32,7 +32,7 @@ class AnyRecipe:
     """Writes one recipe. paths: the ids of its calls and approvals; each step's result may be read by later ones."""
 
     dice: Random
-    waiting: bool = True
+    remembers: bool = True
     count: int = 0
     known: list[tuple[str, str]] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ class AnyRecipe:
     def recipe(self) -> dict[str, Any]:
         asks = self.dice.choice([self.approve, self.wait_for])
         openings = ([self.use, self.wait], [asks], [self.use], [self.wait], [self.handled])
-        theme = self.dice.choice([0, 0, 1, 2, 3, 3, 4]) if self.waiting else 4
+        theme = self.dice.choice([0, 0, 1, 2, 3, 3, 4])
         made: dict[str, Any] = {
             "title": "Any",
             "on": self.dice.choice(
@@ -81,16 +81,9 @@ class AnyRecipe:
         return [self.step(depth) for _ in range(self.dice.choice([1, 1, 2, 2]))]
 
     def step(self, depth: int) -> dict[str, Any]:
-        inner = (
-            [self.choose, self.choose, self.parallel, self.parallel, self.block, self.each_block]
-            if depth < DEEPEST
-            else []
-        )
-        waits = (
-            [self.wait, self.wait_until, self.wait_until, self.wait_for, self.wait_for, self.approve, self.approve]
-            if self.waiting
-            else []
-        )
+        inner = [self.choose, self.choose, self.parallel, self.parallel, self.block, self.each_block]
+        waits = [self.wait, *[self.wait_until, self.wait_for, self.approve] * 2]
+        inner = inner if depth < DEEPEST else []
         kinds: list[Callable[[int], dict[str, Any]]] = [self.use, self.use_each, self.emit, self.set, self.stop]
         before, condition = list(self.known), self.when()
         made = self.dice.choice([*kinds, *waits, *inner])(depth)
@@ -125,7 +118,7 @@ class AnyRecipe:
     def use(self, depth: int) -> dict[str, Any]:
         made = self.call("order.number")
         reads = [f"{{{{ steps.{name}.key }}}}" for name, kind in self.known if kind == "called"][-1:]
-        made["with"]["note"] = self.dice.choice([*NOTES, *reads])
+        made["with"]["note"] = self.dice.choice([*(NOTES if self.remembers else NOTES[:2]), *reads])
         self.known.append((made["id"], "called"))
         return made
 
@@ -164,7 +157,7 @@ class AnyRecipe:
         return {"set": {"customer": customer, "order": {"attributes": {"seen": True}}}}
 
     def stop(self, depth: int) -> dict[str, Any]:
-        failed = self.dice.random() < 0.3
+        failed = self.dice.random() < 0.5
         return {"stop": {"reason": "enough of {{ order.number }}", "failed": failed}, "if": self.when()}
 
     def choose(self, depth: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Random valid recipes over random histories with workers that die anywhere end as one uninterrupted run would have.
 
 The world is the simulation that recipes are tested with: the same decisions and the same walk as in a hub, rows in
-memory. `tests/e2e/test_any_recipe.py` holds a real hub against it.
+memory. `tests/e2e/test_engine_any_recipe.py` holds a real hub against it.
 """
 
 import functools
@@ -20,7 +20,7 @@ from tests.support import testconnector
 from tests.support.anyhistory import Crashing, World, answers, history, live_through, met_in, outcome
 from tests.support.anyrecipe import AnyRecipe
 
-RECIPES, CRASHES, LEAST = 560, 2, 100
+RECIPES, CRASHES, LEAST = 680, 2, 100
 START = datetime(2026, 3, 27, 10, tzinfo=UTC)
 REGISTRY = Registry(testconnector.connector)
 CONNECTORS = {connector.slug: connector for connector in REGISTRY}
@@ -36,7 +36,7 @@ def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def any_recipe(dice: Random) -> tuple[Recipe, list[str]]:
-    written = AnyRecipe(dice)
+    written = AnyRecipe(dice, remembers=dice.random() < 0.25)
     document = Document("any.yaml", written.recipe(), {}, {})
     recipe, problems = read_recipe(document, "any")
     assert recipe is not None

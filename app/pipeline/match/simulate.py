@@ -199,16 +199,17 @@ class Simulation:
         """Match an event, and let the runs that it concerns go on as far as they can. told: answers to the calls of the
         runs that it begins, instead of those that are told to all."""
         self._number += 1
+        number = self._number
+        if fact.event.type in self.recipe.events:  # as in a hub, where runs begin as their event is stored
+            self._begin(fact, told)
         if fact.event.type in self._hearing.fields:
             heard = _heard(fact)
-            for run_id in sorted(self._hearing.hear(self._number, heard, bool(self._open))):
+            for run_id in sorted(self._hearing.hear(number, heard, bool(self._open))):
                 run = self._open.get(run_id)
-                if run is not None:
+                if run is not None and run.number < number:
                     self._take_back(run)
                     run.heard.append(heard)
                     self._go(run)
-        if fact.event.type in self.recipe.events:
-            self._begin(fact, told)
 
     def run_for(self, type_: str) -> None:
         """A slot of the recipe's schedule comes."""
@@ -343,6 +344,9 @@ class Simulation:
                 self._take_back(earlier)
             if self.recipe.again == "restart" and earlier is not None and earlier.open and not earlier.calls:
                 earlier.state, earlier.reason = "cancelled", "a later event took its place"
+                for path, row in earlier.steps.items():
+                    if row.state == "running":
+                        earlier.steps[path] = replace(row, state="cancelled")
                 self._end(earlier)
             elif self.recipe.again == "queue":
                 after = earlier
@@ -467,6 +471,7 @@ class Simulation:
                     walk.state = "cancelled"
                     walk.reason = f"the limit of {limit.at_most} in {say_duration(limit.within)} is reached"
                     walk.due_at = None
+                    walk.close()
                     return
                 free = recent[-limit.at_most] + limit.within
                 until = free if until is None else max(until, free)
