@@ -14,7 +14,7 @@ from tests.support.bench import KEY, Bench, benched
 from tests.support.serving import serving
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"sqlalchemy", "fastapi", "asyncpg", "redis", "jinja2", "structlog"}
+HEAVY = {"sqlalchemy", "fastapi", "asyncpg", "redis", "jinja2"}
 PROBE = """
 import sys
 from app.cli import main
