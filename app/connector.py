@@ -625,6 +625,8 @@ class Connector(Generic[S]):
     """One outside system.
 
     account: the settings field that names the account there (shop domain, realm id); part of a connection's identity.
+    outgoing: the action by which webhook subscriptions are served: its input takes `id`, `type`, `source`, `time` and
+    `data`; the settings take `name`, `url` and `signing_secret`.
     test: a cheap read that proves the credentials; answers a line for people, or raises CredentialError.
     store: {generic store action: our action} for `store.<action>` in recipes. cannot: {generic store action: why there
     is no such thing here}, said where a recipe wants it.
@@ -643,6 +645,7 @@ class Connector(Generic[S]):
     sandbox: Callable[[], Sandbox] | None = None
     test: Callable[[Any], Awaitable[str]] | None = None
     store: Mapping[str, str] = field(default_factory=dict)
+    outgoing: str | None = None
     cannot: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -30,6 +30,7 @@ from app.api import (
     replays,
     runs,
     subjects,
+    subscriptions,
     suppressions,
     traces,
     unsubscribe,
@@ -52,7 +53,7 @@ from app.settings import Settings
 VERSION = "0.1.0"
 ROUTERS = (
     *(traces, events, pushes, runs, floods, replays, effects, customers, subjects),
-    *(recipe_texts, recipes, backtests, recipe_inputs, connecting, connections, connectors),
+    *(recipe_texts, recipes, backtests, recipe_inputs, connecting, connections, subscriptions, connectors),
     *(inbound, suppressions, workspaces, keys, audit, unsubscribe, health),
 )
 

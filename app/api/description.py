@@ -26,6 +26,7 @@ TAGS = [
     {"name": "effects", "description": "What was done outside, and what nobody is sure of."},
     {"name": "recipes", "description": "Automations: stopping and starting them."},
     {"name": "connections", "description": "Accounts at outside systems."},
+    {"name": "subscriptions", "description": "Others are told of events, by Standard Webhooks."},
     {"name": "connectors", "description": "The catalogue of outside systems."},
     {"name": "webhooks", "description": "What came in, and what was refused."},
     {"name": "customers", "description": "People: found, shown, exported, erased."},

@@ -52,7 +52,7 @@ async def put_connection(
         row = await store.lock(db, workspace, slug)
         condition(row)
         refuse_owned(row, f"connection {slug}")
-        settings = _settings(connector, _with_kept_secrets(hub, connector, row, wanted.settings))
+        settings = checked_settings(connector, _with_kept_secrets(hub, connector, row, wanted.settings))
         one = Declared(slug, connector, settings, wanted.role, wanted.base_url, wanted.alias, wanted.history)
         await _save(hub, db, workspace, one, ORIGIN)
         detail = {"connector": connector.slug, "settings": sorted(wanted.settings)}
@@ -114,7 +114,8 @@ def _with_kept_secrets(hub: Hub, connector: Connector[Any], row: Any, given: Map
     return {**hub.ring.open_json(row.secrets, row.id.bytes), **given}
 
 
-def _settings(connector: Connector[Any], given: Mapping[str, Any]) -> BaseModel:
+def checked_settings(connector: Connector[Any], given: Mapping[str, Any]) -> BaseModel:
+    """The settings of a connection. Raises InvalidError with every fault, and without what was given."""
     unknown = sorted(given.keys() - connector.settings.model_fields.keys())
     if unknown:
         known = ", ".join(connector.settings.model_fields)

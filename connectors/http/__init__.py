@@ -40,4 +40,5 @@ connector = Connector(
     auth=HeaderAuth(_headers),
     http=HttpOptions(base_url=_base_url, at_once=10, limits=(Limit(30, 1.0),), timeout=30, redirects=3),
     sandbox=sandbox,
+    outgoing="send_event",
 )

@@ -1,5 +1,6 @@
 """Requests to any API. Nobody can know whether a repeat acts twice there, so an unsure one asks, unless a step says."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -7,7 +8,17 @@ import orjson
 
 from app.connector import Action, Context, Json, Reply, action, unsafe
 from app.errors import PermanentError, RetryableError
-from connectors.http.models import MOST_JSON, MOST_TEXT, Answer, Hook, MakeWebhook, Request, Settings, ZapierCatch
+from connectors.http.models import (
+    MOST_JSON,
+    MOST_TEXT,
+    Answer,
+    Hook,
+    MakeWebhook,
+    OutgoingEvent,
+    Request,
+    Settings,
+    ZapierCatch,
+)
 from connectors.http.signing import signed
 
 _URL_CHARACTERS = "/%?=&:@!$'()*+,;~-._"
@@ -32,6 +43,54 @@ async def request(ctx: Context[Settings], input: Request) -> Answer:
         if e.status is not None and e.status in input.accept:
             return Answer(status=e.status)
         raise
+
+
+@action(
+    safe=unsafe,
+    if_unsure="repeat",
+    example=lambda: OutgoingEvent(
+        id="0199c0de-1234-7abc-8def-0123456789ab",
+        type="order.paid",
+        source="/connections/main-store",
+        time=datetime(2026, 11, 22, 18, tzinfo=UTC),
+        data={"order": {"id": "1001"}},
+    ),
+)
+async def send_event(ctx: Context[Settings], input: OutgoingEvent) -> Answer:
+    """Send a canonical event to whoever subscribed: a CloudEvents envelope, signed as Standard Webhooks says.
+
+    What is not known is left out and amounts are text, as in events.schema.json. A repeat bears the same `webhook-id`,
+    by which the receiver drops it."""
+    moment = _iso(input.time)
+    body = {
+        "specversion": "1.0",
+        "id": input.id,
+        "source": input.source,
+        "type": input.type,
+        "time": moment,
+        "timestamp": moment,
+        "datacontenttype": "application/json",
+        "data": _told(input.data),
+    }
+    content = orjson.dumps(body, default=str)
+    return _answer(await _send(ctx, "POST", "", content, {"content-type": "application/json"}))
+
+
+def _told(value: Json) -> Json:
+    """Plain data without what is not known; times as the schema has them."""
+    match value:
+        case dict():
+            return {name: _told(each) for name, each in value.items() if each is not None}
+        case list() | tuple():
+            return [_told(each) for each in value]
+        case datetime():
+            return _iso(value)
+        case _:
+            return value
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 @action(safe=unsafe, example=lambda: ZapierCatch(data={"order": "1001"}))
@@ -113,4 +172,4 @@ def _answer(reply: Reply) -> Answer:
     return Answer(status=reply.status, text=text[:MOST_TEXT] or None, cut=len(text) > MOST_TEXT)
 
 
-ACTIONS: list[Action] = [request, zapier_catch, make_webhook]
+ACTIONS: list[Action] = [request, send_event, zapier_catch, make_webhook]

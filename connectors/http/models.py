@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -118,6 +119,16 @@ class Request(_Sent):
         if sum(each is not None for each in (self.body, self.form, self.text)) > 1:
             raise ValueError("give one of body, form and text")
         return self
+
+
+class OutgoingEvent(BaseModel):
+    """A canonical event, as CloudEvents 1.0 puts it."""
+
+    id: Annotated[str, Field(description="Of the event in this hub")]
+    type: Annotated[str, Field(description="As order.paid")]
+    source: Annotated[str, Field(description="The connection that it came from, as /connections/main-store")]
+    time: Annotated[datetime, Field(description="When it happened")]
+    data: Annotated[FreeDict, Field(description="Its nouns")]
 
 
 class Hook(BaseModel):
