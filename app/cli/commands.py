@@ -6,9 +6,11 @@ from app.cli import (
     connections,
     connectors,
     customers,
+    effects,
     events,
     export,
     keys,
+    replays,
     running,
     senders,
     setup,
@@ -33,7 +35,10 @@ app.command()(setup.doctor)
 app.command()(events.trace)
 app.command()(events.events)
 app.command()(events.runs)
-app.command()(events.replay)
+app.command()(replays.replay)
+app.add_typer(replays.app, name="replays")
+app.command()(effects.cancel)
+app.add_typer(effects.app, name="effects")
 app.add_typer(events.webhooks, name="webhooks")
 app.add_typer(customers.app, name="customers")
 app.add_typer(trying.app, name="recipes")

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
-from uuid import UUID
 
 import typer
 
@@ -95,32 +94,6 @@ def list_webhooks(
 def _rows(rows: Sequence[Any], shown: Sequence[str]) -> list[dict[str, Any]]:
     """Some columns of rows."""
     return [{name: row[name] for name in shown} for row in rows]
-
-
-def replay(
-    event: Annotated[UUID, typer.Argument(help="The event's id, as `tradewind events` or `trace` show it.")],
-    recipe: Annotated[list[str] | None, typer.Option(help="Only this recipe; may be repeated.")] = None,
-    redo: Annotated[
-        list[str] | None, typer.Option(help="Do this effect anew although it exists: step, key or call id.")
-    ] = None,
-    original: Annotated[bool, typer.Option("--original", help="The versions that ran then, not today's.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would do.")] = False,
-    workspace: Workspace = "main",
-    as_json: AsJson = False,
-) -> None:
-    """Run recipes again for an event. What was done outside is found under its effect key and not done twice."""
-    wanted = {"recipes": recipe, "version": "original" if original else "current", "redo": redo or []}
-    path = f"/v1/events/{event}/replay"
-    report = asking.ask("POST", path, workspace=workspace, body=wanted, dry_run=dry_run)
-    if as_json:
-        print_json(report)
-        return
-    for run in report["runs"]:
-        typer.echo(f"{run['recipe']} version {run['version']}: {'would run' if dry_run else 'run ' + run['run_id']}")
-        for effect in run["effects"]:
-            typer.echo(f"  {effect['standing']:<10} {effect['action']} ({effect['step']})")
-    for refused in report["refused"]:
-        typer.echo(f"{refused['recipe']}: does not run: {refused['reason']}")
 
 
 @webhooks.command()

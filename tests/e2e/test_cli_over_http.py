@@ -75,6 +75,10 @@ async def test_commands_work_on_a_remote_hub_and_load_little(bench: Bench, tmp_p
         assert [event["id"] for event in listed.json] == [event_id]  # type: ignore[attr-defined]
         assert len((await cli("runs", "--limit", "1", "--json")).json) == 1  # type: ignore[arg-type]
         assert "would run" in (await cli("replay", event_id, "--dry-run")).out
+        again = await cli("replay", "1001", "--dry-run")
+        assert f"order.paid #1001 at shop, event {event_id}:" in again.out, again.err
+        assert "first: testbench.make_native: exists: skipped" in again.out
+        assert (await cli("replay", "7777777")).code == 2
         assert (await cli("recipes", "pause", "two-steps")).code == 0
         assert (await bench.get("/v1/recipes/two-steps"))["paused"]
         assert (await cli("connections", "test", "shop")).code == 0
