@@ -34,11 +34,14 @@ class _TooLargeHeadError(Exception):
 
 
 class Door(HttpToolsProtocol):
-    """One connection. `_timer` runs while a part of a request is awaited, `_late` while a client does not read."""
+    """One connection. `_timer` runs while a part of a request is awaited (for `_timed` seconds; `_wanted` is what it
+    shall be), `_late` while a client does not read."""
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
         self._timer: asyncio.TimerHandle | None = None
+        self._timed: float | None = None
+        self._wanted: float | None = None
         self._late: asyncio.TimerHandle | None = None
         self._in_head = True
         self._head = 0
@@ -63,10 +66,11 @@ class Door(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if self._timer is None and self._in_head:
-            self._await(HEAD_SECONDS)  # bytes between two requests end the keep-alive's own time
+        if self._wanted is None and self._in_head:
+            self._wanted = HEAD_SECONDS  # bytes between two requests end the keep-alive's own time
         self._ended = False
         super().data_received(data)
+        self._keep_time()
         if self._in_head and not self._ended and not self._refused:
             self._head += len(data)
             if self._head > HEAD_BYTES:
@@ -80,8 +84,7 @@ class Door(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head, self._head, self._trailers = True, 0, 0
-        if self._timer is None:
-            self._await(HEAD_SECONDS)
+        self._wanted = self._wanted or HEAD_SECONDS
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:
@@ -98,12 +101,12 @@ class Door(HttpToolsProtocol):
             raise _TooLargeHeadError
         self._in_head = False
         super().on_headers_complete()
-        self._await(BODY_SECONDS)
+        self._wanted = BODY_SECONDS
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._in_head, self._head, self._ended = True, 0, True
-        self._await(None)
+        self._wanted = None
 
     # --- the answer ---------------------------------------------------------------------------------------------
 
@@ -121,12 +124,20 @@ class Door(HttpToolsProtocol):
     # --- being late ---------------------------------------------------------------------------------------------
 
     def _await(self, seconds: float | None) -> None:
+        self._wanted = seconds
+        self._keep_time()
+
+    def _keep_time(self) -> None:
+        """Set the timer to what is awaited now. A request that comes whole, as most do, never has one."""
+        if self._wanted == self._timed:
+            return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None if seconds is None else self.loop.call_later(seconds, self._too_slow)
+        self._timed = self._wanted
+        self._timer = None if self._wanted is None else self.loop.call_later(self._wanted, self._too_slow)
 
     def _too_slow(self) -> None:
-        self._timer = None
+        self._timer = self._timed = self._wanted = None
         if self.transport.is_closing():
             return
         if self.flow.read_paused:

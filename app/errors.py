@@ -7,7 +7,6 @@ TradewindError
 │   ├── MalformedError       400
 │   ├── NotFoundError        404
 │   ├── ConflictError        409
-│   ├── TooSlowError         408
 │   ├── ChangedError         412, somebody changed it meanwhile
 │   ├── TooLargeError        413
 │   ├── InvalidError         422, with what is wrong, field by field
@@ -52,12 +51,6 @@ class NotFoundError(RejectedError):
 
 class ConflictError(RejectedError):
     status = 409
-
-
-class TooSlowError(RejectedError):
-    """A request did not arrive in time."""
-
-    status = 408
 
 
 class ChangedError(RejectedError):

@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     api_rate: int = Field(300, description="Requests a second of each API key, in each process.", ge=1)
     max_body: int = Field(5 * 1024 * 1024, description="Largest webhook body accepted, bytes.")
     webhook_rate: int = Field(
-        2000, description="Webhooks a second that an API process takes of one connection; 0: as many as come."
+        5000, description="Webhooks a second that an API process takes of one connection; 0: as many as come."
     )
     database_pool: int = Field(8, description="PostgreSQL connections of the pipeline, for each process.")
     statement_cache: int = Field(200, description="Prepared statements kept per connection; 0 behind PgBouncer.")

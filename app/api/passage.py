@@ -5,6 +5,7 @@ shall happen to the answer: `Standing` in headers, `Pending` to be kept.
 """
 
 import os
+import random
 import re
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -14,6 +15,7 @@ from time import monotonic
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_random = random.Random(os.urandom(32))
 _GIVEN = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
@@ -68,7 +70,7 @@ def id_of(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _GIVEN.fullmatch(value):
             return str(value, "ascii")
-    return os.urandom(12).hex()
+    return f"{_random.getrandbits(96):024x}"
 
 
 async def pass_through(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
