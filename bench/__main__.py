@@ -60,7 +60,7 @@ def show(rows: list[tuple[str, str, str]]) -> None:
 
 
 def mapping() -> list[tuple[str, str, str]]:
-    """CPU from a stored order to its event, in a process of its own, by the median of rounds."""
+    """CPU from a stored order to its event, in a process of its own, the best of some rounds."""
     script = "from bench.normalise import normalising; print(normalising())"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True, timeout=120)
     return [("normalising an 8 KB order", f"{float(done.stdout):.3f} ms of CPU", "body to event; asked for 0.150")]

@@ -25,7 +25,7 @@ from app.store.packing import unpack
 log = structlog.get_logger()
 
 
-@dataclass
+@dataclass(slots=True)
 class Work:
     """One webhook while it is normalised. refs: the objects whose remembered state its connector wants to see.
     problem: what the sender says is wrong with the connection."""
