@@ -32,6 +32,7 @@ from app.api import (
     subjects,
     subscriptions,
     suppressions,
+    templates,
     traces,
     unsubscribe,
     workspaces,
@@ -54,7 +55,7 @@ VERSION = "0.1.0"
 ROUTERS = (
     *(traces, events, pushes, runs, floods, replays, effects, customers, subjects),
     *(recipe_texts, recipes, backtests, recipe_inputs, connecting, connections, subscriptions, connectors),
-    *(inbound, suppressions, workspaces, keys, audit, unsubscribe, health),
+    *(inbound, suppressions, templates, workspaces, keys, audit, unsubscribe, health),
 )
 
 

@@ -181,9 +181,10 @@ def preview(
     from app.registry import Registry
 
     place, registry = _folder(folder), Registry.of(session.settings())
-    (library, _), loaded = read_templates(place), load_folder(place, RegistryCatalogue(registry))
+    library, _ = read_templates(place)
+    recipes = [each.recipe for each in load_folder(place, RegistryCatalogue(registry)) if each.recipe is not None]
     fact = _stored(event, workspace) if event else None
-    said = fill_in(template, library, loaded, registry, fact, sample, locale or None, folder=place)
+    said = fill_in(template, library, recipes, registry, fact, sample, locale or None, folder=place)
     if as_json:
         print_json(said.as_json())
     else:

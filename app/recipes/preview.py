@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from app.connector import Action, Ignored
+from app.connector import Action, Connector, Ignored
 from app.documents import read_file
 from app.domain.recipes import outline_of
 from app.errors import ConfigError
@@ -23,7 +23,6 @@ from app.pipeline.match import event_scope
 from app.pipeline.match.simulate import Happened
 from app.pipeline.match.standins import output_of
 from app.recipes.catalogue import RegistryCatalogue
-from app.recipes.loading import Loaded
 from app.recipes.model import Approve, Call, Recipe, Step, WaitFor
 from app.recipes.payloads import Platform, bodies_in, payload_folder
 from app.recipes.templates import Templates, filled, name_of
@@ -49,15 +48,14 @@ class Preview:
         return asdict(self)
 
 
-def users_of(template: str, loaded: Sequence[Loaded]) -> list[tuple[Recipe, Step]]:
+def users_of(template: str, recipes: Sequence[Recipe]) -> list[tuple[Recipe, Step]]:
     """The recipes and steps that name a template."""
-    recipes = [each.recipe for each in loaded if each.recipe is not None]
     steps = [(recipe, step) for recipe in recipes for step in recipe.all_steps()]
     return [(r, step) for r, step in steps if isinstance(step.does, Call) and name_of(step.does) == template]
 
 
 def preview(
-    template: str, library: Templates, loaded: Sequence[Loaded], registry: Registry, fact: Happened | None = None,
+    template: str, library: Templates, recipes: Sequence[Recipe], registry: Registry, fact: Happened | None = None,
     sample: str = "", locale: str | None = None, shop: str | None = None, folder: Path | None = None,
 ) -> Preview:  # fmt: skip
     """A template filled in with an event: `fact`, or a sample of a type (of the recipe that names the template, if not
@@ -68,7 +66,7 @@ def preview(
         raise ConfigError(f"there is no template {template!r}; {hint(template, library) or 'the folder has none'}")
     if found.problems:
         raise ConfigError("\n".join(map(str, found.problems)))
-    recipe, step = _user(users_of(template, loaded), fact.event.type if fact else sample)
+    recipe, step = _user(users_of(template, recipes), fact.event.type if fact else sample)
     types = [fact.event.type] if fact else [sample] if sample else list(recipe.events) if recipe else []
     fact = fact or next(_tested(types, recipe, folder, registry), None) or next(_samples(types, registry), None)
     if fact is None:
@@ -148,10 +146,18 @@ def _samples(types: Sequence[str], registry: Registry) -> Iterator[Happened]:
             yield Happened(new_id(), "main", None, event, False, event.occurred_at or NOW)
 
 
+def _sample_files(connector: Connector[Any]) -> list[Path]:
+    """The events expected of a connector's sample bodies; none for one that is not shipped."""
+    try:
+        folder = payload_folder(connector.slug)
+    except ImportError:
+        return []
+    return sorted(folder.glob("*/*.events.json")) if connector.source is not None else []
+
+
 def _all_samples(wanted: str, registry: Registry) -> Iterator[Event]:
     for connector in registry:
-        folder = payload_folder(connector.slug) if connector.source is not None else None
-        for path in folder.glob("*/*.events.json") if folder is not None and folder.is_dir() else ():
+        for path in _sample_files(connector):
             if not any(each.get("type") == wanted for each in orjson.loads(path.read_bytes())):
                 continue
             body = next((each for each in bodies_in(path.parent) if each.stem == path.name.split(".")[0]), None)

@@ -90,3 +90,11 @@ async def test_a_recipe_that_is_written_by_api_names_the_templates_of_the_hubs_f
     )
     tried = await client.post("/v1/recipes/mine/test", json={"tests": tests})
     assert tried.json()["passed"], tried.text
+
+    (shown,) = [each for each in (await client.get("/v1/templates")).json()["items"] if each["name"] == "delivered"]
+    assert (shown["locales"], shown["recipes"]) == (["", "de"], ["mine"])
+    german = await client.get("/v1/templates/delivered/preview", params={"locale": "de-AT"})
+    assert (german.json()["subject"], german.json()["recipe"]) == ("Ihr Paket ist angekommen", "mine")
+    assert (await client.get("/v1/templates/nothing/preview")).status_code == 404
+    unfit = await client.get("/v1/templates/delivered/preview", params={"sample": "hub.run_failed"})
+    assert (unfit.status_code, "no connector has a sample" in unfit.text) == (422, True)

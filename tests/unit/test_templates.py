@@ -193,7 +193,7 @@ SHIPPED = Path(__file__).parents[2] / "recipes"
 
 @pytest.fixture(scope="module")
 def loaded() -> list[Any]:
-    return list(load_folder(SHIPPED, CATALOGUE))
+    return [each.recipe for each in load_folder(SHIPPED, CATALOGUE)]
 
 
 @pytest.mark.parametrize("name", sorted(read_templates(SHIPPED)[0]))
