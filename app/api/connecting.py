@@ -61,7 +61,11 @@ class OAuthStarted(BaseModel):
     redirect_uri: str = Field(description="To be registered at the system.", examples=["https://hub/v1/oauth/callback"])
 
 
-@router.put("/{slug}", summary="Make or change a connection")
+@router.put(
+    "/{slug}",
+    summary="Make or change a connection",
+    responses={201: {"model": ConnectionShown, "description": "Made."}},
+)
 async def put_connection(
     caller: ConnectionKeeper,
     hub: HubDep,

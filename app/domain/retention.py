@@ -4,7 +4,8 @@ Every transaction here is short and takes a transaction-level lock first, so any
 and one of them works; nothing needs a session.
 """
 
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,8 +15,9 @@ import structlog
 
 from app.clock import Clock
 from app.settings import Settings
-from app.store import partitions, retention
-from app.store.database import Connection, Database
+from app.store import partitions, retention, untied
+from app.store.byhand import Deed, note
+from app.store.database import Connection, Database, to_json
 from app.store.partitions import Partition
 from app.store.tables import PARTITIONED
 
@@ -25,25 +27,38 @@ T = TypeVar("T")
 EVERY = timedelta(hours=1)
 SOON = timedelta(minutes=1)
 """When it is tried again after something stood in the way."""
+NOBODYS = timedelta(days=29, hours=20)
+"""30 days at most, with room for the hours between two passes."""
+_NOBODYS: tuple[tuple[str, Callable[..., Awaitable[Mapping[str, int] | None]]], ...] = (
+    ("webhook", untied.blank_webhooks),
+    ("attempt", untied.blank_attempts),
+)
 ORDER = ("webhook", "run", "event", "step", "call", "attempt")
 """Runs before their events, so that all that is open is in its table when events are copied into it."""
 
 
 @dataclass
 class Kept:
-    """What one pass did: names of partitions made and dropped, rows moved on and keys trimmed, by table. busy: another
-    process was at it; later: partitions that long transactions kept from going."""
+    """What one pass did: names of partitions made and dropped; rows moved, keys trimmed, bodies blanked, by table.
+    busy: another process was at it; later: partitions that long transactions kept from going."""
 
     made: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     moved: dict[str, int] = field(default_factory=dict)
     trimmed: dict[str, int] = field(default_factory=dict)
+    blanked: dict[str, int] = field(default_factory=dict)
     busy: bool = False
     later: list[str] = field(default_factory=list)
 
 
 class _BusyError(Exception):
     """Another process does the maintenance."""
+
+
+async def _note(db: Connection, what: str, rows: Mapping[str, int], age: timedelta) -> None:
+    """Write down for each workspace what went by its age."""
+    for workspace, count in rows.items():
+        await note(db, Deed(workspace, "retention", "expire", what, {}), to_json({"rows": count, "days": age.days}))
 
 
 async def events_kept_since(database: Database, settings: Settings, now: datetime) -> datetime:
@@ -83,12 +98,23 @@ class Retention:
             for table in ORDER:
                 for partition in await self._past(table, now - self._age(PARTITIONED[table])):
                     await self._let_go(partition, now, kept)
+            await self._let_go_of_nobodys(now, kept)
             for table in retention.TRIMMED:
                 before = now - self._age("raw") if table == "rejected" else now
                 await self._batches(kept.trimmed, table, partial(retention.trim, table=table, before=before))
         except _BusyError:
             kept.busy = True
         return kept
+
+    async def _let_go_of_nobodys(self, now: datetime, kept: Kept) -> None:
+        """Bodies that are tied to nobody go after `NOBODYS`, whatever the settings are."""
+        for name, blank in _NOBODYS:
+            gone, before = Counter[str](), now - NOBODYS
+            while (batch := await self._alone(partial(blank, before=before))) is not None:
+                gone.update(batch)
+            kept.blanked[name] = gone.total()
+            if gone:
+                await self._alone(partial(_note, what=f"{name}/bodies", rows=gone, age=NOBODYS))
 
     def _age(self, kind: str) -> timedelta:
         days: int = getattr(self.settings, f"retention_{kind}_days")
@@ -115,8 +141,9 @@ class Retention:
     async def _drop(self, db: Connection, partition: Partition, now: datetime, kept: Kept) -> None:
         while partition.table == "event" and await retention.fill(db, partition):
             pass
-        late = await retention.move_stragglers(db, partition, now)
+        late, kind = await retention.move_stragglers(db, partition, now), PARTITIONED[partition.table]
         kept.moved[partition.table] = kept.moved.get(partition.table, 0) + late
+        await _note(db, partition.name, await retention.rows_by_workspace(db, partition), self._age(kind))
         await partitions.drop(db, partition)
         if partition.table == "event":
             await retention.note_dropped(db, partition.end)

@@ -90,6 +90,12 @@ async def move_stragglers(db: Connection, partition: Partition, now: datetime) -
     return int(status.rpartition(" ")[2])
 
 
+async def rows_by_workspace(db: Connection, partition: Partition) -> dict[str, int]:
+    """How many rows of each workspace a detached partition holds; nothing that lives on is among them."""
+    rows = await db.fetch(f"select workspace, count(*) as rows from {partition.name} group by workspace")
+    return {row["workspace"]: row["rows"] for row in rows}
+
+
 async def fill(db: Connection, partition: Partition) -> int:
     """Give one batch of open runs, whose events are about to go, what they need of them; answers how many. `partition`
     is one of events, attached or not."""

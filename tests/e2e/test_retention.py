@@ -14,6 +14,7 @@ import pytest
 from app import ids
 from app.domain.retention import Kept, Retention
 from app.store import partitions, retention
+from app.store.packing import unpack
 from tests.support.bench import Bench, benched
 
 WAITING = """
@@ -213,3 +214,44 @@ async def test_orders_flow_while_partitions_go(bench: Bench) -> None:
     assert (await going).later == []
     states = await bench.hub.rows("select distinct state from run where at > clock_timestamp() - interval '1 day'")
     assert [row["state"] for row in states] == ["done"]
+
+
+async def test_bodies_that_are_tied_to_nobody_live_thirty_days_at_most(bench: Bench) -> None:
+    """Whatever the retention of raw webhooks is; and what went is noted for the workspace, without a name."""
+    nobody = {"email": None}
+    with long_ago(timedelta(days=31)) as then:
+        async with bench.hub.hub.database.begin() as connection:
+            await partitions.make_ahead(connection, then)
+        await bench.hub.send("shop", "planet.discovered", {"who": "Zelda Unknown"})
+        await bench.order(1, **nobody)
+        await bench.order(2, email="buyer@example.com")
+    await bench.hub.send("shop", "planet.discovered", {"who": "Zelda Today"})
+    await bench.order(3, **nobody)
+    hub = bench.hub.hub
+    settings = hub.settings.model_copy(update={"retention_raw_days": 365})
+    done = await Retention(hub.database, hub.clock, settings).pass_over(hub.clock.now())
+    assert done.blanked == {"webhook": 2, "attempt": 2}
+    bodies = [unpack(row["body"]) for row in await bench.hub.rows("select body from webhook order by id")]
+    assert [b"Zelda" in body or b"id" in body for body in bodies] == [False, False, True, True, True]
+    kept_of = (
+        "select count(*) from attempt where requests is not null group by call_id is null, at < now() - interval '1 d'"
+    )
+    assert sorted(row["count"] for row in await bench.hub.rows(kept_of)) == [2, 2]
+    noted = await bench.hub.rows("select workspace, object, detail from audit where actor = 'retention' order by id")
+    assert [(row["workspace"], row["object"], row["detail"]["rows"]) for row in noted] == [
+        ("main", "webhook/bodies", 2),
+        ("main", "attempt/bodies", 2),
+    ]
+    again = await Retention(hub.database, hub.clock, settings).pass_over(hub.clock.now())
+    assert again.blanked == {"webhook": 0, "attempt": 0}, "each is looked at once"
+
+
+async def test_what_retention_drops_is_noted_for_each_workspace(bench: Bench) -> None:
+    await order_long_ago(bench)
+    done = await kept(bench)
+    noted = await bench.hub.rows("select workspace, object, detail from audit where actor = 'retention'")
+    assert noted
+    assert {row["object"] for row in noted} <= set(done.dropped)
+    (event,) = [row for row in noted if row["object"].startswith("event")]
+    assert (event["workspace"], event["detail"]["days"]) == ("main", 400)
+    assert event["detail"]["rows"] >= 1
