@@ -77,6 +77,7 @@ def explain(
 ) -> None:
     """Say why each recipe ran for an event or did not: which part of its `where` was false, and with which values."""
     from app.byhand.trying import explained
+    from app.pipeline.match.why import OTHERS
 
     async def work(hub: Hub) -> list[Explanation]:
         return await explained(hub, workspace, event, recipe)
@@ -87,8 +88,11 @@ def explain(
         return
     for each in found:
         typer.secho(f"{each.type} {each.number or ''} {each.at:%Y-%m-%d %H:%M}  {each.event_id}", bold=True)
-        for why in each.recipes:
+        asked = [why for why in each.recipes if not why.reason.startswith(OTHERS)]
+        for why in asked:
             _tell(why)
+        if others := [why.recipe for why in each.recipes if why not in asked]:
+            typer.echo(f"  – do not ask for {each.type}: {', '.join(others)}")
 
 
 def _tell(why: Why) -> None:

@@ -296,6 +296,14 @@ def cannot(connection: Connection, action: str) -> str:
     return f"{connection.connector.title} cannot {action.replace('_', ' ')}" + (f": {why}" if why else "")
 
 
+def set_by_shop(active: ActiveRecipe | None) -> dict[str, Any]:
+    """The inputs of a recipe that differ from its version's defaults: those that the shop set."""
+    if active is None:
+        return {}
+    defaults, _ = inputs_of(active.recipe, {})
+    return {name: value for name, value in active.inputs.items() if value != defaults.get(name)}
+
+
 def inputs_of(recipe: Recipe, given: Mapping[str, Any]) -> tuple[Mapping[str, Any], str | None]:
     """The inputs of a version as expressions see them, from what the shop set for any version of it; beside them what
     is wrong with them."""

@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 
 from app.domain.connections import Connections
-from app.domain.recipes import Recipes, outline_of
+from app.domain.recipes import Recipes, outline_of, set_by_shop
 from app.pipeline.match.assumed import assumed
 from app.pipeline.match.dry import simulated, stated
 from app.pipeline.match.reports import NOTHING, Answered, Backtest, Difference, MadeCall, Totals
@@ -88,7 +88,7 @@ async def backtest(
     told one by one (all are counted). progress is told after each batch how many events were read, and up to when; what
     it raises ends the backtest."""
     active = recipes.find(workspace, recipe.name)
-    given = inputs if inputs is not None else active.inputs if active else {}
+    given = inputs if inputs is not None else set_by_shop(active)
     report = Backtest(recipe.name, since, until)
     sides = []
     for version, totals in ((recipe, report.new), (against, Totals())):

@@ -13,7 +13,7 @@ from app.connector import Action
 from app.crypto import Hasher
 from app.domain.connections import Connection, Connections
 from app.domain.memory import keys_of
-from app.domain.recipes import Recipes, inputs_of, outline_of
+from app.domain.recipes import Recipes, inputs_of, outline_of, set_by_shop
 from app.errors import NotFoundError, TradewindError
 from app.events import Event, Ref
 from app.pipeline.match import event_scope
@@ -91,7 +91,7 @@ async def dry_run(
         keys = _keys(hasher, fact, outline_of(recipe).recalls) if hasher is not None else []
         memory = await remembered.read(db, keys)
     active = recipes.find(workspace, recipe.name)
-    given = inputs if inputs is not None else active.inputs if active else {}
+    given = inputs if inputs is not None else set_by_shop(active)
     told = {path: [Told(output) for output in outputs] for path, outputs in recorded.get(event_id, {}).items()}
     while True:
         simulation = simulated(recipes, registry, workspace, recipe, given, told, row["at"])

@@ -55,6 +55,8 @@ def values_of(part: Expression, scope: Mapping[str, Any]) -> dict[str, str]:
     """What the fields of a condition were, by their names, for people."""
     seen: dict[str, str] = {}
     for use in paths(part):
+        if "[]" in use.path:
+            continue  # a field of each item: the list itself is told
         value: Any = scope
         for name in use.path:
             value = value.get(name) if isinstance(value, Mapping) else None

@@ -20,6 +20,9 @@ from app.pipeline.match.simulate import Happened
 from app.store import events as store
 from app.store.database import Database
 
+OTHERS = "it does not ask for"
+"""How the reason of a recipe begins that takes events of other types."""
+
 
 class Part(BaseModel):
     """A part of `where`: what an `and` joins."""
@@ -90,10 +93,10 @@ def _why(
         said.decided, said.ran, said.run_id = "then", kept.startswith("run "), _run_in(kept)
         said.reason = "it ran" if said.ran else kept
     elif active is not None and not asks:
-        said.reason = f"it does not ask for {fact.event.type}, but for {', '.join(active.recipe.events)}"
+        said.reason = f"{OTHERS} {fact.event.type}, but for {', '.join(active.recipe.events)}"
     elif active is not None:
         today = _today(active, fact, scope, recipes)
-        said.reason = f"it did not ask for {fact.event.type} when the event came; today: {today}"
+        said.reason = f"it was not there when the event came, or did not ask for {fact.event.type}; today: {today}"
     return said
 
 
