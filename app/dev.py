@@ -252,7 +252,9 @@ class Dev:
             announce(self.home, self._running())
             try:
                 self._welcome(hub)
-                return await self._follow(Flow(hub.database, since))
+                return await self._follow(
+                    Flow(hub.database, since, width=self.console.width if self.console.is_terminal else None)
+                )
             finally:
                 withdraw(self.home)
 

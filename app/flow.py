@@ -40,7 +40,8 @@ class Followed:
 
 @dataclass
 class Flow:
-    """Follows the database. `lines()` answers what is new to tell, oldest first; `last` is the last order told of."""
+    """Follows the database. `lines()` answers what is new to tell, oldest first; `last` is the last order told of;
+    `width`: of the terminal, if it is one."""
 
     database: Database
     since: datetime
@@ -50,6 +51,7 @@ class Flow:
     followed: dict[UUID, Followed] = field(default_factory=dict)
     parked: dict[str, str] = field(default_factory=dict)
     began: datetime | None = None
+    width: int | None = None
     _stood: float = 0.0
 
     async def lines(self) -> list[Text]:
@@ -86,7 +88,7 @@ class Flow:
                 self.last = seen.number or self.last
                 if any(run.state in ("running", "held", "waiting") for run in mine):
                     self.followed[event_id] = Followed(seen, {run.id: run.state for run in mine})
-                yield event_line(seen, mine)
+                yield event_line(seen, mine, self.width)
         self._forget()
 
     def _later(self, runs: Sequence[Progress]) -> Iterable[Text]:
@@ -115,8 +117,27 @@ class Flow:
             self.told = {row_id: at for row_id, at in self.told.items() if at >= self.since}
 
 
-def event_line(seen: Seen, runs: Sequence[Progress]) -> Text:
-    """Time, number, customer, amount, event, then each recipe with its calls and their milliseconds."""
+def event_line(seen: Seen, runs: Sequence[Progress], width: int | None = None) -> Text:
+    """Time, number, customer, amount, event, then each recipe with its calls and their milliseconds; where that is
+    wider than `width`, the runs that are done are summed up."""
+    line = _start(seen, runs)
+    done = [run for run in runs if run.state == "done"]
+    whole = line.copy()
+    for run in runs:
+        whole.append_text(_run(run))
+    if width is None or whole.cell_len <= width or len(done) < 2:
+        return whole
+    calls, longest = sum(run.calls for run in done), max(run.milliseconds for run in done)
+    line.append(" ✓ ", "green")
+    line.append(f"{len(done)} recipes")
+    line.append(f" {calls} calls {longest} ms ", "dim")
+    for run in runs:
+        if run.state != "done":
+            line.append_text(_run(run))
+    return line
+
+
+def _start(seen: Seen, runs: Sequence[Progress]) -> Text:
     name, amount = _who_and_what(seen)
     number = seen.number or ""
     line = Text(no_wrap=True, overflow="ellipsis")
@@ -126,8 +147,6 @@ def event_line(seen: Seen, runs: Sequence[Progress]) -> Text:
     line.append(f"{seen.type:<13} ", "cyan")
     if not runs:
         line.append(" no recipe asks for it", "dim")
-    for run in runs:
-        line.append_text(_run(run))
     return line
 
 

@@ -178,6 +178,14 @@ def test_an_event_that_no_recipe_asks_for_says_so() -> None:
     assert "no recipe asks for it" in event_line(seen(), []).plain
 
 
+def test_a_line_too_wide_for_the_terminal_sums_up_what_is_done() -> None:
+    runs = [progress("done"), progress("done", milliseconds=90), progress("failed", reason="no such street")]
+    assert event_line(seen(), runs, 300).plain.count("✓ invoice-paid-orders") == 2
+    narrow = event_line(seen(), runs, 130).plain
+    assert "✓ 2 recipes 6 calls 90 ms" in narrow
+    assert "✗ invoice-paid-orders failed: no such street" in narrow
+
+
 def test_columns_stand_below_each_other() -> None:
     short = event_line(seen(customer=None), [progress("done")]).plain
     assert short.index("✓") == event_line(seen(), [progress("done")]).plain.index("✓")
