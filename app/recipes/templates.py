@@ -186,7 +186,7 @@ def _said(field_: str, part: Part, seen: Mapping[str, Any]) -> str:
 
 def reader_locale(scope: Mapping[str, Any]) -> str | None:
     """The language of whom a run is about, as the order or the customer says it."""
-    for name in ("order", "checkout", "customer", "subscription"):
+    for name in ("order", "checkout", "customer", "message", "review", "subscription"):
         thing = scope.get(name)
         for each in (thing, thing.get("customer")) if isinstance(thing, Mapping) else ():
             if isinstance(each, Mapping) and isinstance(each.get("locale"), str) and each["locale"]:
