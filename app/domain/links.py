@@ -30,9 +30,11 @@ class Sellers:
 
 
 def sellers(connections: Connections, workspace: str) -> Sellers:
+    """The shops are those whose role says so; where none does, the stores."""
     mine = [each for each in connections if each.workspace == workspace and each.connector.source is not None]
-    shops = tuple(each for each in mine if each.is_shop)
-    return Sellers(shops, tuple(each for each in mine if each.role == "payments"))
+    named = tuple(each for each in mine if each.role == "shop")
+    stores = tuple(each for each in mine if each.is_shop)
+    return Sellers(named or stores, tuple(each for each in mine if each.role == "payments"))
 
 
 async def link(db: Db, hasher: Hasher, connections: Connections, facts: Sequence[Fact]) -> None:

@@ -134,3 +134,10 @@ async def test_of_two_shops_the_one_that_knows_the_payment_has_it(hub: Harness) 
     await tell(hub, 1, "transaction", {})
     await tell(hub, 1, "order", {})
     await stands_on_one_order(hub, 1, "told late")
+
+
+async def test_a_store_without_a_role_does_not_stand_in_the_named_shop_s_way(hub: Harness) -> None:
+    await hub.connect("blog", Registry()["woocommerce"], {"site": "https://w.example", "webhook_secrets": ["hush"]})
+    await tell(hub, 1, "charge.succeeded", {"order_id": order_id(1)})
+    await tell(hub, 1, "order", {})
+    await stands_on_one_order(hub, 1, "the metadata names the shop's order")
