@@ -4,10 +4,29 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from pydantic import TypeAdapter
+
 from app.crypto import Hasher
 from app.domain.connections import Connection
+from app.events import FreeDict
 from app.store import remembered
 from app.store.database import Connection as Db
+
+
+_FREE: TypeAdapter[dict[str, Any]] = TypeAdapter(FreeDict)
+
+
+class Attributes(dict[str, Any]):
+    """What is remembered, by name; what never was is nothing, not a mistake."""
+
+    def __missing__(self, name: str) -> None:
+        return None
+
+
+def kept(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes as JSON holds them, from which `with_remembered` has the same values and types: free data."""
+    found: dict[str, Any] = _FREE.dump_python(_FREE.validate_python(dict(attributes)), mode="json")
+    return found
 
 
 def keys_of(
@@ -40,7 +59,7 @@ def with_remembered(thing: Mapping[str, Any], said: Mapping[str, Any]) -> dict[s
     """A customer or order with what was remembered of it laid over: attributes, and tags added and removed."""
     gone, more = set(said.get("remove_tags") or ()), said.get("add_tags") or ()
     tags = [tag for tag in dict.fromkeys([*(thing.get("tags") or ()), *more]) if tag not in gone]
-    attributes = {**(thing.get("attributes") or {}), **(said.get("attributes") or {})}
+    attributes = Attributes({**(thing.get("attributes") or {}), **_FREE.validate_python(said.get("attributes") or {})})
     return {**thing, "attributes": attributes, "tags": tags}
 
 
@@ -84,9 +103,8 @@ def merged(
 
 
 def _lay(scope: dict[str, Any], noun: str, keys: Sequence[bytes], kept: Mapping[bytes, Mapping[str, Any]]) -> None:
-    for key in keys:
-        if key in kept:
-            scope[noun] = with_remembered(scope[noun], kept[key])
+    for said in [kept[key] for key in keys if key in kept] or [{}]:
+        scope[noun] = with_remembered(scope[noun], said)
     if noun == "customer":
         _into_order(scope)
 

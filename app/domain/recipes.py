@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -176,6 +176,16 @@ class Recipes:
     def awaited(self, workspace: str, event_type: str) -> bool:
         """Whether a run may wait for events of this type."""
         return (workspace, event_type) in self._awaited
+
+    def counted_within(self, workspace: str, group: str | None) -> timedelta:
+        """The longest span in which a recipe of this group limits its runs."""
+        spans = (
+            limit.within
+            for active in self._active
+            if group is not None and active.workspace == workspace and active.recipe.group == group
+            for limit in active.recipe.limits
+        )
+        return max(spans, default=timedelta(0))
 
     def zone(self, workspace: str, name: str | None, scope: Mapping[str, Any]) -> ZoneInfo:
         """The zone that `customer`, `shop`, None (the workspace's) or a name stands for."""

@@ -33,7 +33,8 @@ async def free_at(
 async def take(connection: Connection, key: bytes, run_id: UUID, now: datetime, expires_at: datetime) -> None:
     await connection.execute(
         """insert into place (key, run_id, at, expires_at) values ($1, $2, $3, $4)
-           on conflict (key, run_id) do update set at = excluded.at, expires_at = excluded.expires_at""",
+           on conflict (key, run_id) do update set at = excluded.at,
+             expires_at = greatest(place.expires_at, excluded.expires_at)""",
         key,
         run_id,
         now,

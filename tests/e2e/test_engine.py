@@ -338,6 +338,54 @@ steps:
     assert (await shop.made())[2] == "gold"
 
 
+async def test_what_is_remembered_keeps_its_value_and_its_type(shop: Shop) -> None:
+    await shop.hub.recipe(
+        "spends",
+        """
+title: Remember amounts and times
+on: order.paid
+where: customer.attributes.spent == none
+steps:
+  - set: {customer: {attributes: {spent: "{{ order.total.amount * 0.19 }}", n: 3, at: "{{ event.occurred_at }}"}}}
+  - {use: testbench.make_native, with: {id: "1", note: "twice {{ customer.attributes.spent * 2 }}"}}
+""",
+    )
+    await shop.hub.recipe(
+        "reads",
+        """
+title: Another recipe reads them of the same person, by another event
+on: order.created
+where: customer.attributes.spent > 1 and order.customer.attributes.n == 3 and not customer.attributes.never
+steps:
+  - use: testbench.put_upsert
+    with: {id: "2", note: "{{ customer.attributes.spent + customer.attributes.n }} {{ customer.attributes.at | date }}"}
+""",
+    )
+    await shop.order(1, email="ada@example.com")
+    await shop.order(2, email="ada@example.com")
+    await shop.order(3, "order.created", email="ADA@example.com")
+    await shop.order(4, "order.created", email="bob@example.com")
+    assert await shop.made() == ["twice 3.8", "4.9 2026-11-20"]
+
+
+async def test_places_are_counted_as_long_as_any_recipe_of_the_group_asks(shop: Shop) -> None:
+    limits = (
+        "[{per: customer.email, at_most: 9, within: 30d}, {per: customer.email, at_most: 1, within: 1h, over: skip}]"
+    )
+    short = LIMITED.replace("limits: {per: order.email, at_most: 1, within: 7d}", f"group: g\nlimits: {limits}")
+    await shop.hub.recipe("short", short)
+    await shop.hub.recipe("long", short.replace("order.paid", "order.created").replace(limits, LONG_LIMIT))
+    for number in (1, 2, 3):
+        await shop.order(number, email="ada@example.com")
+        await shop.forward(hours=2)
+    await shop.order(4, "order.created", email="ada@example.com")
+    assert await shop.made() == ["#1", "#2", "#3"]
+    assert (await shop.runs())[-1] == ("cancelled", "the limit of 3 in 1w is reached")
+
+
+LONG_LIMIT = "{per: customer.email, at_most: 3, within: 7d, over: skip}"
+
+
 async def test_later_steps_of_a_failing_run_follow_its_on_error(shop: Shop) -> None:
     source = """
 title: Errors

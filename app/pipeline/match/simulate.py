@@ -406,8 +406,7 @@ class Simulation:
 
     def _recalled(self, scope: dict[str, Any], connection: Connection | None) -> dict[str, Any]:
         """A scope with what earlier runs remembered of its customer and order."""
-        nouns = outline_of(self.recipe).recalls if self.memory else ()
-        return lay_over(scope, self.memory, partial(self._keys, connection), nouns)
+        return lay_over(scope, self.memory, partial(self._keys, connection), outline_of(self.recipe).recalls)
 
     def _keys(self, connection: Connection | None, noun: str, thing: Mapping[str, Any]) -> list[bytes]:
         return keys_of(self.hasher, self.workspace, connection, noun, thing)

@@ -246,7 +246,7 @@ class Runner:
         asking = [walk for walk in walks if walk.asks_leave and walk.state not in _OVER]
         if not asking:
             return walks
-        answers = await leave.ask(db, self.hasher, [(walk.facts, walk.scope) for walk in asking], now)
+        answers = await leave.ask(db, self.hasher, [(walk.facts, walk.scope) for walk in asking], now, self._longest)
         answered = {id(w): after_leave(w, a, now) for w, a in zip(asking, answers, strict=True)}
         return [answered.get(id(walk), walk) for walk in walks]
 
@@ -320,6 +320,9 @@ class Runner:
 
     def _locale(self, facts: Facts) -> str | None:
         return self.recipes.locale(facts.workspace)
+
+    def _longest(self, facts: Facts) -> timedelta:
+        return self.recipes.counted_within(facts.workspace, facts.recipe.group)
 
     def _zone(self, facts: Facts, name: str | None, scope: Mapping[str, Any]) -> Any:
         return self.recipes.zone(facts.workspace, name, scope)

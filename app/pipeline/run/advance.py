@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from app import events as canonical
 from app.connector import Action
 from app.domain.connections import Connection
-from app.domain.memory import with_remembered
+from app.domain.memory import kept, with_remembered
 from app.domain.recipes import cannot, outline_of
 from app.expressions import EvaluationError, render
 from app.ids import new_id
@@ -439,7 +439,7 @@ class Walk:
             thing = frame.scope.get(noun)
             if thing is None:
                 raise EvaluationError(f"there is no {noun} here to remember something of")
-            attributes = render(dict(what.attributes), frame.scope)
+            attributes = kept(render(dict(what.attributes), frame.scope))
             tags = [texts(render(each, frame.scope)) for each in (what.add_tags, what.remove_tags)]
             self.remembered.append(Remembered(noun, thing, attributes, tags[0], tags[1]))
             said[noun] = {"attributes": attributes, "add_tags": tags[0], "remove_tags": tags[1]}

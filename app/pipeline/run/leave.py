@@ -1,6 +1,6 @@
 """Leave under a recipe's limits: a run takes its places right before its first call, or is deferred, or skipped."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,11 +29,15 @@ class Answer:
 Wish = tuple[Facts, dict[str, Any]]
 
 
-async def ask(db: Db, hasher: Hasher, wishes: Sequence[Wish], now: datetime) -> list[Answer]:
+Longest = Callable[[Facts], timedelta]
+"""The longest span in which a recipe of the run's group counts places."""
+
+
+async def ask(db: Db, hasher: Hasher, wishes: Sequence[Wish], now: datetime, longest: Longest) -> list[Answer]:
     """Answers for runs and their scopes, in their order; the values that they count under are held meanwhile."""
     keyed = [_keys(hasher, facts, scope) for facts, scope in wishes]
     await places.lock(db, [key for keys in keyed for _, key in keys])
-    return [await _one(db, facts, keys, now) for (facts, _), keys in zip(wishes, keyed, strict=True)]
+    return [await _one(db, facts, keys, now, longest(facts)) for (facts, _), keys in zip(wishes, keyed, strict=True)]
 
 
 def _keys(hasher: Hasher, facts: Facts, scope: dict[str, Any]) -> list[tuple[Limit, bytes]]:
@@ -51,7 +55,7 @@ def _keys(hasher: Hasher, facts: Facts, scope: dict[str, Any]) -> list[tuple[Lim
     return found
 
 
-async def _one(db: Db, facts: Facts, keys: Sequence[tuple[Limit, bytes]], now: datetime) -> Answer:
+async def _one(db: Db, facts: Facts, keys: Sequence[tuple[Limit, bytes]], now: datetime, longest: timedelta) -> Answer:
     until: datetime | None = None
     for limit, key in keys:
         free = await places.free_at(db, key, limit.at_most, limit.within, now)
@@ -62,5 +66,5 @@ async def _one(db: Db, facts: Facts, keys: Sequence[tuple[Limit, bytes]], now: d
     if until is not None:
         return Answer("deferred", until + timedelta(milliseconds=HIGHEST - facts.recipe.priority))
     for limit, key in keys:
-        await places.take(db, key, facts.run_id, now, now + limit.within)
+        await places.take(db, key, facts.run_id, now, now + max(limit.within, longest))
     return Answer("granted")
