@@ -12,7 +12,6 @@ from app.events import FreeDict
 from app.store import remembered
 from app.store.database import Connection as Db
 
-
 _FREE: TypeAdapter[dict[str, Any]] = TypeAdapter(FreeDict)
 
 
