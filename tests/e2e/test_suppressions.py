@@ -1,12 +1,16 @@
 """Mail through a whole hub: a recipe sends it, its reader unsubscribes, and is left in peace even when erased."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from app.cli.commands import app
 from app.registry import Registry
 from app.sandbox import make_app
 from tests.support import testconnector
@@ -39,16 +43,16 @@ class Mailed:
 
 @pytest.fixture
 async def mailed(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Mailed]:
-    app, registry = make_app(Registry(), ("127.0.0.1", 0)), Registry()
-    people = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://sandbox.test")
+    sandboxes, registry = make_app(Registry(), ("127.0.0.1", 0)), Registry()
+    people = httpx.AsyncClient(transport=httpx.ASGITransport(sandboxes), base_url="http://sandbox.test")
     running_hub = running(database_url, redis_url, tmp_path, testconnector.connector, public_url="https://hub.example")
-    async with people, app.router.lifespan_context(app), running_hub as hub:
+    async with people, sandboxes.router.lifespan_context(sandboxes), running_hub as hub:
         hub.client.headers["authorization"] = "Bearer test-admin-key-of-good-length"
         settings = {"shop": "store.myshopify.com", "webhook_secrets": ["hush-hush"]}
         await hub.connect("store", registry["shopify"], settings, role="shop")
         sandbox = registry["email"].sandbox
         assert sandbox is not None
-        url = f"smtp://127.0.0.1:{app.state.smtp_port}"
+        url = f"smtp://127.0.0.1:{sandboxes.state.smtp_port}"
         await hub.connect("mail", registry["email"], dict(sandbox().settings), base_url=url)
         await hub.recipe("confirm", RECIPE)
         yield Mailed(hub, people)
@@ -94,3 +98,19 @@ async def test_the_list_is_kept_by_api(mailed: Mailed) -> None:
     assert (await client.delete("/v1/suppressions/eve@example.com")).status_code == 204
     assert (await client.delete("/v1/suppressions/eve@example.com")).status_code == 404
     assert (await client.post("/v1/suppressions", json={"address": "nobody"})).status_code == 422
+
+
+async def test_the_list_is_kept_by_command_line(mailed: Mailed, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = mailed.hub.hub.settings
+    for name in ("database_url", "redis_url", "secret_keys"):
+        monkeypatch.setenv(f"TRADEWIND_{name.upper()}", getattr(settings, name))
+
+    async def command(*arguments: str) -> tuple[int, str]:
+        result = await asyncio.to_thread(CliRunner().invoke, app, ["suppressions", *arguments])
+        return result.exit_code, result.stdout
+
+    assert (await command("add", "eve@example.com", "--reason", "complained"))[1].startswith("eve@example.com is not")
+    assert (await command("add", "Eve@example.com"))[1].endswith("was on the list already.\n")
+    assert json.loads((await command("list", "--json"))[1])[0]["reason"] == "complained"
+    assert (await command("remove", "EVE@example.com"))[0] == 0
+    assert (await command("remove", "eve@example.com"))[0] == 1
