@@ -251,3 +251,14 @@ async def record(
         about,
         to_json(detail),
     )
+
+
+async def proof(connection: Connection, workspace: str, customer_id: UUID) -> dict[str, Any]:
+    """What was written down of the newest erasure of a customer: how many events and webhooks; {} if there was none."""
+    found: dict[str, Any] | None = await connection.fetchval(
+        """select detail from audit where workspace = $1 and verb = 'customer.erased' and detail -> 'customers' ? $2
+           order by at desc limit 1""",
+        workspace,
+        str(customer_id),
+    )
+    return found or {}

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from app.cli.commands import app
 from app.domain.suppressions import Suppressions
+from app.pipeline.normalise import erasing
 from app.registry import Registry
 from tests.e2e.test_erasure import SHIP, WAIT, kept, sink
 from tests.support import testconnector
@@ -177,6 +178,27 @@ async def test_who_is_erased_stands_in_no_table_any_more(hub: Harness) -> None:
     gone = await ask(hub, f"customers/{id_}")
     assert (gone["erased"], gone["email"], gone["orders_count"]) == (True, None, 2)
     assert gone["lifetime_value"] == [{"amount": "69.02", "currency": "EUR"}]
+
+
+async def test_an_erasure_that_a_worker_carries_out_is_answered_with_its_counts(
+    hub: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await order(hub, 1)
+    await order(hub, 2)
+    await hub.settle()
+    by_hand = erasing.carry_out
+
+    async def by_the_worker(db: Any, hasher: Any, now: Any, only: Any = None) -> Any:
+        if only is None:
+            return await by_hand(db, hasher, now)
+        while await hub.normaliser.drain_timers():
+            pass
+        return None
+
+    monkeypatch.setattr(erasing, "carry_out", by_the_worker)
+    erased = await ask(hub, f"customers/{(await zelda(hub))['id']}/erase", method="POST")
+    assert (erased["done"], erased["events"]) == (True, 2)
+    assert await kept(hub, "zelda") == []
 
 
 async def test_erasing_is_for_administrators_of_the_person_s_workspace(hub: Harness) -> None:
