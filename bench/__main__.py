@@ -158,16 +158,31 @@ def latency(made: Stage, rate: int, seconds: int) -> list[tuple[str, str, str]]:
     ]
 
 
-def burst(made: Stage, orders: int) -> list[tuple[str, str, str]]:
-    """Many webhooks in five seconds: none refused, all drained."""
-    began = time.monotonic()
-    result = made.load(orders, "--rate", str(orders / 5))
+CHANGES = 5
+"""Of each order in the burst."""
+
+
+def burst(made: Stage, webhooks: int) -> list[tuple[str, str, str]]:
+    """Changes of many orders, in turn, in five seconds: none refused, all worked, each order's in their sequence."""
+    began, first = time.monotonic(), made.sent + 1
+    result = made.load(webhooks, "--rate", str(webhooks / 5), "--changes", str(CHANGES))
     took = time.monotonic() - began
     refused = sum(count for status, count in result["statuses"].items() if status != "200")
-    made.wait_arrived(made.sent, 300)
+    orders = range(FIRST_ID + first, FIRST_ID + first + webhooks // CHANGES)
+    came: dict[str, list[int]] = {}
+    while any(came.get(str(order), [0])[-1] != CHANGES for order in orders):
+        if time.monotonic() - began > 300:
+            raise RuntimeError(f"the burst was not drained in 300 s; see {made.home}")
+        time.sleep(0.2)
+        came = made.sink("changes")
     drained = time.monotonic() - began
+    wrong = sum(came[str(order)] != sorted(set(came[str(order)])) for order in orders)
     return [
-        (f"burst of {orders} in 5 s", f"{refused} refused", f"taken in {took:.1f} s, drained after {drained:.1f} s")
+        (
+            f"burst of {webhooks} in 5 s",
+            f"{refused} refused, {wrong} orders out of sequence",
+            f"taken in {took:.1f} s, drained after {drained:.1f} s; {len(orders)} orders, {CHANGES} changes each",
+        )
     ]
 
 

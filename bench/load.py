@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,19 @@ import uvloop
 from bench.bare import SECRET
 
 FIRST_ID = 5_000_000_000_000
+CHANGED = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def template() -> bytes:
-    """A paid order of about 8 KB; `@ID@` and `@NO@` stand where the number goes."""
+    """A paid order of about 8 KB; `@ID@` and `@NO@` stand where the number goes, `@CHANGE@` and `@CHANGED@` where the
+    number and the time of a change do."""
     from tests.support.orders import shopify_order
 
     order: dict[str, Any] = shopify_order(1)
     order["id"] = "@ID@"
     order["name"] = "#@NO@"
     order["order_number"] = "@NO@"
+    order["note"], order["updated_at"] = "@CHANGE@", "@CHANGED@"
     line = order["line_items"][0]
     order["line_items"] = [line | {"id": line["id"] + n, "quantity": 1, "price": "4.80"} for n in range(5)]
     order["note_attributes"] = [{"name": f"attribute-{n}", "value": "x" * 100} for n in range(8)]
@@ -33,15 +36,18 @@ def template() -> bytes:
     return body + b" " * max(0, 8192 - len(body))
 
 
-def request(body_template: bytes, number: int, connection: str = "store") -> bytes:
-    """One whole HTTP request."""
+def request(body_template: bytes, number: int, connection: str = "store", change: int = 0) -> bytes:
+    """One whole HTTP request: that the order was paid, or its so-many-th change."""
     body = body_template.replace(b"@ID@", str(FIRST_ID + number).encode()).replace(b"@NO@", str(number).encode())
+    topic = "orders/updated" if change else "orders/paid"
+    changed = (CHANGED + timedelta(seconds=change)).isoformat().encode()
+    body = body.replace(b"@CHANGED@", changed).replace(b"@CHANGE@", b"%d" % change)
     digest = base64.b64encode(hmac.digest(SECRET, body, hashlib.sha256)).decode()
     now = datetime.now(UTC).isoformat()
     head = (
         f"POST /webhooks/{connection} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-        f"x-shopify-topic: orders/paid\r\nx-shopify-hmac-sha256: {digest}\r\nx-shopify-shop-domain: b.myshopify.com\r\n"
-        f"x-shopify-api-version: 2026-07\r\nx-shopify-webhook-id: bench-{number}\r\n"
+        f"x-shopify-topic: {topic}\r\nx-shopify-hmac-sha256: {digest}\r\nx-shopify-shop-domain: b.myshopify.com\r\n"
+        f"x-shopify-api-version: 2026-07\r\nx-shopify-webhook-id: bench-{number}-{change}\r\n"
         f"x-shopify-triggered-at: {now}\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -105,8 +111,9 @@ async def flood(port: int, count: int, first: int, clients: int) -> dict[str, An
     return {"seconds": seconds, "rate": count / seconds, "statuses": statuses, **percentiles(latencies)}
 
 
-async def paced(port: int, count: int, first: int, rate: float) -> dict[str, Any]:
-    """Send `count` orders at a steady rate; answers when each was sent (monotonic), for end-to-end times."""
+async def paced(port: int, count: int, first: int, rate: float, changes: int = 0) -> dict[str, Any]:
+    """Send `count` webhooks at a steady rate; answers when each was sent (monotonic), for end-to-end times. They are
+    payments of so many orders, or `changes` of each of fewer orders, in turn."""
     body = template()
     idle: list[Client] = [await _connect(port) for _ in range(20)]
     latencies: list[float] = []
@@ -115,11 +122,11 @@ async def paced(port: int, count: int, first: int, rate: float) -> dict[str, Any
     tasks = []
     began = time.perf_counter()
 
-    async def one(number: int) -> None:
+    async def one(number: int, change: int) -> None:
         client = idle.pop() if idle else await _connect(port)
         sent[number] = time.monotonic()
         asked = time.perf_counter()
-        status = await client.ask(request(body, number))
+        status = await client.ask(request(body, number, change=change))
         latencies.append(time.perf_counter() - asked)
         statuses[status] = statuses.get(status, 0) + 1
         idle.append(client)
@@ -128,7 +135,8 @@ async def paced(port: int, count: int, first: int, rate: float) -> dict[str, Any
         wait = began + n / rate - time.perf_counter()
         if wait > 0:
             await asyncio.sleep(wait)
-        tasks.append(asyncio.create_task(one(first + n)))
+        order, change = (n % (count // changes), n // (count // changes) + 1) if changes else (n, 0)
+        tasks.append(asyncio.create_task(one(first + order, change)))
     await asyncio.gather(*tasks)
     return {"statuses": statuses, "sent": sent, **percentiles(latencies)}
 
@@ -155,9 +163,10 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--rate", type=float)
+    parser.add_argument("--changes", type=int, default=0, help="changes of each order instead of payments")
     given = parser.parse_args()
     if given.rate:
-        result = uvloop.run(paced(given.port, given.count, given.first, given.rate))
+        result = uvloop.run(paced(given.port, given.count, given.first, given.rate, given.changes))
     else:
         result = uvloop.run(flood(given.port, given.count, given.first, given.clients))
     Path(given.out).write_bytes(orjson.dumps(result, option=orjson.OPT_NON_STR_KEYS))

@@ -1,4 +1,5 @@
-"""The destination of the benchmark: answers at once and keeps when each order arrived (monotonic seconds)."""
+"""The destination of the benchmark: answers at once and keeps when each order arrived (monotonic seconds), and in which
+sequence its changes did."""
 
 import asyncio
 import sys
@@ -8,6 +9,8 @@ import orjson
 import uvloop
 
 ARRIVED: dict[int, float] = {}
+CHANGES: dict[int, list[int]] = {}
+"""Order -> the numbers of its changes, as they came."""
 COUNT = 0
 
 
@@ -38,11 +41,17 @@ class Sink(asyncio.Protocol):
             body = orjson.dumps({"count": COUNT, "distinct": len(ARRIVED)})
         elif path == "/arrived":
             body = orjson.dumps(ARRIVED, option=orjson.OPT_NON_STR_KEYS)
+        elif path == "/changes":
+            body = orjson.dumps(CHANGES, option=orjson.OPT_NON_STR_KEYS)
         elif path.startswith("/floor/"):
             body = b"{}"
         else:
             COUNT += 1
-            ARRIVED.setdefault(int(path.rsplit("/", 1)[1]), time.monotonic())
+            order, _, change = path.rsplit("/", 1)[1].partition(".")
+            if change:
+                CHANGES.setdefault(int(order), []).append(int(change))
+            else:
+                ARRIVED.setdefault(int(order), time.monotonic())
             body = b"{}"
         head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         self._transport.write(head.encode() + body)  # type: ignore[attr-defined]
