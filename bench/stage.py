@@ -161,6 +161,8 @@ def stage() -> Iterator[Stage]:
                 "TRADEWIND_RECIPES": str(ROOT / "bench" / "recipes"),
                 "TRADEWIND_CONNECTORS": "tests.support.testconnector",
                 "TRADEWIND_LOG_LEVEL": "warning",
+                "TRADEWIND_API_RATE": "100000",  # one key and one connection stand for many
+                "TRADEWIND_WEBHOOK_RATE": "100000",
                 "PYTHONPATH": str(ROOT),
             }
             made = Stage(home, embedded, environment, port, sink_port)

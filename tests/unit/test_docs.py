@@ -109,3 +109,18 @@ def test_no_registry_address_and_no_foreign_path_is_committed() -> None:
             text = path.read_text(errors="replace")
             assert "pypi" + ".org" not in text, name
             assert "/work" + "/" not in text, name
+
+
+def test_the_tests_that_security_names_are_there() -> None:
+    """Every defence in docs/security.md is shown by a test that exists."""
+    text = (ROOT / "docs" / "security.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
+    assert len(named) > 30
+    for file, test in named:
+        source = (ROOT / file).read_text()
+        assert not test or re.search(rf"^(async )?def {test}\(", source, re.MULTILINE), f"{file} has no {test}"
+    threats = [
+        line for line in text.splitlines() if line.startswith("| ") and line.count("|") == 5 and "STRIDE" not in line
+    ]
+    for line in threats[threats.index(next(each for each in threats if "poofing" in each)) :]:
+        assert "`tests/" in line, f"no test shows the defence: {line}"
