@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from itertools import pairwise, product
 
 import pytest
 
@@ -28,6 +28,51 @@ async def test_no_window_ever_holds_more_than_its_count() -> None:
     times = sorted(await _turns(limiter, [None] * 14))
     assert all(b - a >= 0.099 for a, b in zip(times, times[4:], strict=False))
     assert all(b - a >= 0.249 for a, b in zip(times, times[6:], strict=False))
+
+
+KINDS: dict[str, tuple[tuple[Limit, ...], Sequence[str | None], float]] = {
+    "Slack: one a second in each channel": ((Limit(1, 1, keyed=True),), ["C1", "C2"] * 30, 29),
+    "Airtable: five a second": ((Limit(5, 1),), [None] * 60, 11),
+    "QuickBooks: 500 a minute": ((Limit(500, 60),), [None] * 1100, 120),
+    "two windows at once": ((Limit(5, 1), Limit(20, 60)), [None] * 45, 120),
+    "a window for all and one for each key": ((Limit(10, 1), Limit(2, 1, keyed=True)), ["a", "b"] * 30, 14),
+}
+"""Limits, the keys of the requests that want to go, and the seconds that these take at the least."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_limit_is_kept_and_no_slower_than_it_must_be(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits, keys, seconds = KINDS[kind]
+    now = [1000.0]
+    monkeypatch.setattr("app.pipeline.deliver.limits.time.monotonic", lambda: now[0])
+    limiter = Limiter(limits)
+    went: list[tuple[float, str | None]] = []
+    waiting = list(keys)
+    while waiting:
+        waits = [limiter.wait(key) for key in waiting]
+        now[0] += min(waits) + 1e-6
+        key = waiting.pop(waits.index(min(waits)))
+        limiter._count(key)
+        went.append((now[0], key))
+    for limit, only in product(limits, set(keys)):
+        times = [at for at, key in went if not limit.keyed or key == only]
+        assert all(b - a >= limit.per for a, b in zip(times, times[limit.count :], strict=False))
+    assert seconds <= went[-1][0] - went[0][0] < seconds + 0.01
+
+
+def test_what_was_told_is_known_to_the_next_drainer(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Limiter([])
+    first.pause(0.2)
+    assert first.news() == {}, "not worth a word"
+    first.pause(30)
+    first.pause(60, "C1")
+    told = first.news()
+    assert sorted(told) == ["", "C1"]
+    assert first.news() == {}, "told once"
+    second = Limiter([], pauses=told)
+    assert 29 < second.paused_for <= 30
+    assert 59 < second.wait("C1") <= 60
+    assert second.news() == {}
 
 
 async def test_a_key_has_a_window_of_its_own() -> None:
