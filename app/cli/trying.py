@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,13 +28,14 @@ File = Annotated[Path | None, typer.Option(help="A file, instead of the version 
 @app.command("test")
 def run_tests(
     folder: Folder = None,
+    recipe: Annotated[list[str] | None, typer.Option(help="Only this recipe; may be repeated.")] = None,
     update: Annotated[bool, typer.Option("--update", help="Write what came as what is expected.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the test files beside the recipes. Exit code 1 if a case fails."""
     from app.recipes.testing import run_folder
 
-    raise typer.Exit(run_folder(_folder(folder), as_json=as_json, update=update))
+    raise typer.Exit(run_folder(_folder(folder), recipe or (), as_json=as_json, update=update))
 
 
 @app.command("dry-run")
@@ -131,7 +133,7 @@ def backtest(
         until = hub.clock.now()
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
                    TextColumn("{task.fields[events]} events"), TimeRemainingColumn())  # fmt: skip
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
             task = bar.add_task(file.stem, total=span.total_seconds(), events=0)
 
             def progress(events: int, at: datetime) -> None:
@@ -152,10 +154,14 @@ async def _version(hub: Hub, workspace: str, name: str, file: Path | None, numbe
 
 
 async def _other(hub: Hub, workspace: str, name: str, against: str) -> Version | None:
+    from app.errors import ConfigError
+
     if not against:
         return None
     if against.isdigit():
         return await _version(hub, workspace, name, None, int(against))
+    if against != "current" and not Path(against).is_file():
+        raise ConfigError(f"--against {against}: say `current`, the number of a version, or a file.")
     return await _version(hub, workspace, name, None if against == "current" else Path(against), None)
 
 

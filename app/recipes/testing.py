@@ -14,12 +14,14 @@ from pydantic import ValidationError
 
 from app.connector import Ignored
 from app.documents import DocumentError, Problem, read_file
+from app.errors import ConfigError
+from app.expressions import hint
 from app.pipeline.match.simulate import Simulation
 from app.pipeline.match.standins import Told
 from app.recipes.catalogue import RegistryCatalogue
 from app.recipes.covering import ways_met, ways_of
 from app.recipes.inputs import settled
-from app.recipes.loading import Loaded, load_folder
+from app.recipes.loading import Loaded, load_folder, recipe_files
 from app.recipes.model import Recipe
 from app.recipes.outcomes import compare
 from app.recipes.payloads import Platform, payload_path
@@ -100,9 +102,13 @@ class Report:
         }
 
 
-def run_folder(folder: Path, as_json: bool = False, update: bool = False) -> int:
-    """Run the test files of a folder and print what they say; the exit code: 0 when all passed."""
-    report = run_tests(folder, Registry(), update=update)
+def run_folder(folder: Path, only: Sequence[str] = (), as_json: bool = False, update: bool = False) -> int:
+    """Run the test files of a folder (of all recipes, or of those named `only`) and print what they say; the exit code:
+    0 when all passed."""
+    names = [path.stem for path in recipe_files(folder)]
+    if unknown := [name for name in only if name not in names]:
+        raise ConfigError(f"there is no recipe {unknown[0]!r} in {folder}; {hint(unknown[0], names)}")
+    report = run_tests(folder, Registry(), only=only, update=update)
     print(orjson.dumps(report.as_json(), default=str).decode() if as_json else report.text())
     return 0 if report.passed else 1
 

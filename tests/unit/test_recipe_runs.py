@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from app.errors import ConfigError
 from app.export import PAGE
 from app.ids import new_id
 from app.pipeline.match.simulate import START, Captured
@@ -124,6 +125,14 @@ def test_long_texts_are_told_from_where_they_differ() -> None:
 
 def _call(use: str, values: dict[str, Any] | None = None) -> Captured:
     return Captured(new_id(), use, use, None, START, orjson.dumps(values or {}), "x")
+
+
+def test_one_recipe_alone_can_be_tested(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "other.yaml").write_text(RECIPE)
+    assert run_folder(folder, ["other"]) == 0
+    assert capsys.readouterr().out == "other: no test file\n"
+    with pytest.raises(ConfigError, match="did you mean 'greet'"):
+        run_folder(folder, ["gret"])
 
 
 def test_branches_that_no_case_meets_are_told(folder: Path) -> None:
