@@ -4,12 +4,12 @@ It helps while typing; what a recipe may say is decided by `check`, which knows 
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
 from app.connector import Action
-from app.events import EVENT_TYPES
+from app.events import EVENT_TYPES, EventType
 from app.expressions import shape_of
 from app.recipes import texts
 from app.recipes.catalogue import RegistryCatalogue
@@ -110,7 +110,15 @@ def json_schema(registry: Registry | None = None) -> Json:
 
 
 def _events() -> Json:
-    return {"oneOf": [{"const": each.name, "description": each.description} for each in EVENT_TYPES.values()]}
+    return {"oneOf": [{"const": each.name, "description": _told(each)} for each in EVENT_TYPES.values()]}
+
+
+def _told(event: EventType) -> str:
+    """What an event says, and what expressions can read of it."""
+    own = shape_of(event.model.model_fields[event.noun].annotation).fields() or {}
+    others = [name for name in (*event.model.model_fields, "customer", "event", "now") if name != event.noun]
+    reads = f"`{event.noun}` has {', '.join(sorted(own))}" if own else f"`{event.noun}` can be read"
+    return f"{event.description}\n\n{reads}; beside it there is {', '.join(dict.fromkeys(others))}."
 
 
 def _actions(catalogue: RegistryCatalogue) -> Iterable[tuple[str, Action]]:
@@ -234,7 +242,7 @@ def _set() -> Json:
 def _inputs_of(use: str, model: type[BaseModel]) -> Json:
     """The inputs of one action, where a step uses it: names and meanings, any of them as an expression too."""
     fields = {
-        name: {"description": f"{each.description or name} ({shape_of(each.annotation)})"}
+        name: {**_taken(each.annotation), "description": f"{each.description or name} ({shape_of(each.annotation)})"}
         for name, each in model.model_fields.items()
     }
     needed = [name for name, each in model.model_fields.items() if each.is_required()]
@@ -245,3 +253,30 @@ def _inputs_of(use: str, model: type[BaseModel]) -> Json:
     if needed:
         then["required"] = ["with"]
     return {"if": {"properties": {"use": {"const": use}}, "required": ["use"]}, "then": then}
+
+
+TAKEN: Mapping[str, list[str]] = {
+    "boolean": ["boolean"],
+    "integer": ["integer"],
+    "number": ["number"],
+    "list": ["array"],
+    "object": ["object"],
+}
+"""Kinds of values that are no text, as JSON Schema calls them."""
+
+
+def _taken(annotation: Any) -> Json:
+    """What an editor may accept for an input: its words, or its kind, or text with an expression in it."""
+    words = _words(annotation)
+    if words:
+        return {"anyOf": [{"enum": words}, {"type": "string", "pattern": r"\{\{"}]}
+    kind = shape_of(annotation).kind
+    return {"type": [*TAKEN[kind], "string", "null"]} if kind in TAKEN else {}
+
+
+def _words(annotation: Any) -> list[Any]:
+    """The words of a Literal, alone or beside None; none for anything else."""
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    parts = [each for each in get_args(annotation) if each is not type(None)]
+    return _words(parts[0]) if len(parts) == 1 and get_origin(annotation) is not list else []

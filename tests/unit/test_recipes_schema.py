@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from app.events import EVENT_TYPES
 from app.recipes import json_schema
 from app.recipes.reading import RECIPE_KEYS
 from app.recipes.steps import EVERY_KEY
@@ -35,3 +36,45 @@ def test_an_unknown_input_of_an_action_does_not_fit(schema: dict[str, Any]) -> N
     recipe = {"title": "x", "on": "order.paid", "steps": [{"use": "slack.post_message", "with": {"txt": "x"}}]}
     found = list(jsonschema.Draft202012Validator(schema).iter_errors(recipe))
     assert any("txt" in error.message for error in found)
+
+
+def test_an_editor_shows_what_an_event_brings_and_what_an_action_takes(schema: dict[str, Any]) -> None:
+    events = {each["const"]: each["description"] for each in schema["$defs"]["event"]["anyOf"][0]["oneOf"]}
+    assert events.keys() == EVENT_TYPES.keys()
+    assert "`refund` has " in events["refund.created"]
+    assert "total_refunded" in events["refund.created"]
+    assert "beside it there is order, payment, customer, event, now." in events["refund.created"]
+    actions = {each["if"]["properties"]["use"]["const"]: each["then"] for each in schema["$defs"]["step"]["allOf"]}
+    assert all(each["description"] for each in schema["$defs"]["step"]["properties"]["use"]["oneOf"])
+    for taken in actions.values():
+        assert all(each["description"] for each in taken["properties"]["with"]["properties"].values())
+    assert "customer_id" in actions["quickbooks.create_invoice"]["properties"]["with"]["required"]
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [
+        ({"order_id": "1", "refund": True, "restock": False, "reason": "fraud"}, None),
+        ({"order_id": "{{ order.id }}", "refund": "{{ true }}", "restock": True, "reason": "{{ steps.x }}"}, None),
+        ({"order_id": "1", "refund": True, "restock": False, "reason": "frud"}, "'frud'"),
+        ({"order_id": "1", "refund": ["yes"], "restock": False}, "['yes']"),
+        ({"order_id": "1", "refund": True}, "'restock'"),
+    ],
+)
+def test_an_editor_knows_the_words_and_kinds_of_an_input(
+    values: dict[str, Any], wrong: str | None, schema: dict[str, Any]
+) -> None:
+    recipe = {"title": "x", "on": "order.paid", "steps": [{"use": "shopify.cancel_order", "with": values}]}
+    found = list(jsonschema.Draft202012Validator(schema).iter_errors(recipe))
+    assert bool(found) == bool(wrong)
+    assert wrong is None or any(wrong in error.message for error in found)
+
+
+def test_every_shipped_recipe_names_its_schema_to_editors() -> None:
+    for path in sorted(FOLDER.glob("*.yaml")):
+        first = path.read_text().partition("\n")[0]
+        assert path.name.endswith(".test.yaml") or first == HEADER, path.name
+    assert (FOLDER / HEADER.partition("$schema=")[2]).resolve() == FOLDER.parent / "openapi" / "recipe.schema.json"
+
+
+HEADER = "# yaml-language-server: $schema=../openapi/recipe.schema.json"
