@@ -213,6 +213,7 @@ def _fact(hub: Hub, row: Row, connection: Connection | None) -> StoredFact:
         version=row["version"],
         test=row["test"],
         historical=row["historical"],
+        echo=row["echo"],
         note=row["note"],
     )
     source = row["subject_connection_id"] or row["connection_id"]

@@ -15,7 +15,7 @@ import structlog
 
 from app.clock import Clock
 from app.settings import Settings
-from app.store import partitions, retention, untied
+from app.store import echo, partitions, retention, untied
 from app.store.byhand import Deed, note
 from app.store.database import Connection, Database, to_json
 from app.store.partitions import Partition
@@ -102,6 +102,8 @@ class Retention:
             for table in retention.TRIMMED:
                 before = now - self._age("raw") if table == "rejected" else now
                 await self._batches(kept.trimmed, table, partial(retention.trim, table=table, before=before))
+            async with self.database.acquire() as db:
+                await echo.forget(db)
         except _BusyError:
             kept.busy = True
         return kept

@@ -20,11 +20,12 @@ def scope_of(
     test: bool,
     historical: bool,
     reads: canonical.Reads | None = None,
+    echo: str | None = None,
 ) -> dict[str, Any]:
     """The nouns of an event by name, `customer` wherever it says one, and its envelope as `event`. `reads`: only these
     nouns and fields are wanted."""
     slug, platform = (connection.slug, connection.connector.slug) if connection else (None, None)
-    return _scope(data, _envelope(event_id, event_type, occurred_at, slug, platform, test, historical), reads)
+    return _scope(data, _envelope(event_id, event_type, occurred_at, slug, platform, test, historical, echo), reads)
 
 
 def scope_of_stored(data: BaseModel, event_id: UUID, stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def scope_of_stored(data: BaseModel, event_id: UUID, stored: Mapping[str, Any]) 
     moment = occurred if isinstance(occurred, datetime) else datetime.fromisoformat(occurred)
     envelope = _envelope(
         event_id, stored["type"], moment, stored.get("connection"), stored.get("platform"),
-        bool(stored.get("test")), bool(stored.get("historical")),
+        bool(stored.get("test")), bool(stored.get("historical")), stored.get("echo"),
     )  # fmt: skip
     return _scope(data, envelope)
 
@@ -96,9 +97,16 @@ def _scope(data: BaseModel, envelope: dict[str, Any], reads: canonical.Reads | N
 
 
 def _envelope(
-    event_id: UUID, type_: str, occurred_at: datetime, slug: str | None, platform: str | None, test: bool, old: bool
+    event_id: UUID,
+    type_: str,
+    occurred_at: datetime,
+    slug: str | None,
+    platform: str | None,
+    test: bool,
+    old: bool,
+    echo: str | None,
 ) -> dict[str, Any]:
     return {
         "id": str(event_id), "type": type_, "occurred_at": occurred_at, "connection": slug, "platform": platform,
-        "test": test, "historical": old,
+        "test": test, "historical": old, "echo": echo,
     }  # fmt: skip

@@ -37,7 +37,8 @@ class Event:
     object: the one thing that it states; subject: the thing on whose timeline it stands.
     version: the sender's version of the object, sortable as text (an ISO time): what an older one says is stale.
     part: which occurrence of a type that repeats, where the version does not tell (billing period, attempt, movement).
-    note: what could not be read. remember: small JSON state of the object for the next time. links: other systems' ids.
+    note: what could not be read. echo: the action of ours that may have caused it.
+    remember: small JSON state of the object for the next time. links: other systems' ids.
     """
 
     type: str
@@ -50,6 +51,7 @@ class Event:
     test: bool = False
     historical: bool = False
     note: str | None = None
+    echo: str | None = None
     remember: dict[str, Any] | None = None
     links: tuple[Ref, ...] = ()
 

@@ -19,6 +19,7 @@ ENVELOPE: Mapping[str, Shape] = {
     "platform": TEXT,
     "test": FLAG,
     "historical": FLAG,
+    "echo": TEXT,
 }
 ERROR = object_of({"message": TEXT, "step": TEXT, "action": TEXT})
 APPROVAL = object_of({"approved": FLAG, "timed_out": FLAG, "by": TEXT, "note": TEXT, "decided_at": TIME})

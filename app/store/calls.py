@@ -124,21 +124,27 @@ class Sending:
     owner: str
     requests: bytes
     seconds: float
+    touches: str | None = None
+    """The id of what it changes at a store, if events come of that."""
 
 
 _MARK = """
 with incoming as materialized (
     select * from unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::timestamptz[], $5::uuid[], $6::int[],
-        $7::bigint[], $8::text[], $9::bytea[], $10::float8[])
-    as t(id, at, call_id, call_at, connection_id, number, fence, owner, requests, seconds)
+        $7::bigint[], $8::text[], $9::bytea[], $10::float8[], $11::text[])
+    as t(id, at, call_id, call_at, connection_id, number, fence, owner, requests, seconds, touches)
 ), allowed as (
     update call c set sent_at = coalesce(c.sent_at, clock_timestamp()), attempts = t.number
     from incoming t join lane l on l.connection_id = t.connection_id
-    where c.id = t.call_id and c.at >= t.call_at and c.at >= $11 and c.state = 'due' and c.fence = t.fence
+    where c.id = t.call_id and c.at >= t.call_at and c.at >= $12 and c.state = 'due' and c.fence = t.fence
       and c.owner = t.owner and l.owner = t.owner and l.fence = t.fence and l.lease_until > clock_timestamp()
       and not l.paused
       and not exists (select 1 from recipe r where r.workspace = c.workspace and r.name = c.recipe and r.paused)
-    returning c.id, c.workspace
+    returning c.id, c.workspace, c.action
+), echoing as (
+    insert into echo (connection_id, object_id, action)
+    select t.connection_id, t.touches, w.action from incoming t join allowed w on w.id = t.call_id
+    where t.touches is not null
 )
 insert into attempt as a (id, at, workspace, call_id, connection_id, number, state, fence, requests, deadline)
 select t.id, t.at, w.workspace, t.call_id, t.connection_id, t.number, 'sending', t.fence, t.requests,
@@ -154,7 +160,7 @@ async def mark_sending(connection: Connection, attempts: Sequence[Sending]) -> s
     others were cancelled, their lane was lost, or somebody paused it or their recipe)."""
     rows = [
         (a.id, time_of(a.id), a.call_id, time_of(a.call_id), a.connection_id, a.number, a.fence, a.owner, a.requests,
-         a.seconds)
+         a.seconds, a.touches)
         for a in attempts
     ]  # fmt: skip
     earliest = min(row[3] for row in rows)

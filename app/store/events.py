@@ -31,6 +31,7 @@ class NewEvent:
     test: bool
     historical: bool
     note: str | None
+    echo: str | None
     number: str | None
     email: str | None
     customer_id: UUID | None
@@ -69,7 +70,8 @@ _INSERT = f"""
 insert into event (at, {", ".join(NewEvent.__slots__)})
 select * from unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::text[],
     $8::text[], $9::uuid[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::bytea[], $15::smallint[],
-    $16::bool[], $17::bool[], $18::text[], $19::text[], $20::text[], $21::uuid[], $22::jsonb[], $23::bool[])
+    $16::bool[], $17::bool[], $18::text[], $19::text[], $20::text[], $21::text[], $22::uuid[], $23::jsonb[],
+    $24::bool[])
 """
 
 

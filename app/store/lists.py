@@ -70,7 +70,7 @@ class EventFilter:
 
 EVENT_FIELDS = """
 select e.id, e.at, e.type, c.slug as connection, e.object_kind, e.object_id, e.subject_kind, e.subject_id,
-    e.occurred_at, e.number, e.email, e.test, e.historical, e.note, e.webhook_id
+    e.occurred_at, e.number, e.email, e.test, e.historical, e.note, e.echo, e.webhook_id
 from event e left join connection c on c.id = e.connection_id
 """
 

@@ -100,7 +100,7 @@ async def fill(db: Connection, partition: Partition) -> int:
     """Give one batch of open runs, whose events are about to go, what they need of them; answers how many. `partition`
     is one of events, attached or not."""
     rows = await db.fetch(
-        f"""select r.id, r.at, e.type, e.data, e.schema_version, e.occurred_at, e.test, e.historical
+        f"""select r.id, r.at, e.type, e.data, e.schema_version, e.occurred_at, e.test, e.historical, e.echo
             from run r join {partition.name} e on e.id = r.event_id
             where r.event_id >= $1 and r.event_id < $2 and r.state in ('running', 'waiting', 'held') and r.data is null
             order by r.id limit {BATCH} for update of r skip locked""",
@@ -127,6 +127,7 @@ def _event(row: Row) -> bytes:
             "occurred_at": row["occurred_at"].isoformat(),
             "test": row["test"],
             "historical": row["historical"],
+            "echo": row["echo"],
         }
     )
 

@@ -265,6 +265,7 @@ event = Table(
     _flag("test"),
     _flag("historical"),
     Column("note", Text),
+    Column("echo", Text),
     Column("number", Text),
     Column("email", Text),
     Column("customer_id", Uuid),
@@ -527,6 +528,16 @@ call = Table(
     Index("call_uncertain", "workspace", "id", postgresql_where=text("state = 'uncertain'")),
     Index("call_by_effect", "effect_key", postgresql_where=text("state in ('due', 'uncertain')")),
     **_PARTITIONED,
+)
+
+echo = Table(
+    "echo",
+    metadata,
+    Column("connection_id", Uuid, nullable=False),
+    Column("object_id", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    _time("at", default=True),
+    Index("echo_of", "connection_id", "object_id"),
 )
 
 attempt = Table(

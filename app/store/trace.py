@@ -34,7 +34,8 @@ async def what_is(db: Connection, workspace: str, row_id: UUID) -> tuple[str, UU
 
 _EVENT_FIELDS = """
 select e.id, e.at, e.type, c.slug as connection, e.webhook_id, e.object_kind, e.object_id, e.subject_kind, e.subject_id,
-    e.occurred_at, e.number, e.email, e.test, e.historical, e.note, e.version, e.schema_version, e.data, e.decisions
+    e.occurred_at, e.number, e.email, e.test, e.historical, e.note, e.echo, e.version, e.schema_version,
+    e.data, e.decisions
 from event e left join connection c on c.id = e.connection_id
 """
 

@@ -127,7 +127,7 @@ async def forget_heard(connection: Connection, pairs: Sequence[tuple[UUID, UUID]
         )
 
 
-_EVENT = """id, at, workspace, type, connection_id, data, schema_version, occurred_at, test, historical"""
+_EVENT = """id, at, workspace, type, connection_id, data, schema_version, occurred_at, test, historical, echo"""
 
 UNMATCHED = f"select {_EVENT} from event where waiters_due order by id limit $1 for update skip locked"
 
@@ -210,6 +210,7 @@ def stored(row: Row, connection: str | None, platform: str | None, data: Any) ->
         "platform": platform,
         "test": row["test"],
         "historical": row["historical"],
+        "echo": row["echo"],
     }
 
 

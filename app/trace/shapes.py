@@ -55,6 +55,9 @@ class Event(BaseModel):
     test: bool
     historical: bool
     note: str | None = Field(description="What could not be read of it.")
+    echo: str | None = Field(
+        description="The action of a recipe that may have caused it.", examples=["shopify.tag_order"]
+    )
     webhook_id: UUID | None
 
 

@@ -57,6 +57,7 @@ class Attempt:
     sent: bool = False
     cleared: bool = False
     last: Reply | None = None
+    touches: str | None = None
     patience: asyncio.Timeout | None = None
     waited: float = 0.0
 
@@ -134,6 +135,7 @@ async def mark_sending(line: Line, attempt: Attempt) -> None:
         line.owner,
         line.seal(attempt.call.id, _packed(attempt.requests)),
         line.options.timeout + 2 * SEND_WITHIN,
+        attempt.touches,
     )
     if not await line.mark(sending):
         raise LaneLostError("the lane was lost or paused, or the call was cancelled")
@@ -309,6 +311,7 @@ async def _act(
     context: CallContext, action: Action, attempt: Attempt, if_found: bool, secrets: Collection[str]
 ) -> Outcome:
     given, now = action.input.model_validate_json(unpack(attempt.call.input)), context.now
+    attempt.touches = touched(given) if action.causes else None
     safe = weakened(action.safe, attempt.call.sent_at or now, now)
     if if_found and isinstance(safe, Lookup):
         found = await safe.find(context, given)
@@ -318,6 +321,15 @@ async def _act(
     output = blot((await action.call(context, given)).model_dump_json(), secrets)
     last = attempt.last
     return Ok(output, last.status if last else None, _kept(last, secrets))
+
+
+_TOUCHED = ("order_id", "customer_id", "product_id", "variant_id", "sale_id", "payment_id")
+
+
+def touched(given: BaseModel) -> str | None:
+    """The id of what an action is asked to change, as events carry it (`1001` of `gid://shopify/Order/1001`)."""
+    said = next((value for name in _TOUCHED if isinstance(value := getattr(given, name, None), str)), None)
+    return said.rpartition("/")[2] if said else None
 
 
 def _kept(reply: Reply | None, secrets: Collection[str]) -> bytes | None:

@@ -263,7 +263,15 @@ def event_scope(fact: Fact, reads: Reads | None = None) -> dict[str, Any]:
     """What expressions may read of an event, or what some recipes do read."""
     event = fact.event
     return scope_of(
-        event.data, fact.id, event.type, fact.occurred_at, fact.connection, fact.test, event.historical, reads
+        event.data,
+        fact.id,
+        event.type,
+        fact.occurred_at,
+        fact.connection,
+        fact.test,
+        event.historical,
+        reads,
+        event.echo,
     )
 
 

@@ -165,6 +165,7 @@ def stated(connections: Connections, row: Any) -> Happened:
         version=row["version"],
         test=row["test"],
         historical=row["historical"],
+        echo=row["echo"],
     )
     connection = connections.get(row["connection_id"]) if row["connection_id"] else None
     return Happened(row["id"], row["workspace"], connection, event, row["test"], row["occurred_at"])

@@ -147,7 +147,7 @@ def _row(fact: TimedFact, matched: Matched) -> NewEvent:
         "object_kind": event.object.kind, "object_id": event.object.id, "subject_connection_id": source,
         "subject_kind": event.subject.kind, "subject_id": event.subject.id, "version": None,
         "occurred_at": fact.occurred_at, "data": pack(canonical.dump(event.data)),
-        "schema_version": canonical.SCHEMA_VERSION, "test": fact.test, "historical": False, "note": None,
+        "schema_version": canonical.SCHEMA_VERSION, "test": fact.test, "historical": False, "note": None, "echo": None,
         "number": getattr(getattr(event.data, "order", None), "number", None),
         "email": customer.email.strip().lower() if customer and customer.email else None, "customer_id": None,
         "decisions": to_json(matched.decisions.get(fact.id, {})), "waiters_due": fact.id in matched.awaited,

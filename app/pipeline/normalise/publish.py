@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel
 
 from app import events as canonical
 from app.clock import Clock
+from app.connector import Connector
 from app.crypto import Hasher
 from app.domain import customers, derived, links
 from app.domain.connections import Connections
@@ -17,7 +19,7 @@ from app.events import Event, event_type
 from app.pipeline import match
 from app.pipeline.match import Matched
 from app.pipeline.normalise import erasing
-from app.store import deadlines
+from app.store import deadlines, echo
 from app.store import events as store
 from app.store.database import Connection as Db
 from app.store.database import to_json
@@ -43,6 +45,7 @@ class Publisher:
             return Matched()
         found = await customers.recognise(db, self.hasher, fresh, self._known)
         fresh += await self._fresh(db, self._of_customers(found))
+        await self._mark_echoes(db, fresh)
         matched = await self.matcher.match(db, [fact for fact in fresh if not fact.stale])
         matched.decisions.update({fact.id: {} for fact in fresh if fact.stale})
         await store.insert(db, [_row(fact, matched) for fact in fresh])
@@ -51,6 +54,25 @@ class Publisher:
         await deadlines.put(db, [timer for timer in set_.values() if timer.due_at > now])
         await deadlines.put(db, [due for fact in fresh if (due := erasing.asked(self.hasher, fact, now)) is not None])
         return matched
+
+    async def _mark_echoes(self, db: Db, facts: Sequence[Fact]) -> None:
+        """Name, on an event, the action of ours at its connection that may have caused it: one that causes events of
+        this type and changed this object a moment before. It is a mark, and nothing is suppressed: somebody at the shop
+        may have changed the same thing in the same minutes."""
+        causing = {
+            number: actions
+            for number, fact in enumerate(facts)
+            if fact.webhook_id is not None and (actions := caused_by(fact.connection.connector, fact.event.type))
+        }
+        if not causing:
+            return
+        asked = [
+            (n, each.connection.id, each.event.object.id, each.event.subject.id, each.received_at)
+            for n, each in ((n, facts[n]) for n in causing)
+        ]
+        for number, action in await echo.of_objects(db, asked):
+            if action in causing[number] and facts[number].event.echo is None:
+                facts[number].event = replace(facts[number].event, echo=action)
 
     def _known(self, workspace: str) -> bool:
         return customers.history_known(self.connections, workspace)
@@ -77,6 +99,11 @@ class Publisher:
         said = fact_of(self.hasher, fact.connection, event, fact.test, fact.received_at, fact.webhook_id)
         said.customer_id = fact.customer_id
         return said
+
+
+def caused_by(connector: Connector[Any], event_type: str) -> frozenset[str]:
+    """The actions of a connector that set off events of a type, as `connector.action`."""
+    return frozenset(f"{connector.slug}.{each.name}" for each in connector.actions if event_type in each.causes)
 
 
 def _told_again(facts: Sequence[Fact], first: dict[bytes, Fact], new: set[bytes]) -> list[tuple[bytes, datetime]]:
@@ -123,6 +150,7 @@ def _row(fact: Fact, matched: Matched) -> NewEvent:
         test=fact.test,
         historical=event.historical,
         note=event.note,
+        echo=event.echo,
         number=number,
         email=email,
         customer_id=fact.customer_id,

@@ -422,5 +422,6 @@ def _kept(event: Any) -> dict[str, Any]:
     return {
         "type": event["type"], "data": unpack(event["data"]), "schema": event["schema_version"],
         "test": event["test"], "occurred_at": event["occurred_at"], "historical": event["historical"],
+        "echo": event["echo"],
         "subject_kind": event["subject_kind"], "subject_id": event["subject_id"],
     }  # fmt: skip
