@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from app.byhand.replays import Replays
 from tests.support.bench import KEY, Bench, benched
 from tests.support.serving import serving
+from tests.support.testconnector import payload
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"sqlalchemy", "fastapi", "asyncpg", "redis", "jinja2"}
@@ -110,3 +112,46 @@ async def test_commands_work_on_a_database_without_any_process(bench: Bench, tmp
     paused = await run(servers, "recipes", "pause", "two-steps", home=tmp_path)
     assert paused.code == 0, paused.err
     assert (await bench.get("/v1/audit", verb="pause"))["items"][0]["actor"] == "command line"
+
+
+async def test_doubts_floods_and_replays_are_in_hand_from_the_command_line(bench: Bench, tmp_path: Path) -> None:
+    bench.outside.statuses["/unsafe"] = [500]
+    await bench.order(1)
+    await bench.order(2)
+    async with serving(bench.app) as url:
+        there = {"TRADEWIND_URL": url, "TRADEWIND_KEY": KEY}
+
+        async def cli(*arguments: str) -> Ran:
+            return await run(there, *arguments, home=tmp_path)
+
+        (doubt,) = (await cli("effects", "list", "--json")).json  # type: ignore[misc]
+        assert doubt["question"].startswith("Did make unsafe happen?")
+        told = await cli("effects", "answer", doubt["key"], "happened", "--output", '{"id": "1-2", "key": "k"}')
+        assert told.out == "its call is done, its effect done.\n", told.err
+        await bench.work()
+
+        draining = asyncio.create_task(_drain(Replays(bench.hub.hub, bench.hub.normaliser.matcher)))
+        many = await cli("replay", "--type", "order.paid", "--per-second", "1000", "--yes")
+        draining.cancel()
+        assert many.out == "2 events, 2 runs; effects: 4 exists: skipped\ndone: 2 events, 2 runs begun\n", many.err
+        await bench.work()
+        (replay,) = (await cli("replays", "list", "--json")).json  # type: ignore[misc]
+        assert (replay["state"], replay["done"], replay["total"]) == ("done", 2, 2)
+        paused = await cli("replays", "pause", replay["id"])
+        assert (paused.code, "the replay is done" in paused.err) == (2, True)
+
+        assert (await cli("connections", "pause", "shop", "--lane")).code == 0
+        assert (await bench.get("/v1/connections/shop"))["lane"]["paused"]
+        await bench.hub.send("shop", "order.paid", payload(3))
+        await bench.hub.normaliser.drain()
+        look = await cli("cancel", "--recipe", "two-steps", "--dry-run")
+        assert look.out.startswith("1 run would end; 1 calls would not be sent"), look.err
+        assert (await cli("cancel", "--recipe", "two-steps")).out.startswith("1 run ended")
+        assert (await cli("cancel")).code == 2
+    assert (bench.outside.count("/native"), bench.outside.count("/unsafe")) == (2, 2)
+
+
+async def _drain(replays: Replays) -> None:
+    while True:
+        if not await replays.drain():
+            await asyncio.sleep(0.05)
