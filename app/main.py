@@ -18,6 +18,7 @@ from app.api import (
     customers,
     effects,
     events,
+    feed,
     floods,
     health,
     inbound,
@@ -53,7 +54,7 @@ from app.settings import Settings
 
 VERSION = "0.1.0"
 ROUTERS = (
-    *(traces, events, pushes, runs, floods, replays, effects, customers, subjects),
+    *(traces, feed, events, pushes, runs, floods, replays, effects, customers, subjects),
     *(recipe_texts, recipes, backtests, recipe_inputs, connecting, connections, subscriptions, connectors),
     *(inbound, suppressions, templates, workspaces, keys, audit, unsubscribe, health),
 )

@@ -82,7 +82,7 @@ def from_cursor(cursor: str | None, size: int = 16) -> bytes | None:
 
 def _page(since: Since = None, until: Until = None, cursor: Cursor = None, limit: Limit = 50) -> Page:
     raw = from_cursor(cursor)
-    return Page(limit, UUID(bytes=raw) if raw else None, since, until)
+    return Page(limit, UUID(bytes=raw) if raw else None, since=since, until=until)
 
 
 PageDep = Annotated[Page, Depends(_page)]

@@ -19,7 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.store import partitions
+from app.store import partitions, stream
 
 Row = asyncpg.Record
 
@@ -178,6 +178,8 @@ async def _migrate(url: str) -> None:
             await connection.run_sync(_upgrade)
         async with engine.begin() as connection:
             await partitions.make_ahead(connection)
+        async with engine.begin() as connection:
+            await stream.carry_on(connection)
     finally:
         await engine.dispose()
 

@@ -1,14 +1,16 @@
 """Lists that people page through: newest first, by keyset, with filters. A cursor is the last id that was shown."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from app.events import EVENT_TYPES, FAMILIES
 from app.store.database import Connection, Row
 from app.store.tables import WEBHOOK_STATES
-from app.store.trace import RUN_FIELDS
+from app.store.trace import RUN_FIELDS, time_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +91,68 @@ async def _events(db: Connection, workspace: str, page: Page, wanted: EventFilte
     where = _workspace("e", workspace)
     where.page(page, "e")
     if wanted.type and wanted.type.endswith("*"):
-        where.add("starts_with(e.type, {})", wanted.type[:-1])
+        _of_family(where, wanted.type[:-1])
     else:
         where.add("e.type = {}", wanted.type)
     if wanted.connection and not await _at_connection(db, where, "e", workspace, wanted.connection):
         return []
     where.add("e.test = {}", wanted.test)
     if wanted.recipe or wanted.state:
-        run = _Where(where.args, ["r.event_id = e.id", "r.at >= e.at"])
-        run.add("r.recipe = {}", wanted.recipe)
-        run.add("r.state = {}", wanted.state)
-        where.conditions.append(f"exists (select 1 from run r where {run.sql()})")
+        await _answered(db, where, workspace, wanted)
     if wanted.text:
         where.conditions.append(f"e.id in ({by_text(where, wanted.text)})")
     return await db.fetch(f"{EVENT_FIELDS} where {where.sql()} order by e.id desc limit {page.limit + 1}", *where.args)
+
+
+_FEW = 1000
+"""Up to so many events are looked up one by one; of more, the newest are soon met."""
+
+
+async def _answered(db: Connection, where: _Where, workspace: str, wanted: EventFilter) -> None:
+    """Ask for events with a run of this recipe, in this state: from the runs where those are few, else from events."""
+    few = _workspace("r", workspace)
+    few.add("r.recipe = {}", wanted.recipe)
+    few.add("r.state = {}", wanted.state)
+    rows = await db.fetch(f"select r.event_id from run r where {few.sql()} limit {_FEW + 1}", *few.args)
+    if len(rows) <= _FEW:
+        ids = list({row["event_id"] for row in rows})
+        where.add("e.id = any({})", ids)
+        where.add("e.at >= {}", min(map(time_in, ids), default=None))
+        return
+    run = _Where(where.args, ["r.event_id = e.id", "r.at >= e.at"])
+    run.add("r.recipe = {}", wanted.recipe)
+    run.add("r.state = {}", wanted.state)
+    where.conditions.append(f"exists (select 1 from run r where {run.sql()})")
+
+
+def _of_family(where: _Where, start: str) -> None:
+    """Ask for the types that begin so. Those of our own families are known: an index finds each."""
+    if start.partition(".")[0] in FAMILIES:
+        where.add("e.type = any({})", [name for name in EVENT_TYPES if name.startswith(start)])
+    else:
+        where.add("starts_with(e.type, {})", start)
+
+
+_SETTLED = "e.written < pg_snapshot_xmin(pg_current_snapshot())::text::bigint + stream_offset()"
+"""Rows that no transaction which is still open could be followed by: whatever commits later is written later."""
+
+
+async def stream(
+    db: Connection, workspace: str, after: tuple[int, UUID], limit: int, type_: str | None, connection: str | None
+) -> list[Row]:
+    """Events in the order in which they were written: who takes up after the last one read skips none, however long a
+    transaction took. At most `limit` rows, with `written` beside each."""
+    where = _workspace("e", workspace)
+    where.args += after
+    where.conditions += ["(e.written, e.id) > ($2, $3)", _SETTLED]
+    if type_ and type_.endswith("*"):
+        _of_family(where, type_[:-1])
+    else:
+        where.add("e.type = {}", type_)
+    if connection and not await _at_connection(db, where, "e", workspace, connection):
+        return []
+    query = EVENT_FIELDS.replace("select ", "select e.written, ", 1)
+    return await db.fetch(f"{query} where {where.sql()} order by e.written, e.id limit {limit}", *where.args)
 
 
 async def _at_connection(db: Connection, where: _Where, alias: str, workspace: str, slug: str) -> bool:
@@ -126,12 +176,23 @@ def _named(where: _Where, text: str) -> str:
     )
 
 
-def _failed_saying(where: _Where, text: str) -> str:
-    where.args.append(matching(text))
+_WORDS = re.compile("[A-Za-z0-9]+")
+_SAID = "to_tsvector('simple'::regconfig, regexp_replace(coalesce({}.reason, ''), '[^A-Za-z0-9]+', ' ', 'g'))"
+
+
+def _saying(where: _Where, alias: str, text: str) -> str:
+    """Failed runs whose error holds the text, from the beginning of a word: an index knows the words."""
+    words = " & ".join(f"{word}:*" for word in _WORDS.findall(text))
+    where.args += [words, matching(text.strip())]
+    first = len(where.args) - 1
     return (
-        f"select f.event_id from run f where f.workspace = $1 and f.state = 'failed' "
-        f"and f.reason ilike ${len(where.args)}"
+        f"{alias}.state = 'failed' and {_SAID.format(alias)} @@ to_tsquery('simple', ${first}) "
+        f"and {alias}.reason ilike ${first + 1}"
     )
+
+
+def _failed_saying(where: _Where, text: str) -> str:
+    return f"select f.event_id from run f where f.workspace = $1 and {_saying(where, 'f', text)}"
 
 
 def _stating(where: _Where, text: str) -> str:
@@ -177,7 +238,7 @@ async def _runs(db: Connection, workspace: str, page: Page, wanted: RunFilter, b
         return []
     where.add("exists (select 1 from event e where e.id = r.event_id and e.type = {})", wanted.type)
     if wanted.text and by_error:
-        where.add("r.state = 'failed' and r.reason ilike {}", matching(wanted.text))
+        where.conditions.append(_saying(where, "r", wanted.text))
     elif wanted.text:
         where.conditions.append(f"r.event_id in ({_named(where, wanted.text)})")
     return await db.fetch(f"{RUN_FIELDS} where {where.sql()} order by r.id desc limit {page.limit + 1}", *where.args)
@@ -200,7 +261,8 @@ async def webhooks(db: Connection, workspace: str, page: Page, wanted: WebhookFi
     where.page(page, "w")
     where.add("w.state = {}", wanted.state)
     where.add("w.topic = {}", wanted.topic)
-    where.add("c.slug = {}", wanted.connection)
+    if wanted.connection and not await _at_connection(db, where, "w", workspace, wanted.connection):
+        return []
     where.add("w.reason ilike {}", matching(wanted.text) if wanted.text else None)
     return await db.fetch(
         f"""select w.id, w.at, c.slug as connection, w.topic, w.size, w.state, w.reason, w.test, w.events,

@@ -217,6 +217,7 @@ webhook = Table(
     _one_of("state", WEBHOOK_STATES),
     Index("webhook_due", "id", postgresql_where=text("state = 'due'")),
     Index("webhook_by_state", "workspace", "connection_id", "state", "id"),
+    Index("webhook_newest", "workspace", "id"),
     **_PARTITIONED,
 )
 
@@ -271,12 +272,21 @@ event = Table(
     Column("customer_id", Uuid),
     Column("decisions", JSONB, nullable=False, server_default="{}"),
     _flag("waiters_due"),
+    Column(
+        "written",
+        BigInteger,
+        nullable=False,
+        server_default=text("(pg_current_xact_id()::text::bigint + stream_offset())"),
+    ),
     PrimaryKeyConstraint("id", "at"),
     Index("event_by_subject", "workspace", "subject_id", "subject_kind", "id"),
     Index("event_by_object", "workspace", "object_id", "id", postgresql_where=text("object_id <> subject_id")),
     Index("event_by_number", "workspace", "number", postgresql_where=text("number is not null")),
     Index("event_by_email", "workspace", "email", postgresql_where=text("email is not null")),
     Index("event_by_type", "workspace", "type", "id"),
+    Index("event_stream", "workspace", "written", "id"),
+    Index("event_newest", "workspace", "id"),
+    Index("event_by_connection", "workspace", "connection_id", "id"),
     Index("event_waiters_due", "id", postgresql_where=text("waiters_due")),
     **_PARTITIONED,
 )
@@ -400,7 +410,21 @@ run = Table(
     Index("run_in_order", "workspace", "recipe", "subject", "event_id", postgresql_where=text("state = 'running'")),
     Index("run_by_recipe", "workspace", "recipe", "id"),
     Index("run_held", "workspace", "recipe", "event_id", postgresql_where=text("state = 'held'")),
-    Index("run_failed", "workspace", "id", postgresql_where=text("state = 'failed'")),
+    Index("run_newest", "workspace", "id"),
+    Index("run_by_connection", "workspace", "connection_id", "id"),
+    Index(
+        "run_by_state",
+        "workspace",
+        "state",
+        "id",
+        postgresql_where=text("state in ('failed', 'cancelled', 'waiting')"),
+    ),
+    Index(
+        "run_by_error",
+        text("to_tsvector('simple'::regconfig, regexp_replace(coalesce(reason, ''), '[^A-Za-z0-9]+', ' ', 'g'))"),
+        postgresql_using="gin",
+        postgresql_where=text("state = 'failed'"),
+    ),
     Index("run_by_replay", "replay_id", postgresql_where=text("replay_id is not null")),
     Index(
         "run_untold",
@@ -580,6 +604,7 @@ effect = Table(
     Column("uncertain", Boolean, Computed("state = 'uncertain'", persisted=True)),
     _one_of("state", EFFECT_STATES),
     # By a column of its own, which does not change when an effect is done: such an update touches no index.
+    Index("effect_newest", "workspace", "call_id", "key"),
     Index("effect_uncertain", "workspace", "call_id", "key", postgresql_where=text("uncertain")),
 )
 
