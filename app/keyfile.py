@@ -9,6 +9,8 @@ from pathlib import Path
 
 from app.crypto import new_key
 from app.errors import ConfigError
+from app.running import FILE as RUNNING
+from app.running import find
 
 FILE = "secret.key"
 
@@ -34,6 +36,11 @@ def made_keys(home: Path) -> str:
 def put_in_front(home: Path) -> None:
     """Add a fresh key before those of the file: it encrypts from the next start on, the others still decrypt."""
     _replace(home, f"{new_key()},{made_keys(home)}")
+
+
+def newer_than_dev(home: Path) -> bool:
+    """Whether a `tradewind dev` runs on this home that started before the file was last changed."""
+    return find(home) is not None and (home / FILE).stat().st_mtime > (home / RUNNING).stat().st_mtime
 
 
 def keep_only_first(home: Path) -> None:

@@ -11,8 +11,6 @@ from app.api.context import HubDep, Listed
 from app.byhand.texts import PlainText
 from app.connector import SuppressionReason
 from app.errors import NotFoundError
-from app.store import byhand
-from app.store.byhand import Deed
 
 router = APIRouter(prefix="/v1/suppressions", tags=["suppressions"])
 
@@ -50,23 +48,18 @@ async def add_suppression(
     caller: ConnectionKeeper, hub: HubDep, wanted: SuppressionWanted, response: Response
 ) -> SuppressionShown:
     """200 where it was on the list already."""
-    made = await hub.suppressions.add(caller.workspace, wanted.address, wanted.reason, wanted.said)
+    made = await hub.suppressions.add(caller.workspace, wanted.address, wanted.reason, wanted.said, actor=caller.name)
     if not made:
         response.status_code = 200
     found = await hub.suppressions.find(caller.workspace, [wanted.address])
     standing = found[wanted.address]
-    async with hub.database.begin() as db:
-        deed = Deed(caller.workspace, caller.name, "suppress", "suppression", {"reason": wanted.reason})
-        await byhand.note_change(db, deed)
     return SuppressionShown(address=wanted.address, reason=standing.reason, said=wanted.said, since=standing.since)
 
 
 @router.delete("/{address}", summary="Write to an address again", status_code=204)
 async def remove_suppression(caller: ConnectionKeeper, hub: HubDep, address: Address) -> None:
-    if not await hub.suppressions.remove(caller.workspace, address):
+    if not await hub.suppressions.remove(caller.workspace, address, actor=caller.name):
         raise NotFoundError("that address is not on the list")
-    async with hub.database.begin() as db:
-        await byhand.note_change(db, Deed(caller.workspace, caller.name, "unsuppress", "suppression", {}))
 
 
 def _reason(said: str) -> SuppressionReason:

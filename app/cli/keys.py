@@ -106,6 +106,9 @@ def rotate(
         )
         return
 
+    if not found.secret_keys and keyfile.newer_than_dev(found.home):
+        raise ConfigError("`tradewind dev` here does not know the new key yet: start it anew, then rotate.")
+
     async def work(hub: Hub) -> Rotated:
         return await reseal(hub.database, hub.ring, "command line")
 

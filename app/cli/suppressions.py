@@ -46,7 +46,7 @@ def add(
         raise ConfigError(f"{address!r} for {reason!r} cannot be kept: a reason is one of {', '.join(REASONS)}.")
 
     async def work(hub: Hub) -> bool:
-        return await hub.suppressions.add(workspace, address, known)
+        return await hub.suppressions.add(workspace, address, known, actor="command line")
 
     there = session.in_hub(work)
     typer.echo(f"{address} is not written to any more." if there else f"{address} was on the list already.")
@@ -57,7 +57,7 @@ def remove(address: Address, workspace: Workspace = "main") -> None:
     """Write to an address again. Exit code 1 if it was not on the list."""
 
     async def work(hub: Hub) -> bool:
-        return await hub.suppressions.remove(workspace, address)
+        return await hub.suppressions.remove(workspace, address, actor="command line")
 
     gone = session.in_hub(work)
     typer.echo(f"{address} may be written to again." if gone else f"{address} was not on the list.")

@@ -9,6 +9,7 @@ from app.connector import Suppression, SuppressionReason
 from app.crypto import Hasher
 from app.errors import NotFoundError
 from app.store import suppressions as store
+from app.store.byhand import Deed, note_change
 from app.store.database import Database
 from app.store.suppressions import Kept
 
@@ -31,15 +32,30 @@ class Suppressions:
             found = await store.find(db, workspace, list(keys))
         return {keys[each.key]: Suppression(_reason(each.reason), each.since) for each in found}
 
-    async def add(self, workspace: str, address: str, reason: SuppressionReason, said: str | None = None) -> bool:
-        """Put an address on the list; False if it was there."""
+    async def add(
+        self,
+        workspace: str,
+        address: str,
+        reason: SuppressionReason,
+        said: str | None = None,
+        *,
+        actor: str | None = None,
+    ) -> bool:
+        """Put an address on the list; False if it was there. What a person (`actor`) does is noted, without whom."""
         key, kept = self.key(workspace, address), said[:500] if said else None
         async with self._database.begin() as db:
-            return await store.add(db, workspace, key, normal(address), reason, kept)
+            made = await store.add(db, workspace, key, normal(address), reason, kept)
+            if actor is not None:
+                await note_change(db, Deed(workspace, actor, "suppress", "suppression", {"reason": reason}))
+        return made
 
-    async def remove(self, workspace: str, address: str) -> bool:
+    async def remove(self, workspace: str, address: str, *, actor: str) -> bool:
+        """Take an address off the list; False if it was not there."""
         async with self._database.begin() as db:
-            return await store.remove(db, workspace, self.key(workspace, address))
+            gone = await store.remove(db, workspace, self.key(workspace, address))
+            if gone:
+                await note_change(db, Deed(workspace, actor, "unsuppress", "suppression", {}))
+        return gone
 
     async def newest(self, workspace: str, limit: int = 100) -> list[Kept]:
         async with self._database.begin() as db:
