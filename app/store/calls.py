@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app.ids import time_of
+from app.store import effects
 from app.store.database import Connection
 from app.store.lanes import Held
 
@@ -35,7 +36,7 @@ class NewCall:
 
 @dataclass(frozen=True, slots=True)
 class DueCall:
-    """A call that this process has claimed under its fence."""
+    """A call that this process has claimed under its fence. `reserved`: its effect is reserved for it."""
 
     id: UUID
     at: datetime
@@ -56,6 +57,7 @@ class DueCall:
     unsure: bool
     sent_at: datetime | None
     fence: int
+    reserved: bool = False
 
 
 _INSERT = """
@@ -78,7 +80,7 @@ async def insert(connection: Connection, calls: Sequence[NewCall]) -> None:
     await connection.execute(_INSERT, *map(list, zip(*rows, strict=True)))
 
 
-_DUE_FIELDS = ", ".join(f"call.{name}" for name in DueCall.__slots__)
+_DUE_FIELDS = ", ".join(f"call.{name}" for name in DueCall.__slots__ if name != "reserved")
 
 _CLAIM = f"""
 with mine as (
@@ -98,15 +100,23 @@ with mine as (
             and (e.recipe = c.recipe or (e.state = 'due' and e.due_at <= $4)))
     order by c.priority desc, c.event_id, c.id limit $5 for update of c skip locked
 )
-update call set fence = $3, owner = $2, lease_until = clock_timestamp() + interval '60 s'
-from picked where call.id = picked.id and call.at = picked.at
-returning call.priority, {_DUE_FIELDS}
+, claimed as (
+    update call set fence = $3, owner = $2, lease_until = clock_timestamp() + interval '60 s'
+    from picked where call.id = picked.id and call.at = picked.at
+    returning call.priority, {_DUE_FIELDS}
+), wanted as (
+    select distinct on (effect_key) effect_key as key, workspace, id, recipe || '/' || path || ' ' || action as label
+    from claimed order by effect_key, priority desc, event_id, id
+), reserved as (
+{effects.RESERVE.format(wanted="select key, workspace, 'reserved', id, label from wanted order by key")}
+)
+select claimed.*, r.key is not null from claimed left join reserved r on r.key = effect_key and r.call_id = claimed.id
 """
 
 
 async def claim(connection: Connection, held: Held, now: datetime, limit: int, probe: bool = False) -> list[DueCall]:
-    """Claim due calls of a held lane, in order; nothing while it is parked (but for a `probe`) or paused, nor what a
-    paused recipe or an earlier call of its subject holds back."""
+    """Claim due calls of a held lane, in order, and reserve their effects where nobody has them; nothing while it is
+    parked (but for a `probe`) or paused, nor what a paused recipe or an earlier call of its subject holds back."""
     rows = await connection.fetch(_CLAIM, held.connection_id, held.owner, held.fence, now, limit, probe)
     rows.sort(key=lambda row: (-row["priority"], row["event_id"], row["id"]))
     return [DueCall(*row[1:]) for row in rows]

@@ -17,14 +17,17 @@ class Standing:
     output: Any
 
 
-_RESERVE = """
+RESERVE = """
 insert into effect as e (key, workspace, state, call_id, label)
-select key, workspace, 'reserved', call_id, label
-from unnest($1::bytea[], $2::text[], $3::uuid[], $4::text[]) as t(key, workspace, call_id, label) order by key
+{wanted}
 on conflict (key) do update set state = 'reserved', call_id = excluded.call_id
     where e.state = 'released' or (e.call_id = excluded.call_id and e.state = 'reserved')
-returning key
+returning key, call_id
 """
+_RESERVE = RESERVE.format(
+    wanted="""select key, workspace, 'reserved', call_id, label
+from unnest($1::bytea[], $2::text[], $3::uuid[], $4::text[]) as t(key, workspace, call_id, label) order by key"""
+)
 
 
 async def reserve(

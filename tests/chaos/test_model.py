@@ -23,7 +23,7 @@ from app.pipeline.deliver.attempt import Attempt
 from app.pipeline.deliver.lane import _ended, budget_of
 from app.pipeline.deliver.outcome import Failed, Ok, Outcome, Standing, decide
 from app.pipeline.deliver.record import Ledger
-from app.store import calls, effects, lanes
+from app.store import calls, lanes
 from app.store.calls import DueCall, NewCall, Sending
 from app.store.database import Database
 from app.store.lanes import Held
@@ -133,7 +133,7 @@ class Delivery(RuleBasedStateMachine):
         async def work(held: Held) -> list[DueCall]:
             async with self.database.transaction() as db:
                 claimed = await calls.claim(db, held, datetime.now(UTC), 10)
-                await effects.reserve(db, [(c.effect_key, c.workspace, c.id, c.path) for c in claimed])
+                assert all(call.reserved for call in claimed)
             return claimed
 
         for call in self._do(work(owner.held)):

@@ -466,9 +466,6 @@ async def test_a_late_answer_is_kept_and_the_effect_says_so_where_it_is_there_tw
     async with bench.hub.hub.database.acquire() as db:
         sending = _sending(held, call)
         await calls.mark_sending(db, [sending])
-        await db.execute(
-            "insert into effect (key, state, call_id) values ($1, 'reserved', $2)", call.effect_key, call.id
-        )
         other = await _lose(db, held)
         await calls.adopt(db, other, [call.id])
         await db.execute("update attempt set state = 'unsure', fence = $1", other.fence)
@@ -487,9 +484,6 @@ async def test_an_end_written_twice_is_written_once(bench: Bench) -> None:
     async with bench.hub.hub.database.acquire() as db:
         sending = _sending(held, call)
         await calls.mark_sending(db, [sending])
-        await db.execute(
-            "insert into effect (key, state, call_id) values ($1, 'reserved', $2)", call.effect_key, call.id
-        )
     for _ in range(2):
         assert await ledger.record(_ended(call, sending)) is True
     assert await bench.hub.one("select state from attempt") == "ok"

@@ -254,12 +254,14 @@ class Lane:
         now = self._clock.now()
         if probe and (self._flying or (held.probe_at is not None and now < held.probe_at)):
             return False
-        async with self._database.transaction() as db:
-            claimed = await calls.claim(db, held, now, room, probe)
-            wanted = await _without_cancelled(db, claimed)
-            fresh, skipped = await self._reserve(db, wanted, now)
-        if skipped:
-            self._ledger.wake_runs()
+        async with self._database.acquire() as db:
+            claimed = fresh = await calls.claim(db, held, now, room, probe)
+        if not all(call.reserved and not call.attempts for call in claimed):
+            async with self._database.transaction() as db:
+                wanted = await _without_cancelled(db, claimed)
+                fresh, skipped = await self._reserve(db, wanted, now)
+            if skipped:
+                self._ledger.wake_runs()
         for call in fresh:
             task = asyncio.create_task(self._make(line, call, slots, probe))
             self._flying[task] = call.id
