@@ -336,12 +336,22 @@ def _weight(value: Any) -> int:
     return 1 + len(value) if isinstance(value, list | tuple | dict) else 1
 
 
+def _comparing(items: Any, path: Any = None, *test: Any) -> int:
+    """What it costs to hold the field of each item against a large text or list, or to look into its own."""
+    if not isinstance(items, list | tuple) or not test:
+        return 0
+    if len(test) == 2 and test[0] == "contains" and isinstance(path, str):
+        fields = (each.get(path) for each in items if isinstance(each, dict))
+        return sum(_weight(each) - 1 for each in fields)
+    return len(items) * (_weight(test[-1]) - 1)
+
+
 def _guarded(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
     """The filter, its work counted, deaf to what is undefined (but for `default`)."""
 
     @pass_context
     def run(context: Room, value: Any, *args: Any, **kwargs: Any) -> Any:
-        context.spend(_weight(value))
+        context.spend(_weight(value) + (_comparing(value, *args) if name == "where" else 0))
         if name != "default" and isinstance(value, Undefined):
             value._fail_with_undefined_error()
         for each in (*args, *kwargs.values()):

@@ -176,6 +176,23 @@ class Generator(CodeGenerator):
             self.write(", ")
         self.write("))")
 
+    def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:  # noqa: N802
+        self.write("(context.spend(2) or ")
+        super().visit_Compare(node, frame)
+        self.write(")")
+
+    def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:  # noqa: N802
+        if not isinstance(node.arg, nodes.Slice):
+            super().visit_Getitem(node, frame)
+            return
+        self.write("environment.sliced(context, ")
+        self.visit(node.node, frame)
+        self.write(", slice(")
+        for part in (node.arg.start, node.arg.stop, node.arg.step):
+            self.write("None") if part is None else self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
+
     def visit_List(self, node: nodes.List, frame: Frame) -> None:  # noqa: N802
         self._literal(node, frame, super().visit_List)
 
@@ -281,6 +298,16 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if not (is_number(left) and is_number(right)):
             raise TypeError(f"{operator} needs two numbers, not {kind_name(left)} and {kind_name(right)}")
         return bounded(calculate(operator, bounded(left), bounded(right)))
+
+    def sliced(self, context: Any, obj: Any, part: slice) -> Any:
+        if isinstance(obj, Undefined):
+            obj._fail_with_undefined_error()
+        if obj is None:
+            return None
+        if not isinstance(obj, str | list | tuple):
+            raise TypeError(f"only a list or text has parts, not {kind_name(obj)}")
+        context.spend(1 + len(obj) // (100 if isinstance(obj, str) else 1))
+        return obj[part]
 
     def measured(self, context: Room, made: Any) -> Any:
         """A list or object as made, no larger (counted through all that it holds) than a value may be."""

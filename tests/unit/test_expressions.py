@@ -268,6 +268,30 @@ ESCAPES = [
     "order['__cl' ~ 'ass__']",
     "(1).__class__.__mro__",
     "order | attr('keys')",
+    "'%s' % order",
+    "'{0.__class__}' | format(1)",
+    "'{0.__class__}'.format(order)",
+    "''.join(['a'])",
+    "'a'.format_map(order)",
+    "[].append(1)",
+    "{}.update(order)",
+    "order.items | map('sku.__class__')",
+    "order.items | sort(key='__class__')",
+    "'a' | replace('a', 'b', __class__=1)",
+    "(order.items | first).__class__",
+    "{'a': 1}['a'].real",
+    "order.total.amount.as_tuple",
+    "true.real",
+    "cycler('a')",
+    "namespace()",
+    "lipsum()",
+    "joiner",
+    "dict()",
+    "range(10)",
+    "environment",
+    "context",
+    "big['a':'b']",
+    "order[::2]",
     "order.items | map('__class__')",
     "order.items | map('attr', '__class__')",
     "order.items | sort('__class__')",
@@ -394,6 +418,35 @@ def test_nothing_burns_the_event_loop(source: str) -> None:
     with pytest.raises((ExpressionError, EvaluationError)):
         text(source)
     assert time.thread_time() - began < 1.5
+
+
+OTHERS = list(range(9_000))
+LONG = {"others": OTHERS, "texts": [{"text": f"{'x' * 20}y{'x' * 20}{n}", "list": OTHERS} for n in range(5_000)]}
+LONG_BURNERS = [
+    "{% if texts[7].text in big %}{% endif %}",
+    "{% if many == others %}{% endif %}",
+    "{% if many[::2] %}{% endif %}",
+    "{% if big[::-1] %}{% endif %}",
+    "{% if 8999 in many %}{% endif %}",
+    "{{ texts | where('text', 'in', big) | length }}",
+    "{{ texts | where('list', 'contains', -1) | length }}",
+    "{{ texts | where('list', many) | length }}",
+    "{{ texts | where('list', 'in', [others]) | length }}",
+    "{% if texts | sort('text') %}{% endif %}",
+    "{% if texts | unique('text') | map('text') %}{% endif %}",
+    "{% if big | split('x') %}{% endif %}",
+    "{% if big | urlencode %}{% endif %}",
+]
+
+
+@pytest.mark.parametrize("part", LONG_BURNERS)
+def test_nothing_that_a_template_says_a_thousand_times_burns_the_event_loop(part: str) -> None:
+    """The clock is looked at often enough however little a single part seems to cost."""
+    page = compile_template("{% for a in many %}" + part * 1_000 + "{% endfor %}")
+    began = time.thread_time()
+    with pytest.raises(EvaluationError):
+        page.evaluate({**SCOPE, **LONG})
+    assert time.thread_time() - began < 2
 
 
 def test_a_number_from_outside_may_be_absurd() -> None:
