@@ -1,34 +1,75 @@
 """Writes expectations of a test file anew: what came becomes what is expected."""
 
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from app.documents import Document
 from app.pipeline.match.simulate import Captured, Simulation
 from app.recipes.outcomes import outcome, why
 from app.recipes.testfile import Case, ExpectedCall
 
 
-def rewrite(path: Path, cases: Sequence[Case], wrong: Mapping[int, Simulation]) -> None:
-    """Write what came as what is expected; comments and all other cases stay as they are."""
+def rewrite(path: Path, document: Document, cases: Sequence[Case], wrong: Mapping[int, Simulation]) -> None:
+    """Write what came as what is expected; all else stays as it is, to the letter."""
+    lines = path.read_text().splitlines()
+    for index in sorted(wrong, reverse=True):
+        mark = document.mark(("cases", index, "expect"), key=True)
+        before = lines[mark.line - 1][: mark.column - 1]
+        if before.strip(" -"):
+            _rewrite_whole(path, cases, wrong)  # a case in one line: there is no line of its own to replace
+            return
+        end = mark.line
+        while end < len(lines) and (not lines[end].strip() or _indent(lines[end]) >= mark.column):
+            end += 1
+        while not lines[end - 1].strip():
+            end -= 1
+        new = _dumped({"expect": _expected(cases[index], wrong[index])}).splitlines()
+        lines[mark.line - 1 : end] = [before + new[0], *(" " * len(before) + line for line in new[1:])]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _dumped(value: Any) -> str:
+    yaml = _yaml()
+    yaml.default_flow_style = None  # what holds no further objects stands in one line
+    text = StringIO()
+    yaml.dump(value, text)
+    return text.getvalue()
+
+
+def _rewrite_whole(path: Path, cases: Sequence[Case], wrong: Mapping[int, Simulation]) -> None:
+    yaml = _yaml()
+    document = yaml.load(path.read_text())
+    for index, simulation in wrong.items():
+        document["cases"][index]["expect"] = _expected(cases[index], simulation)
+    with path.open("w") as file:
+        yaml.dump(document, file)
+
+
+def _yaml() -> YAML:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 120
     yaml.indent(mapping=2, sequence=4, offset=2)
-    document = yaml.load(path.read_text())
-    for index, simulation in wrong.items():
-        state, _ = outcome(simulation)
-        expect: dict[str, Any] = {"run": state}
-        if (part := cases[index].expected.reason) is not None:
-            expect["reason"] = part if part in why(simulation) else why(simulation)
-        if cases[index].expected.calls is not None or simulation.calls:
-            before = list(cases[index].expected.calls or ())
-            expect["calls"] = [_as_written(call, before, number) for number, call in enumerate(simulation.calls)]
-        document["cases"][index]["expect"] = expect
-    with path.open("w") as file:
-        yaml.dump(document, file)
+    return yaml
+
+
+def _expected(case: Case, simulation: Simulation) -> dict[str, Any]:
+    """What came, as a case expects it."""
+    expect: dict[str, Any] = {"run": outcome(simulation)[0]}
+    if (part := case.expected.reason) is not None:
+        expect["reason"] = part if part in why(simulation) else why(simulation)
+    if case.expected.calls is not None or simulation.calls:
+        before = list(case.expected.calls or ())
+        expect["calls"] = [_as_written(call, before, number) for number, call in enumerate(simulation.calls)]
+    return expect
 
 
 def _as_written(call: Captured, before: Sequence[ExpectedCall], number: int) -> dict[str, Any]:

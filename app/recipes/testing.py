@@ -156,7 +156,7 @@ def _run_recipe(
     missing = tuple(way for way in ways if way not in met)
     report.coverage.append(Coverage(recipe.name, len(ways) - len(missing), len(ways), missing))
     if update and wrong:
-        rewrite(path, tests.cases, wrong)
+        rewrite(path, document, tests.cases, wrong)
         report.updated.append(recipe.name)
 
 

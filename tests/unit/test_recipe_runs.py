@@ -1,6 +1,7 @@
 """Every shipped recipe does what its test file says; and the runner itself tells what is wrong."""
 
 import re
+from difflib import ndiff
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,20 @@ def test_long_texts_are_told_from_where_they_differ() -> None:
 
 def _call(use: str, values: dict[str, Any] | None = None) -> Captured:
     return Captured(new_id(), use, use, None, START, orjson.dumps(values or {}), "x")
+
+
+def test_all_but_the_expectation_stays_to_the_letter(tmp_path: Path) -> None:
+    for name in ("hold-risky-orders.yaml", "hold-risky-orders.test.yaml"):
+        (tmp_path / name).write_text((FOLDER / name).read_text())
+    path = tmp_path / "hold-risky-orders.test.yaml"
+    before = path.read_text()
+    path.write_text(before.replace("is risky and held", "is held"))
+    report = run_tests(tmp_path, Registry(), update=True)
+    assert report.updated == ["hold-risky-orders"]
+    assert run_tests(tmp_path, Registry()).passed
+    changed = [line for line in ndiff(before.splitlines(), path.read_text().splitlines()) if line[0] in "+-"]
+    assert changed
+    assert not any("when" in line or "name" in line for line in changed)
 
 
 def test_one_recipe_alone_can_be_tested(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
