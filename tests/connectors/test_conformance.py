@@ -177,6 +177,7 @@ def test_a_store_has_every_store_action_or_says_why_not(connector: Connector[Any
 
 # --- signatures -------------------------------------------------------------------------------------------------
 
+ROTATING = ("webhook_secrets", "tokens", "url_tokens")
 BODIES = [b"{}", b'{"id": 1, "note": "\xc3\xa9"}', b"\x00\xff\xfe not text", b"", b"a=1&b=2"]
 
 
@@ -254,6 +255,23 @@ def test_a_proof_under_another_secret_is_refused(connector: Connector[Any]) -> N
     body = BODIES[1]
     with pytest.raises(REFUSED):
         verify(connector, raw(connector, body, sign(connector, body, spoilt=True)))
+
+
+@by_slug(SOURCES)
+def test_two_old_secrets_are_taken_while_one_is_rotated(connector: Connector[Any]) -> None:
+    assert connector.source is not None
+    settings = settings_of(connector)
+    name = next((name for name in ROTATING if getattr(settings, name, None)), None)
+    if name is None:
+        pytest.skip("its secret is not a list")
+    (now, *_), given = getattr(settings, name), settings.model_dump()
+    older = [SecretStr(now.get_secret_value() + end) for end in ("AAAA", "BBBB")]
+    for secret in (now, *older):
+        signing = connector.settings.model_validate({**given, name: [secret]})
+        signed = connector.source.signature.sign(BODIES[1], signing, RECEIVED)
+        proof = Signed({key.lower(): value for key, value in signed.headers.items()}, signed.query)
+        taking = connector.settings.model_validate({**given, name: [now, *older]})
+        connector.source.signature.verify(raw(connector, BODIES[1], proof), taking, RECEIVED)
 
 
 @by_slug(SOURCES)

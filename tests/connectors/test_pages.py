@@ -23,3 +23,12 @@ def test_every_page_says_what_it_does_and_how_to_connect_it(slug: str) -> None:
     assert "## Connect it" in text
     assert MARK in (FOLDER / f"{slug}.md").read_text()
     assert f"docs/connectors/{slug}.md" in (ROOT / "README.md").read_text()
+
+
+def test_a_connector_with_two_actions_a_sandbox_and_docs_takes_less_than_150_lines() -> None:
+    """Discord is what adding an API-key connector costs: all that is written by hand for it."""
+    written = [*(ROOT / "connectors" / "discord").glob("*.py"), ROOT / "connectors" / "discord" / "README.md"]
+    lines = sum(len(path.read_text().splitlines()) for path in written)
+    lines += len(head(FOLDER / "discord.md").splitlines())
+    assert lines < 150
+    assert len(next(each for each in SHIPPED if each.slug == "discord").actions) == 2

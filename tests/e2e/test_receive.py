@@ -197,3 +197,18 @@ async def test_the_log_of_refusals_is_bounded_in_length_and_in_rate(
     await hub.client.post("/webhooks/bench", content=b"{}")
     await app.webhooks_in._rejections.settle()
     assert await hub.one("select count(*) from rejected") == 5
+
+
+async def test_a_sender_that_looks_at_its_address_first_is_answered_only_by_its_proof(hub: Harness) -> None:
+    mailchimp = hub.hub.registry["mailchimp"]
+    assert mailchimp.sandbox is not None
+    settings = dict(mailchimp.sandbox().settings)
+    await hub.connect("news", mailchimp, settings)
+    for method in ("GET", "HEAD"):
+        good = await hub.client.request(method, "/webhooks/news", params={"token": settings["url_tokens"][0]})
+        assert good.status_code == 200
+        for slug, query in (("news", {"token": "wrong"}), ("news", {}), ("bench", {}), ("nobody", {})):
+            refused = await hub.client.request(method, f"/webhooks/{slug}", params=query)
+            assert refused.status_code == 405, "who may not know learns nothing"
+    assert (await hub.client.put("/webhooks/news")).status_code == 405
+    assert await hub.one("select count(*) from webhook") == 0
