@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from app.ids import new_id
 from app.main import described_app
 from app.pushed import PushedEvent
 from tests.support.bench import TWO_STEPS, Bench
@@ -75,6 +76,9 @@ def routes() -> list[Route]:
     ]
 
 
+SUBSCRIBED = {"url": "https://erp.example.com/hook", "events": ["order.paid"]}
+
+
 @dataclass
 class World:
     """Something of every kind, by the parameter of the address that names it."""
@@ -104,9 +108,10 @@ class World:
         }
         longest = max((prefix for prefix in ids if path.startswith(prefix)), key=len, default="")
         names = {"/v1/recipes": "two-steps", "/v1/workspaces": "main", "/v1/connectors": "testbench"}
-        name = next((each for prefix, each in names.items() if path.startswith(prefix)), "")
+        name = next((each for prefix, each in names.items() if path.startswith(prefix)), "no-such")
+        slugs = {"connectors": "testbench", "webhook-subscriptions": "erp"}
         return path.format(
-            id=ids.get(longest, ""), name=name, slug="testbench" if "/connectors/" in path else "shop", key=self.effect,
+            id=ids.get(longest) or new_id(), name=name, slug=slugs.get(path.split("/")[2], "shop"), key=self.effect,
             kind="order", number=1, text="1001", address="ada@example.com",
         )  # fmt: skip
 
@@ -127,6 +132,9 @@ class World:
             "POST /v1/recipes/{name}/dry-run": {"event_id": self.event},
             "PATCH /v1/recipes/{name}/inputs": {"days": 3},
             "PUT /v1/connections/{slug}": {"connector": "testbench", "settings": settings},
+            "POST /v1/webhooks/reprocess": {"state": "unknown"},
+            "POST /v1/webhook-subscriptions": {"slug": "erp"} | SUBSCRIBED,
+            "PUT /v1/webhook-subscriptions/{slug}": SUBSCRIBED,
             "POST /v1/suppressions": {"address": "ada@example.com"},
             "POST /v1/workspaces": {"name": "third"},
             "PATCH /v1/workspaces/{name}": {"currency": "EUR"},
@@ -170,6 +178,7 @@ ORDER = (
     *("POST /v1/replays/{id}/resume", "POST /v1/replays/{id}/cancel", "POST /v1/recipes/{name}/pause"),
     *("POST /v1/recipes/{name}/resume", "POST /v1/recipes/{name}/disable", "POST /v1/recipes/{name}/enable"),
     *("POST /v1/events/{id}/replay", "POST /v1/runs/{id}/cancel", "POST /v1/suppressions"),
+    "POST /v1/webhook-subscriptions",
 )
 """What must come before something else, or in this order."""
 LAST = ("POST /v1/customers/{id}/erase", "DELETE /v1/connections/{slug}", "DELETE /v1/recipes/{name}")
