@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal, cast
 
 from app.domain.credentials import Credentials
@@ -33,6 +34,9 @@ select (select count(*) from webhook where state = 'due')
      + (select count(*) from call where state = 'due')
      + (select count(*) from attempt where state = 'sending')
 """
+
+
+MOMENT = timedelta(milliseconds=20)
 
 
 class Killed(BaseException):
@@ -151,7 +155,8 @@ class Life:
     async def _left(self) -> bool:
         if self.mortal.dead:
             raise Killed
-        return bool(await self.hub.one(DUE, self.hub.hub.clock.now()))
+        soon = self.hub.hub.clock.now() + MOMENT  # what becomes due while we ask counts too
+        return bool(await self.hub.one(DUE, soon))
 
 
 async def _end(delivery: Delivery, dead: bool) -> None:
