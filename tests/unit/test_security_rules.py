@@ -15,6 +15,7 @@ DOORS = {
     "app/mail": {"aiosmtplib", "httpx", "socket", "ssl"},  # the same for mail
     "app/embedded": {"socket", "subprocess", "ctypes"},  # servers of this machine
     "app/processes.py": {"subprocess", "ctypes"},  # our own processes
+    "app/byhand/trials.py": {"multiprocessing"},  # backtests in processes of our own
     "app/dev.py": {"httpx", "socket", "subprocess"},  # asks our own API and sandboxes whether they are ready
     "app/hub.py": {"socket"},  # this machine's name
     "app/doctor.py": {"httpx"},  # asks the address that the operator names
