@@ -92,6 +92,7 @@ class World:
     replay: str = ""
     key: str = ""
     customer: str = ""
+    backtest: str = ""
 
     def address(self, path: str) -> str:
         """The path of a route with ids of this world."""
@@ -104,12 +105,18 @@ class World:
             "/v1/replays": self.replay,
             "/v1/keys": self.key,
             "/v1/customers": self.customer,
+            "/v1/backtests": self.backtest,
             "/v1/subjects": "1001",
         }
         longest = max((prefix for prefix in ids if path.startswith(prefix)), key=len, default="")
-        names = {"/v1/recipes": "two-steps", "/v1/workspaces": "main", "/v1/connectors": "testbench"}
+        names = {
+            "/v1/templates": "abandoned-checkout",
+            "/v1/recipes": "two-steps",
+            "/v1/workspaces": "main",
+            "/v1/connectors": "testbench",
+        }
         name = next((each for prefix, each in names.items() if path.startswith(prefix)), "no-such")
-        slugs = {"connectors": "testbench", "webhook-subscriptions": "erp"}
+        slugs = {"connectors": "testbench", "webhook-subscriptions": "told"}
         return path.format(
             id=ids.get(longest) or new_id(), name=name, slug=slugs.get(path.split("/")[2], "shop"), key=self.effect,
             kind="order", number=1, text="1001", address="ada@example.com",
@@ -132,6 +139,7 @@ class World:
             "POST /v1/recipes/{name}/dry-run": {"event_id": self.event},
             "PATCH /v1/recipes/{name}/inputs": {"days": 3},
             "PUT /v1/connections/{slug}": {"connector": "testbench", "settings": settings},
+            "POST /v1/backtests": {"recipe": "two-steps"},
             "POST /v1/webhooks/reprocess": {"state": "unknown"},
             "POST /v1/webhook-subscriptions": {"slug": "erp"} | SUBSCRIBED,
             "PUT /v1/webhook-subscriptions/{slug}": SUBSCRIBED,
@@ -169,6 +177,8 @@ async def world_of(bench: Bench) -> World:
     world.effect = (await bench.get("/v1/effects", state="uncertain"))["items"][0]["key"]
     world.replay = (await bench.post("/v1/replays", {"filter": {"type": "order.paid"}}, 201))["id"]
     world.key = (await bench.post("/v1/keys", {"name": "to be closed", "scopes": ["read"]}, 201))["id"]
+    await bench.post("/v1/webhook-subscriptions", {"slug": "told", **SUBSCRIBED}, 201)
+    world.backtest = (await bench.post("/v1/backtests", {"recipe": "two-steps"}, 201))["id"]
     world.customer = str(await bench.hub.one("select id from customer order by id desc limit 1"))
     return world
 
