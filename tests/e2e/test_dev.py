@@ -111,7 +111,14 @@ class Dev:
         return self.process.wait(STOP_SECONDS)
 
     def left_over(self) -> list[psutil.Process]:
-        return [each for each in self.family.values() if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+        return [each for each in self.family.values() if _runs(each)]
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextmanager
