@@ -33,10 +33,13 @@ def main() -> None:
     rows += mapping()
     with stage() as made:
         rows += cold_start(made)
-        rows += acknowledgements(made, rounds, orders)
-        rows += throughput(made, rounds, orders, given.workers)
+        start_workers(made, given.workers)
         for rate, seconds in ((20, 10), (100, 10), (500, 6)):
             rows += latency(made, rate, seconds)
+        stop_workers(made, given.workers)
+        rows += acknowledgements(made, rounds, orders)
+        start_workers(made, given.workers)
+        rows += throughput(made, rounds, orders)
         rows += burst(made, 4000 if given.quick else 20_000)
         rows += at_rest(made)
     show(rows)
@@ -103,10 +106,18 @@ def acknowledgements(made: Stage, rounds: int, orders: int) -> list[tuple[str, s
     ]
 
 
-def throughput(made: Stage, rounds: int, orders: int, workers: int) -> list[tuple[str, str, str]]:
-    """Orders per second from webhook to drained, none lost, beside the floor."""
+def start_workers(made: Stage, workers: int) -> None:
     for number in range(workers):
         made.start("worker" if number == 0 else f"worker{number}", "-m", "app.cli", "worker")
+
+
+def stop_workers(made: Stage, workers: int) -> None:
+    for number in range(workers):
+        made.stop("worker" if number == 0 else f"worker{number}")
+
+
+def throughput(made: Stage, rounds: int, orders: int) -> list[tuple[str, str, str]]:
+    """Orders per second from webhook to drained, none lost, beside the floor."""
     made.wait_arrived(made.sent, 300)
     rates, floors = [], []
     used: dict[str, float] = {}
@@ -143,7 +154,9 @@ def throughput(made: Stage, rounds: int, orders: int, workers: int) -> list[tupl
 
 
 def latency(made: Stage, rate: int, seconds: int) -> list[tuple[str, str, str]]:
-    """From sending a webhook to its call's arrival, at a steady rate."""
+    """From sending a webhook to its call's arrival, at a steady rate, by processes that are warm."""
+    made.load(rate, "--rate", str(rate))
+    made.wait_arrived(made.sent)
     result = made.load(rate * seconds, "--rate", str(rate))
     made.wait_arrived(made.sent)
     arrived = made.sink("arrived")
@@ -187,8 +200,8 @@ def burst(made: Stage, webhooks: int) -> list[tuple[str, str, str]]:
 
 
 def at_rest(made: Stage) -> list[tuple[str, str, str]]:
-    """CPU of a worker that has nothing to do."""
-    time.sleep(3)
+    """CPU of a worker that has nothing to do, when PostgreSQL has tidied up after the load."""
+    time.sleep(30)
     before, began = made.cpu(), time.monotonic()
     time.sleep(5)
     after, took = made.cpu(), time.monotonic() - began
