@@ -7,7 +7,7 @@ import sys
 from tests.chaos.cases import CASES, Case
 from tests.chaos.show import Played, play
 
-SHORT_ORDERS = 150
+SHORT_ORDERS = 100
 ORDERS = 2000
 HEAD = f"{'case':<58}{'orders':>7}{'read':>8}{'unsure':>8}{'questions':>11}{'drained':>9}  result"
 

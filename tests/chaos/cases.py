@@ -182,7 +182,7 @@ CASES = [
     Case("postgres restarted every 5-19 s", restart_postgres, 40, short=6),
     Case("destination: 500 for 30 %", nothing, 20, sink=REFUSING),
     Case("destination: timeout after acting, close, half, 10 MB", nothing, 20, sink=BROKEN, short=4),
-    Case("destination: 429 with Retry-After", nothing, 20, sink=THROTTLED, short=4),
+    Case("destination: 429 with Retry-After", nothing, 20, sink=THROTTLED),
     Case("every webhook three times, shuffled", nothing, 20, times=3, short=2),
     Case(
         "one worker's clock 10 minutes off",

@@ -194,7 +194,7 @@ def assert_a_platform_can_be_stood_in_for(running: Dev) -> None:
     captured = cli(folder, "capture", "--connection", "demo-store", "--last", "50", "--out", "fixtures", "--json")
     assert captured.returncode == 0, captured.stderr
     fixtures = [Path(folder / name) for name in json.loads(captured.stdout)]
-    assert {path.parent.name for path in fixtures} == {"orders-paid", "no-such"}
+    assert {path.parent.name for path in fixtures} >= {"orders-paid", "no-such"}
     order = json.loads(next(path for path in fixtures if path.parent.name == "orders-paid").read_text())
     assert order["email"].startswith("buyer-")
     assert order["line_items"]
