@@ -40,7 +40,8 @@ chaos: $(READY) ## kill processes under load, count every effect, print the tabl
 
 connector: $(READY) ## write a connector that already passes: make connector name=acme
 	@test -n "$(name)" || { echo "say which: make connector name=acme"; exit 2; }
-	$(BIN)/tradewind connectors new $(name)
+	@$(BIN)/tradewind connectors new $(name)
+	@$(BIN)/python -m app.cli export
 
 lock: $(READY) ## pin what pyproject.toml asks for (UPGRADE=--upgrade takes newer versions)
 	$(COMPILE) $(UPGRADE) --extra dev -o requirements.lock pyproject.toml

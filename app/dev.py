@@ -127,6 +127,20 @@ class Child:
 
 
 @dataclass
+class Served:
+    """One embedded server; started again on its port if it dies after it had worked."""
+
+    service: Service
+    start: Callable[..., Service]
+    started: float = field(default_factory=time.monotonic)
+
+    def start_again(self, home: Path) -> None:
+        self.service.kill(signal.SIGKILL)  # lets go of its home
+        self.service = self.start(home, port=self.service.port)
+        self.started = time.monotonic()
+
+
+@dataclass
 class Dev:
     """One run of `tradewind dev`."""
 
@@ -136,7 +150,7 @@ class Dev:
     stop: Stop = field(default_factory=Stop)
     console: Console = field(default_factory=lambda: Console(highlight=False))
     began: float = field(default_factory=time.monotonic)
-    servers: list[Service] = field(default_factory=list)
+    servers: dict[str, "Served"] = field(default_factory=dict)
     children: list[Child] = field(default_factory=list)
     key_file: Path | None = None
 
@@ -191,16 +205,19 @@ class Dev:
         """PostgreSQL and Redis, each unless a setting names a server."""
         update = {}
         if not self.settings.redis_url:
-            redis = start_redis(self.home)
-            at_end.callback(redis.stop)
-            self.servers.append(redis)
+            redis = self._server(start_redis, at_end)
             update["redis_url"] = redis.url
         if not self.settings.database_url:
-            postgres = start_postgres(self.home)
-            at_end.callback(postgres.stop)
-            self.servers.append(postgres)
+            postgres = self._server(start_postgres, at_end)
             update["database_url"] = postgres.url
         self.settings = self.settings.model_copy(update=update)
+
+    def _server(self, start: Callable[..., Service], at_end: ExitStack) -> Service:
+        """Start one; it stays in `servers`, with how to start it again."""
+        service = start(self.home)
+        self.servers[service.name] = Served(service, start)
+        at_end.callback(lambda: self.servers[service.name].service.stop())
+        return service
 
     def _child(self, name: str, command: list[str], **more: str) -> Child:
         settings = self.settings
@@ -311,12 +328,15 @@ class Dev:
         return 0
 
     def _all_well(self) -> bool:
-        """Start again what died after it had worked. False when a child dies at its start, or a server is gone."""
-        for server in self.servers:
-            if not server.running:
-                log = (self.home / f"{server.name}.log").read_text(errors="replace").splitlines()[-10:]
-                self.console.print(f"{server.name} has ended; everything stops.\n" + "\n".join(log), style="red")
-                return False
+        """Start again what died after it had worked. False when something dies at its start."""
+        for name, server in self.servers.items():
+            if not server.service.running:
+                log = (self.home / f"{name}.log").read_text(errors="replace").splitlines()[-10:]
+                self.console.print("\n".join([f"The {name} has ended; its log ends with:", *log]), style="red")
+                if time.monotonic() - server.started < 5:
+                    return False
+                server.start_again(self.home)
+                self.console.print(f"The {name} starts again.", style="yellow")
         for child in self.children:
             if child.died:
                 self._say_died(child)

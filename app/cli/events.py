@@ -23,7 +23,7 @@ def trace(
     """Print the whole way of one order: webhook, event, why each recipe ran or not, steps, attempts, effects."""
     known = True
     try:
-        found = asking.ask("GET", f"/v1/trace/{quote(text, safe='')}", workspace=workspace)
+        found = asking.ask("GET", f"/v1/trace/{quote(text, safe='', errors='replace')}", workspace=workspace)
     except asking.RefusedError as e:
         if e.status != 404:
             raise

@@ -84,6 +84,7 @@ def _has_servers(found: Settings) -> None:
 
 def _answering(found: Settings, main: Callable[[], Awaitable[T]]) -> T:
     from asyncpg import InvalidCatalogNameError, InvalidPasswordError, UndefinedTableError
+    from sqlalchemy.exc import ProgrammingError
 
     async def run() -> T:
         return await main()
@@ -95,7 +96,9 @@ def _answering(found: Settings, main: Callable[[], Awaitable[T]]) -> T:
         raise ConfigError(f"PostgreSQL does not answer at {shown(found.database_url)}: {e}") from e
     except (InvalidPasswordError, InvalidCatalogNameError) as e:
         raise ConfigError(f"PostgreSQL at {shown(found.database_url)} refuses us: {e}") from e
-    except UndefinedTableError as e:
+    except (UndefinedTableError, ProgrammingError) as e:
+        if isinstance(e, ProgrammingError) and "UndefinedTableError" not in str(e.orig):
+            raise
         raise ConfigError("The database has no tables of Tradewind yet: run `tradewind migrate`.") from e
 
 

@@ -15,6 +15,7 @@ from app.crypto import KeyRing
 from app.documents import Document, Problem, read_file
 from app.domain.connections import base_url_problem, split_secrets
 from app.errors import ConfigError
+from app.expressions.errors import hint
 from app.ids import new_id
 from app.registry import Registry
 from app.store import connections as store
@@ -123,14 +124,16 @@ def _settings(
         return None
     if isinstance(filled, dict):
         for key in filled.keys() - connector.settings.model_fields.keys():
-            known = ", ".join(connector.settings.model_fields)
-            problems.append(document.problem((*at, key), f"{connector.slug} has no setting {key!r}", f"It has {known}"))
+            mend = hint(str(key), connector.settings.model_fields)
+            problems.append(document.problem((*at, key), f"{connector.slug} has no setting {key!r}", mend))
     try:
         settings: BaseModel = connector.settings.model_validate(filled)
     except ValidationError as e:
         for error in e.errors(include_input=False, include_url=False):
-            place = (*at, *error["loc"])
-            problems.append(document.problem(place, f"{'.'.join(map(str, error['loc']))}: {error['msg']}"))
+            if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
+                continue  # said above
+            said = (".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, "))
+            problems.append(document.problem((*at, *error["loc"]), ": ".join(filter(None, said))))
         return None
     return settings if len(problems) == before else None
 

@@ -234,10 +234,14 @@ def test_what_dies_is_started_again_and_what_is_killed_takes_all_with_it(folder:
         assert running.orders() == []
         worker = next(each for each in running.family.values() if named(each) == "tw-worker")
         running.until(lambda: time.time() - worker.create_time() > 6)  # what dies at its start is not started again
+        parent = psutil.Process(running.process.pid)
+        for name, title in (("redis-server", "redis"), ("postgres", "postgres")):
+            next(each for each in parent.children() if named(each) == name).kill()
+            running.until(lambda title=title: f"The {title} starts again." in running.said)
+        running.until(lambda: is_ready(running.port))
         worker.kill()
         running.until(lambda: "The worker starts again." in running.said)
         assert "The worker has ended with -9" in running.said
-        parent = psutil.Process(running.process.pid)
         running.until(lambda: len(parent.children()) >= 5)
         running.family |= {child.pid: child for child in parent.children(recursive=True)}
         running.process.kill()
@@ -246,6 +250,13 @@ def test_what_dies_is_started_again_and_what_is_killed_takes_all_with_it(folder:
     refused = cli(folder, "runs")
     assert refused.returncode == 2
     assert "tradewind dev" in refused.stderr
+
+
+def is_ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def named(process: psutil.Process) -> str:

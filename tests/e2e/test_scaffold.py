@@ -46,7 +46,8 @@ def run(folder: Path, *command: str | Path) -> str:
 
 def test_a_new_connector_passes_the_conformance_tests(copy: Path) -> None:
     tests = ("-m", "pytest", "-p", "no:cacheprovider", "tests/connectors/test_conformance.py")
-    said = run(copy, sys.executable, *tests, "-k", " or ".join(NAMES))
+    pages = "tests/connectors/test_pages.py"
+    said = run(copy, sys.executable, *tests, pages, "-k", " or ".join(NAMES))
     assert said.count(".") > 50, said
     assert "FAILED" not in said
 

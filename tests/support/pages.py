@@ -32,7 +32,6 @@ NO_DESCRIPTION = "no description is published"
 SAMPLE_TS = "1700000000.000002"
 _STAMP = re.compile(r"\b17\d{8}\.\d{6}\b")
 """Slack's time stamps, which are its ids."""
-SHIPPED = [each for each in REGISTRY if (ROOT / "connectors" / each.slug).is_dir()]
 
 
 @dataclass
@@ -75,6 +74,14 @@ def generated(connector: Connector[Any], examples: Mapping[str, Executed]) -> st
 def quality(slug: str) -> str:
     head = (ROOT / "connectors" / slug / "README.md").read_text()[:600].lower()
     return next(level for level in ("gold", "silver", "bronze") if f"{level}" in head.partition("quality")[2][:20])
+
+
+def has_page(slug: str) -> bool:
+    """Whether a page is asked for: one in bronze may still be in the making, as `make connector` leaves it."""
+    return (FOLDER / f"{slug}.md").exists() or quality(slug) != "bronze"
+
+
+SHIPPED = [each for each in REGISTRY if (ROOT / "connectors" / each.slug).is_dir() and has_page(each.slug)]
 
 
 def topics(source: Source[Any]) -> Iterator[str]:
