@@ -97,7 +97,7 @@ def _answering(found: Settings, main: Callable[[], Awaitable[T]]) -> T:
     except (InvalidPasswordError, InvalidCatalogNameError) as e:
         raise ConfigError(f"PostgreSQL at {shown(found.database_url)} refuses us: {e}") from e
     except (UndefinedTableError, ProgrammingError) as e:
-        if isinstance(e, ProgrammingError) and "UndefinedTableError" not in str(e.orig):
+        if isinstance(e, ProgrammingError) and getattr(e.orig, "sqlstate", "") != UndefinedTableError.sqlstate:
             raise
         raise ConfigError("The database has no tables of Tradewind yet: run `tradewind migrate`.") from e
 

@@ -1,8 +1,12 @@
 """The migrations make what `app/store/tables.py` declares, partitions included, however many processes run them."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -60,3 +64,18 @@ async def _fetch(url: str, query: str) -> list[object]:
         return list(await connection.fetch(query))
     finally:
         await connection.close()
+
+
+def test_a_command_on_a_database_without_tables_says_what_to_run(
+    postgres_server: Service, redis_server: Service, tmp_path: Path
+) -> None:
+    asyncio.run(execute(postgres_server.url, "create database without_tables"))
+    servers = {
+        "TRADEWIND_HOME": str(tmp_path),
+        "TRADEWIND_DATABASE_URL": postgres_server.url.rsplit("/", 1)[0] + "/without_tables",
+        "TRADEWIND_REDIS_URL": redis_server.url,
+    }
+    command = [sys.executable, "-m", "app.cli", "runs"]
+    done = subprocess.run(command, env=os.environ | servers, capture_output=True, text=True, check=False)
+    assert (done.returncode, "tradewind migrate" in done.stderr) == (2, True), done.stderr
+    assert "Traceback" not in done.stderr
