@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 import asyncpg
 
@@ -24,6 +25,8 @@ Kept = Literal["new", "duplicate"]
 COMMITS_AT_ONCE = 2
 BATCH = 500
 WAITING_AT_MOST = 20_000
+STORED_WITHIN = 2.4
+"""Seconds; who asks meanwhile may have to wait for one more such span, and senders give five seconds."""
 _UNKEPT_HEADERS = {"authorization", "cookie", "proxy-authorization"}
 
 
@@ -97,6 +100,7 @@ class Intake:
     def __init__(self, database: Database, ring: Callable[[], None]) -> None:
         self._database = database
         self._ring = ring
+        self._given_up: set[asyncio.Task[set[UUID]]] = set()
         self._commit: Shared[NewWebhook, Kept] = Shared(self._store, most=BATCH, at_once=COMMITS_AT_ONCE)
 
     async def keep(self, row: NewWebhook) -> Kept:
@@ -115,11 +119,23 @@ class Intake:
         await self._commit.settle()
 
     async def _store(self, batch: list[NewWebhook]) -> list[Kept]:
-        async with asyncio.timeout(10), self._database.acquire() as connection:
-            stored = await webhooks.store(connection, _one_per_key(batch))
+        """Raises TimeoutError where PostgreSQL hangs: senders wait for five seconds. (Should it store the batch after
+        all, the senders' next tries are redeliveries.)"""
+        writing = asyncio.create_task(self._write(batch))
+        await asyncio.wait({writing}, timeout=STORED_WITHIN)
+        if not writing.done():
+            writing.cancel()  # its connection is given up in its own time
+            self._given_up.add(writing)
+            writing.add_done_callback(self._given_up.discard)
+            raise TimeoutError("PostgreSQL does not answer")
+        stored = writing.result()
         if stored:
             self._ring()
         return ["new" if row.id in stored else "duplicate" for row in batch]
+
+    async def _write(self, batch: list[NewWebhook]) -> set[UUID]:
+        async with self._database.acquire() as connection:
+            return await webhooks.store(connection, _one_per_key(batch))
 
 
 def _one_per_key(rows: list[NewWebhook]) -> list[NewWebhook]:

@@ -33,13 +33,15 @@ Trouble = Callable[[Scene], None]
 @dataclass(frozen=True)
 class Case:
     """A fault. `seconds`: how long it lasts; `short`: the same in the short form, if it is part of that; `kills`:
-    processes die or freeze. `sink`: how the destination behaves; `times`: how often each webhook is delivered."""
+    processes die or freeze; `cut`: the destination does. `sink`: how the destination behaves; `times`: how often each
+    webhook is delivered."""
 
     name: str
     trouble: Trouble
     seconds: float = 20
     workers: int = 1
     kills: bool = False
+    cut: bool = False
     sink: tuple[dict[str, Any], ...] = ()
     times: int = 1
     short: float | None = None
@@ -194,5 +196,5 @@ CASES = [
     ),
     Case("worker SIGTERM every 2.5 s", terminate_worker, 20, short=6),
     Case("lane's owner SIGSTOPped", freeze_owner, 50, workers=2, kills=True, short=24),
-    Case("destination away", outage, 20, short=5),
+    Case("destination away", outage, 20, short=5, cut=True),
 ]

@@ -52,12 +52,13 @@ class Evidence:
     left_over: Mapping[str, int] = field(default_factory=dict)
 
 
-def judge(seen: Evidence, *, kills: bool) -> list[str]:
-    """Everything that is off, in words; empty when all promises were kept. `kills`: processes died or were frozen."""
+def judge(seen: Evidence, *, kills: bool, cut: bool = False) -> list[str]:
+    """Everything that is off, in words; empty when all promises were kept. `kills`: processes died or were frozen;
+    `cut`: so did the destination, which writes nothing down of what was on its way to it then."""
     by_key: dict[str, list[Row]] = defaultdict(list)
     for row in seen.read:
         by_key[row.key].append(row)
-    wrong = [*_nothing_lost(seen), *_questions(seen, by_key, kills)]
+    wrong = [*_nothing_lost(seen), *_questions(seen, by_key, kills, cut)]
     for call in seen.calls:
         wrong += _effect(call, by_key.get(call.key, []))
     unknown = set(by_key) - {call.key for call in seen.calls}
@@ -84,7 +85,7 @@ def _nothing_lost(seen: Evidence) -> Iterable[str]:
             yield f"{count} {what}"
 
 
-def _questions(seen: Evidence, by_key: Mapping[str, Sequence[Row]], kills: bool) -> Iterable[str]:
+def _questions(seen: Evidence, by_key: Mapping[str, Sequence[Row]], kills: bool, cut: bool) -> Iterable[str]:
     """Questions are the calls that ask and ended unsure: by the sink's log, or `sending` when their process died."""
     for call in seen.calls:
         doubted = any(row.did in UNSURE for row in by_key.get(call.key, ()))
@@ -93,8 +94,13 @@ def _questions(seen: Evidence, by_key: Mapping[str, Sequence[Row]], kills: bool)
                 yield f"{call.action} {call.key[:8]} of order {call.order} asks, and need not"
         elif doubted and call.state != "uncertain":
             yield f"order {call.order} has no question, but the sink left it in doubt"
-        elif call.state == "uncertain" and not doubted and not (kills and call.died):
+        elif call.state == "uncertain" and not doubted and not (kills and call.died) and not (cut and _was_cut(call)):
             yield f"order {call.order} has a question without a reason: {call.attempts}"
+
+
+def _was_cut(call: Call) -> bool:
+    """Whether its connection broke while its request was on the way."""
+    return any(state == "unsure" and "the connection" in (error or "") for state, error in call.attempts)
 
 
 def _effect(call: Call, read: Sequence[Row]) -> Iterable[str]:

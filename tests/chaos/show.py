@@ -95,7 +95,7 @@ def play(case: Case, orders: int, *, short: bool = False, patience: float = 240)
         calm = time.monotonic()
         wrong += _drain(made, patience)
         seen = asyncio.run(evidence.gather(made.postgres.url, orders, sender, made.home / "sink.log.tsv"))
-        wrong += judge(seen, kills=case.kills)
+        wrong += judge(seen, kills=case.kills, cut=case.cut)
         if wrong:
             _show_logs(made)
         return Played(

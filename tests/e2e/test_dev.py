@@ -223,9 +223,15 @@ def assert_the_key_opens_the_api(running: Dev) -> None:
 
 
 def assert_everything_is_well(folder: Path) -> None:
-    found = cli(folder, "doctor", "--json")
-    assert found.returncode == 0, found.stdout + found.stderr
-    assert {finding["verdict"] for finding in json.loads(found.stdout)} == {"ok"}, found.stdout
+    """Once the outage that belongs to the demo's day is over."""
+    said: list[str] = []
+
+    def well() -> bool:
+        found = cli(folder, "doctor", "--json")
+        said.append(found.stdout + found.stderr)
+        return found.returncode == 0 and {each["verdict"] for each in json.loads(found.stdout)} == {"ok"}
+
+    eventually(well, 90, lambda: said[-1])
 
 
 def test_what_dies_is_started_again_and_what_is_killed_takes_all_with_it(folder: Path, port: int) -> None:
