@@ -165,7 +165,7 @@ def later_line(seen: Seen, runs: Sequence[Progress]) -> Text:
 def parked_line(slug: str, why: str, waiting: int) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(f"{datetime.now().astimezone():%H:%M:%S}  ", "dim")
-    line.append(f"‖ {slug} is parked, {waiting} calls wait in order: ", "yellow")
+    line.append(f"‖ {slug} is parked, {waiting} calls wait: ", "yellow")
     line.append(why[:160])
     return line
 
@@ -173,7 +173,7 @@ def parked_line(slug: str, why: str, waiting: int) -> Text:
 def resumed_line(slug: str) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(f"{datetime.now().astimezone():%H:%M:%S}  ", "dim")
-    line.append(f"✓ {slug} answers again; what waited goes on in order", "green")
+    line.append(f"✓ {slug} answers again; what waited goes on, the calls of each order in their sequence", "green")
     return line
 
 
