@@ -94,10 +94,16 @@ def number(value: Json) -> Decimal | None:
     return Decimal(plain) if _DECIMAL.fullmatch(plain) else None
 
 
+_AS_SHOWN = re.compile(r"-?(?:[0-9]{1,15}|[0-9]{1,3}(?:\.[0-9]{3}){1,4}),[0-9]{1,2}")
+"""An amount as a plugin shows it to buyers: 25,80 or 1.234,50."""
+
+
 def amount(body: Body, name: str, currency: str | None) -> Money | None:
     """An amount of money; what is no plain number within bounds is nothing."""
     value = body.get(name)
     said = value.strip() if isinstance(value, str) else number(value)
+    if isinstance(said, str) and "," in said and _AS_SHOWN.fullmatch(said):
+        said = said.replace(".", "").replace(",", ".")
     if said is None or said == "" or currency is None:
         return None
     try:

@@ -23,6 +23,7 @@ from app.connector import ConnectionProblemError, Facts, Ignored, RawWebhook, Re
 from app.errors import MalformedError, SignatureError
 from app.events import Event, Money, Ref, clean, event_type, plain, reconcile, with_discrepancy
 from connectors.woocommerce import connector
+from connectors.woocommerce.fields import amount
 from connectors.woocommerce.settings import Settings
 from connectors.woocommerce.source import decoded, source
 
@@ -530,3 +531,12 @@ def test_a_window_longer_than_any_repeat_keeps_keys_of_content() -> None:
 def test_the_account_of_a_connection_is_the_site() -> None:
     assert connector.account == "site"
     assert Settings(site="https://s.example/", webhook_secrets=["x"]).site == "https://s.example"
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("25,80", "25.80"), ("1.234,5", "1234.5"), ("-3,10", "-3.10"), ("1,234", None), ("1,234.50", None), ("7", "7")],
+)
+def test_an_amount_as_a_plugin_shows_it_is_read_and_what_could_be_either_is_not(said: str, meant: str | None) -> None:
+    found = amount({"total": said}, "total", "EUR")
+    assert (str(found.amount) if found else None) == meant
