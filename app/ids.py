@@ -32,7 +32,7 @@ def _after(value: int) -> int:
     if low < (1 << 61):
         return value + 1 + _random.getrandbits(24)
     high = ((value >> 80) << 12 | (value >> 64 & 0xFFF)) + 1
-    return (high >> 12) << 80 | 0x7 << 76 | (high & 0xFFF) << 64 | 0x2 << 62
+    return (high >> 12) << 80 | 0x7 << 76 | (high & 0xFFF) << 64 | 0x2 << 62 | _random.getrandbits(61)
 
 
 def time_of(row_id: UUID) -> datetime:
