@@ -6,6 +6,7 @@ Captured bodies have numbers as texts and texts as numbers, `""` and `false` for
 import json
 import math
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
@@ -110,6 +111,12 @@ def amount(body: Body, name: str, currency: str | None) -> Money | None:
         return Money(amount=said, currency=currency)
     except ValidationError:
         return None
+
+
+def unread(body: Body, names: Sequence[str], currency: str | None) -> str | None:
+    """Says which of these amounts the sender stated and nobody can read; None if there are none."""
+    lost = [name for name in names if body.get(name) not in (None, "", False) and amount(body, name, currency) is None]
+    return f"these amounts could not be read: {', '.join(lost)}" if lost else None
 
 
 def quantity(body: Body, name: str) -> Quantity | None:

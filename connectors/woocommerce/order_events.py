@@ -29,6 +29,7 @@ from connectors.woocommerce.fields import (
     resource,
     status_of,
     text,
+    unread,
 )
 from connectors.woocommerce.orders import PARTLY_PAID, checkout_of, order_of
 from connectors.woocommerce.refunds import refund_events, refunds_of
@@ -72,10 +73,11 @@ def _own(order: Order, body: Body, facts: Facts[Settings]) -> list[Event]:
     links = tuple(Ref(kind, str(each)) for kind, each in order.external_ids.items())
     kept = {"status": order.status, "number": order.number, "refunds": [each.id for each in order.refunds or []]}
     data = OrderEvent(order=order)
+    note = unread(body, ("total", "total_tax", "shipping_total", "discount_total"), order.currency)
 
     def say(type_: str, when: datetime | None, part: str | None = None) -> Event:
         old = past(when, facts)
-        return Event(type_, ref, ref, when, data, version, part, historical=old, remember=kept, links=links)
+        return Event(type_, ref, ref, when, data, version, part, historical=old, note=note, remember=kept, links=links)
 
     events = [say("order.created", order.created_at)]
     status = status_of(body)
