@@ -38,12 +38,14 @@ from app.api import (
     unsubscribe,
     workspaces,
 )
+from app.api.auth import SAVES
 from app.api.description import describe, name_of
-from app.api.passage import Pace, pass_through
+from app.api.passage import pass_through
 from app.api.problems import HANDLERS
 from app.api.shield import bounded, guarded
 from app.api.webhooks import WebhookEndpoint
 from app.domain.keys import Keys
+from app.domain.pace import Pace
 from app.domain.rejections import Rejections
 from app.hub import Hub, open_hub
 from app.pipeline.match import Matcher
@@ -87,7 +89,7 @@ def make_app(settings: Settings, registry: Registry | None = None) -> App:
             app.state.hub = hub
             app.state.keys = Keys(hub.database, settings.admin_key)
             app.state.intake = intake
-            app.state.pace = Pace(settings.api_rate)
+            app.state.pace = Pace(settings.api_rate, SAVES)
             app.state.matcher = matcher_of(hub)
             app.webhooks_in = WebhookEndpoint(hub, intake, rejections)
             app.max_body = settings.max_body

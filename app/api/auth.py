@@ -9,11 +9,15 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 from app.api import idempotency
 from app.api.context import HubDep
 from app.api.narrow import allows
-from app.api.passage import Pace
+from app.api.passage import Standing
 from app.api.problems import CHALLENGE
 from app.domain.keys import Caller, Keys, Scope
+from app.domain.pace import Pace
 from app.errors import NotFoundError, RejectedError, TooManyError
 from app.store import workspaces
+
+SAVES = 2.0
+"""Seconds' worth that a key which was quiet may ask at once."""
 
 bearer = HTTPBearer(
     auto_error=False,
@@ -88,8 +92,8 @@ async def _known(request: Request, credentials: HTTPAuthorizationCredentials | N
 def _count(request: Request, caller: Caller) -> None:
     """Raises TooManyError for a key that asks too often."""
     pace: Pace = request.app.state.pace
-    standing, wait = pace.take(caller.id)
-    request.state.standing = standing
+    left, wait = pace.take(caller.id)
+    request.state.standing = Standing(pace.most, int(left), pace.full_again(left))
     if wait:
         raise TooManyError("This key asks too often: wait as long as Retry-After says.", wait)
 

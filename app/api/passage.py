@@ -10,7 +10,6 @@ import re
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from time import monotonic
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,30 +34,6 @@ class Standing:
             (b"ratelimit-remaining", str(self.left).encode()),
             (b"ratelimit-reset", str(max(0, round(self.reset + 0.499))).encode()),
         ]
-
-
-class Pace:
-    """So many requests a second for each key, in this process; what a key saved up lets it hurry for two seconds."""
-
-    SAVED = 2.0
-    KEYS_AT_MOST = 10_000
-
-    def __init__(self, a_second: int) -> None:
-        self._rate = a_second
-        self._most = max(1, round(a_second * self.SAVED))
-        self._known: dict[str, tuple[float, float]] = {}
-
-    def take(self, key: str) -> tuple[Standing, float]:
-        """Count a request: how the key stands, and for how many seconds it has to wait (0: it may go)."""
-        now = monotonic()
-        saved, at = self._known.get(key, (float(self._most), now))
-        saved = min(self._most, saved + (now - at) * self._rate)
-        wait = 0.0 if saved >= 1 else (1 - saved) / self._rate
-        saved = saved if wait else saved - 1
-        if len(self._known) >= self.KEYS_AT_MOST and key not in self._known:
-            self._known.clear()
-        self._known[key] = (saved, now)
-        return Standing(self._most, int(saved), (self._most - saved) / self._rate), wait
 
 
 Keep = Callable[[int, bytes, bytes], Awaitable[None]]

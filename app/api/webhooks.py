@@ -15,7 +15,8 @@ from app.api.passage import id_of, request_id
 from app.api.problems import problem
 from app.api.shield import BARE, guarded
 from app.connector import RawWebhook
-from app.domain.inflow import Pace
+from app.domain.connections import Connection
+from app.domain.pace import Pace
 from app.domain.rejections import Rejections
 from app.errors import NotFoundError, RejectedError, TooLargeError, TooManyError, UnavailableError
 from app.hub import Hub
@@ -25,6 +26,8 @@ from app.pipeline.receive import Intake, receive
 log = structlog.get_logger()
 
 Headers = list[tuple[str, str]]
+SAVES = 10.0
+"""Seconds' worth that a connection which was quiet may send at once."""
 
 _COUNTED = {
     result: WEBHOOKS.labels(result)
@@ -46,7 +49,7 @@ class WebhookEndpoint:
         self._hub = hub
         self._intake = intake
         self._rejections = rejections
-        self._pace = Pace(hub.settings.webhook_rate)
+        self._pace = Pace(hub.settings.webhook_rate, SAVES) if hub.settings.webhook_rate else None
 
     async def __call__(self, scope: Scope, receive_: Receive, send: Send) -> None:
         began = time.perf_counter()
@@ -116,13 +119,19 @@ class WebhookEndpoint:
             datetime.now(UTC),
             intake=self._intake,
             hasher=self._hub.hasher,
-            admit=self._pace.admit,
+            admit=self._admit,
         )
         _COUNTED[accepted.kept or "handshake"].inc()
         answer = accepted.answer
         if answer.status == 200 and not answer.body and not answer.headers:
             return None
         return Response(answer.body, answer.status, dict(answer.headers))
+
+    def _admit(self, connection: Connection) -> None:
+        """Raises TooManyError, with the seconds after which the next is welcome."""
+        wait = self._pace.take(connection.id)[1] if self._pace is not None else 0.0
+        if wait:
+            raise TooManyError("This connection sends faster than it may; try again later.", wait)
 
     async def _body(self, headers: Sequence[tuple[str, str]], receive_: Receive) -> bytes:
         """The body, refused as soon as it is known to be too large. Raises TooLargeError."""

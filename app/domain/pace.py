@@ -1,31 +1,31 @@
-"""How fast the webhooks of one connection may come: a bucket for each, in this process."""
+"""How often somebody may ask: a bucket for each, in this process."""
 
+from collections.abc import Hashable
 from time import monotonic
-from uuid import UUID
 
-from app.domain.connections import Connection
-from app.errors import TooManyError
-
-SAVED = 10.0
-"""Seconds' worth that a connection which was quiet may send at once."""
+KEYS_AT_MOST = 10_000
 
 
 class Pace:
-    """`a_second` webhooks of each connection; 0 counts nothing."""
+    """So many a second for each key; what a key saved up, of at most `saves` seconds, it may ask for at once."""
 
-    def __init__(self, a_second: int) -> None:
+    def __init__(self, a_second: int, saves: float) -> None:
         self._rate = a_second
-        self._most = a_second * SAVED
-        self._known: dict[UUID, tuple[float, float]] = {}
+        self.most = max(1, round(a_second * saves))
+        self._known: dict[Hashable, tuple[float, float]] = {}
 
-    def admit(self, connection: Connection) -> None:
-        """Count one. Raises TooManyError, with the seconds after which the next is welcome."""
-        if not self._rate:
-            return
+    def take(self, key: Hashable) -> tuple[float, float]:
+        """Count one: (how many more may follow at once, seconds to wait; 0: it may go)."""
         now = monotonic()
-        saved, at = self._known.get(connection.id, (self._most, now))
-        saved = min(self._most, saved + (now - at) * self._rate)
-        if saved < 1:
-            self._known[connection.id] = (saved, now)
-            raise TooManyError("This connection sends faster than it may; try again later.", (1 - saved) / self._rate)
-        self._known[connection.id] = (saved - 1, now)
+        left, at = self._known.get(key, (float(self.most), now))
+        left = min(self.most, left + (now - at) * self._rate)
+        wait = 0.0 if left >= 1 else (1 - left) / self._rate
+        left = left if wait else left - 1
+        if len(self._known) >= KEYS_AT_MOST and key not in self._known:
+            self._known.clear()
+        self._known[key] = (left, now)
+        return left, wait
+
+    def full_again(self, left: float) -> float:
+        """Seconds until a key that has so many left may ask for all at once."""
+        return (self.most - left) / self._rate
