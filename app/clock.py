@@ -1,4 +1,4 @@
-"""One clock: due times and `now` are database time in production, and what was set in tests."""
+"""One clock: due times and `now` are database time; tests bring one of their own."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -32,19 +32,3 @@ class DatabaseClock:
 
     def now(self) -> datetime:
         return self._at_zero + timedelta(seconds=time.monotonic())
-
-
-class SetClock:
-    """A clock that stands where it was set."""
-
-    def __init__(self, at: datetime) -> None:
-        self._at = at
-
-    def now(self) -> datetime:
-        return self._at
-
-    def set(self, at: datetime) -> None:
-        self._at = at
-
-    def forward(self, by: timedelta) -> None:
-        self._at += by

@@ -490,10 +490,6 @@ def action(
     return wrap
 
 
-class Done(BaseModel):
-    """The output of an action that answers nothing worth keeping."""
-
-
 # --- how to reach it --------------------------------------------------------------------------------------------
 
 

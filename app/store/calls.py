@@ -357,14 +357,6 @@ async def give_back(
     )
 
 
-async def next_due(connection: Connection, connection_id: UUID) -> datetime | None:
-    """When the earliest unclaimed call of a lane is due."""
-    due: datetime | None = await connection.fetchval(
-        "select min(due_at) from call where connection_id = $1 and state = 'due' and lease_until is null", connection_id
-    )
-    return due
-
-
 async def sent_since(connection: Connection, connection_id: UUID, seconds: float) -> int:
     """Attempts that any owner of the lane began in the last seconds (what a rate window already holds)."""
     counted: int = await connection.fetchval(

@@ -103,11 +103,6 @@ async def finish(connection: Connection, results: Sequence[tuple[UUID, datetime,
     await connection.execute(_FINISH, *columns, min(columns[1]))
 
 
-async def count_due(connection: Connection) -> int:
-    counted: int = await connection.fetchval("select count(*) from webhook where state = 'due'")
-    return counted
-
-
 _REPROCESS = """
 update webhook set state = 'due', reason = null, normalised_at = null,
     reads = case when reads -> 'unread' = '{}' then reads end

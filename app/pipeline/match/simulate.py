@@ -211,11 +211,6 @@ class Simulation:
                     run.heard.append(heard)
                     self._go(run)
 
-    def run_for(self, type_: str) -> None:
-        """A slot of the recipe's schedule comes."""
-        slot = {"recipe": self.recipe.name, "schedule": type_, "at": self.now}
-        self.happen("schedule.due", canonical.ScheduleEvent.model_validate({"slot": slot}))
-
     def forward(self, span: timedelta) -> None:
         """Time passes, and what comes due in it is done at its moment."""
         end = self.now + span
