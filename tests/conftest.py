@@ -35,10 +35,8 @@ def redis_server() -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def databases(postgres_server: Service) -> Databases:
-    """The migrated template of this process; `databases.fresh()` for tests that want several databases."""
-    from app.store.database import migrate
-
-    return Databases(postgres_server.url, migrate)
+    """The databases of this process; `databases.fresh()` for tests that want several."""
+    return Databases(postgres_server.url)
 
 
 @pytest.fixture

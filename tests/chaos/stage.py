@@ -17,7 +17,7 @@ import orjson
 from app.crypto import new_key
 from app.embedded import Service, free_port, start_postgres, start_redis
 from app.processes import start_child
-from tests.support.services import QUICK, temporary_home
+from tests.support.services import QUICK, migrated_postgres, temporary_home
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -110,7 +110,7 @@ def stage(connections: str, recipes: Mapping[str, str], connectors: str) -> Iter
         (home / "recipes").mkdir()
         for name, source in recipes.items():
             (home / "recipes" / f"{name}.yaml").write_text(source)
-        postgres = start_postgres(home, options=QUICK)
+        postgres = migrated_postgres(home)
         redis = start_redis(home)
         port = free_port()
         environment = {
