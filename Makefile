@@ -6,6 +6,8 @@ PYTHON ?= python3
 TESTARGS ?= -n 2 --dist worksteal
 BIN := .venv/bin
 READY := .venv/.ready
+# Bytecode is kept, whatever the machine says otherwise: compiling anew costs every process of ours a second.
+export PYTHONDONTWRITEBYTECODE :=
 COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 help: ## list the commands
@@ -65,6 +67,6 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -m venv .venv
 	@awk '/^uv==/ { ours = 1 } ours { print } ours && !/\\$$/ { exit }' requirements.lock > .venv/uv.txt
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r .venv/uv.txt
-	@$(BIN)/uv pip sync -q --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip sync -q --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --build-constraints requirements.lock -e .
 	@touch $@
