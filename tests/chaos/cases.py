@@ -155,13 +155,15 @@ def _tried(scene: Scene) -> int:
 
 def clock_off(seconds: int) -> dict[str, str]:
     """What puts a process's wall clock off: libfaketime where it is installed, else our own shift of it."""
-    found = next((str(path) for root in ("/usr/lib", "/usr/local/lib", "/opt/homebrew/lib") if Path(root).is_dir()
-                  for path in sorted(Path(root).glob("**/faketime/libfaketime.so.1"))), None)  # fmt: skip
+    roots = [Path(root) for root in ("/usr/lib", "/usr/local/lib", "/opt/homebrew/lib")]
+    libraries = (path for root in roots for places in ("faketime", "*/faketime") for path in root.glob(places))
+    found = next((str(path / LIBRARY) for path in libraries if (path / LIBRARY).exists()), None)
     if found is None:
         return {"CHAOS_CLOCK_OFF": str(seconds)}
     return {"LD_PRELOAD": found, "FAKETIME": f"+{seconds}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
+LIBRARY = "libfaketime.so.1"
 FROZEN = 21.0
 """Seconds: the lease, and an attempt's deadline after it."""
 HUGE = 10 * 1024 * 1024
