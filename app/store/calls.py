@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +10,9 @@ from app.ids import time_of
 from app.store import effects
 from app.store.database import Connection
 from app.store.lanes import Held
+from app.store.retention import first_id
+
+_TURN = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +239,15 @@ join unnest($1::uuid[], $2::timestamptz[], $3::bigint[]) as t(id, at, fence) on 
 where a.state <> 'sending' and a.fence = t.fence
 """
 
+_HEARD_LATE = """
+update call c set state = 'done', output = t.output, unsure = false, question = null, error = null, error_kind = null,
+    owner = null, lease_until = null, ended_at = clock_timestamp()
+from unnest($1::uuid[], $2::timestamptz[], $3::jsonb[]) as t(id, at, output)
+where c.id = t.id and c.at >= t.at and c.state in ('due', 'uncertain')
+  and not exists (select 1 from attempt a where a.call_id = c.id and a.at >= c.at and a.state = 'sending')
+returning c.id
+"""
+
 _WAKE_RUNS = """
 update run r set due_at = $3 from unnest($1::uuid[], $2::timestamptz[]) as t(id, at)
 where r.id = t.id and r.at >= t.at and r.at >= $4 and r.state in ('running', 'waiting')
@@ -261,6 +273,14 @@ async def record_calls(connection: Connection, ended: Sequence[Ended]) -> set[UU
     earliest = min(row[1] for row in rows)
     written = await connection.fetch(_RECORD_CALLS, *map(list, zip(*rows, strict=True)), earliest)
     return {row["id"] for row in written}
+
+
+async def heard_late(connection: Connection, late: Sequence[Ended]) -> set[UUID]:
+    """End locked calls as done whose late answer says so, where a question or a repeat still waits and nothing of them
+    is being sent; answers which those were."""
+    rows = [(e.call_id, time_of(e.call_id), e.output) for e in late]
+    ended = await connection.fetch(_HEARD_LATE, *map(list, zip(*rows, strict=True)))
+    return {row["id"] for row in ended}
 
 
 async def recorded_before(connection: Connection, ended: Sequence[Ended]) -> set[UUID]:
@@ -357,12 +377,16 @@ async def give_back(
     )
 
 
-async def sent_since(connection: Connection, connection_id: UUID, seconds: float) -> int:
-    """Attempts that any owner of the lane began in the last seconds (what a rate window already holds)."""
+async def sent_since(connection: Connection, connection_id: UUID, since: datetime) -> int:
+    """Attempts of a lane's earlier owners that may have sent since a moment; of those that waited longer than a minute
+    for their turn before, none."""
     counted: int = await connection.fetchval(
-        "select count(*) from attempt where connection_id = $1 and at > clock_timestamp() - make_interval(secs => $2)",
+        """select count(*) from attempt where connection_id = $1 and id >= $2 and at >= $3
+             and (ended_at is null or ended_at > $4)""",
         connection_id,
-        seconds,
+        first_id(since - _TURN),
+        since - _TURN,
+        since,
     )
     return counted
 

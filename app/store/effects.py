@@ -59,6 +59,24 @@ async def finish(connection: Connection, results: Sequence[tuple[bytes, UUID, st
         await connection.execute(_FINISH, *map(list, zip(*sorted(results), strict=True)))
 
 
+_HEARD_LATE = """
+with t as (
+    select * from unnest($1::bytea[], $2::uuid[], $3::jsonb[], $4::bool[]) as t(key, call_id, output, closed)
+), known as (
+    update effect e set state = 'done', output = coalesce(t.output, e.output), ended_at = clock_timestamp()
+    from t where e.key = t.key and e.call_id = t.call_id and (e.state in ('uncertain', 'released') or t.closed)
+)
+select e.key from effect e join t on t.key = e.key and t.call_id <> e.call_id
+"""
+
+
+async def heard_late(connection: Connection, results: Sequence[tuple[bytes, UUID, str | None, bool]]) -> set[bytes]:
+    """A late answer says that these exist: (key, call id, output as JSON text, whether it closed its call), each call
+    once. Answers the keys that another call has taken meanwhile."""
+    rows = await connection.fetch(_HEARD_LATE, *map(list, zip(*sorted(results), strict=True)))
+    return {row["key"] for row in rows}
+
+
 async def mark_doubled(connection: Connection, keys: Sequence[bytes]) -> None:
     """An answer arrived for a call that another owner had taken over: the effect may exist twice, and says so."""
     await connection.execute("update effect set doubled = true where key = any($1)", list(keys))

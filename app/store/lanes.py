@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from app.store.database import Connection
+from app.store.database import Connection, to_json
 
 LEASE = timedelta(seconds=10)
+Windows = dict[str, dict[str, list[tuple[float, int]]]]
+"""What rate windows hold: by window, by limit key, (seconds ago, how many requests)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +38,20 @@ async def acquire(connection: Connection, connection_id: UUID, owner: str) -> He
     return Held(connection_id, owner, *row) if row else None
 
 
-_RENEW = """
-update lane set lease_until = clock_timestamp() + $4::interval, bell = false
+_WINDOWS = """case when {given}::jsonb is null then windows
+    else jsonb_build_object('at', extract(epoch from clock_timestamp())::float8, 'held', {given}::jsonb) end"""
+_RENEW = f"""
+update lane set lease_until = clock_timestamp() + $4::interval, bell = false, windows = {_WINDOWS.format(given="$5")}
 where connection_id = $1 and owner = $2 and fence = $3 and lease_until > clock_timestamp()
 returning fence, state = 'parked' as parked, paused, probe_at, probes
 """
 
 
-async def renew(connection: Connection, held: Held) -> Held | None:
-    """Keep the lane and clear its bell (look for work after this, not before); None if it was lost."""
-    row = await connection.fetchrow(_RENEW, held.connection_id, held.owner, held.fence, LEASE)
+async def renew(connection: Connection, held: Held, windows: Windows | None = None) -> Held | None:
+    """Keep the lane and clear its bell (look for work after this, not before); None if it was lost. `windows`: what
+    its rate windows hold, for its next owner."""
+    told = None if windows is None else to_json(windows)
+    row = await connection.fetchrow(_RENEW, held.connection_id, held.owner, held.fence, LEASE, told)
     return Held(held.connection_id, held.owner, *row) if row else None
 
 
@@ -61,16 +67,18 @@ async def keep(connection: Connection, held: Held) -> None:
     )
 
 
-async def release(connection: Connection, held: Held, *, though_rung: bool = False) -> bool:
+_RELEASE = f"""
+update lane set owner = null, lease_until = null, windows = {_WINDOWS.format(given="$5")}
+where connection_id = $1 and owner = $2 and fence = $3 and (not bell or $4)
+"""
+
+
+async def release(
+    connection: Connection, held: Held, *, though_rung: bool = False, windows: Windows | None = None
+) -> bool:
     """Let go, unless somebody rang meanwhile (False)."""
-    status = await connection.execute(
-        """update lane set owner = null, lease_until = null
-           where connection_id = $1 and owner = $2 and fence = $3 and (not bell or $4)""",
-        held.connection_id,
-        held.owner,
-        held.fence,
-        though_rung,
-    )
+    told = None if windows is None else to_json(windows)
+    status = await connection.execute(_RELEASE, held.connection_id, held.owner, held.fence, though_rung, told)
     return bool(status.endswith("1"))
 
 
@@ -107,14 +115,23 @@ async def unpark(connection: Connection, connection_id: UUID) -> None:
     )
 
 
-async def pauses(connection: Connection, connection_id: UUID) -> dict[str, float]:
-    """For how many seconds more the system does not want to be asked, by limit key ("": at all)."""
-    rows = await connection.fetch(
-        """select p.key, p.value::float8 - extract(epoch from clock_timestamp())::float8 as seconds
-           from lane l, jsonb_each_text(l.pauses) p where l.connection_id = $1""",
+async def told(connection: Connection, connection_id: UUID) -> tuple[dict[str, float], Windows, datetime | None]:
+    """What earlier owners told of a lane: (for how many seconds more the system does not want to be asked, by limit key
+    ("": at all); what the rate windows held; when that was told)."""
+    row = await connection.fetchrow(
+        """select pauses, windows, extract(epoch from clock_timestamp())::float8 as now,
+             to_timestamp((windows ->> 'at')::float8) as told_at from lane where connection_id = $1""",
         connection_id,
     )
-    return {row["key"]: row["seconds"] for row in rows if row["seconds"] > 0}
+    if row is None:
+        return {}, {}, None
+    pauses = {key: until - row["now"] for key, until in row["pauses"].items() if until > row["now"]}
+    ago = row["now"] - row["windows"].get("at", 0)
+    windows: Windows = {
+        name: {key: [(ago + seconds, number) for seconds, number in held] for key, held in keys.items()}
+        for name, keys in row["windows"].get("held", {}).items()
+    }
+    return pauses, windows, row["told_at"]
 
 
 async def tell_pauses(connection: Connection, held: Held, seconds: dict[str, float]) -> None:

@@ -625,6 +625,7 @@ lane = Table(
     _time("probe_at"),
     _count("probes"),
     Column("pauses", JSONB, nullable=False, server_default="{}"),
+    Column("windows", JSONB, nullable=False, server_default="{}"),
     CheckConstraint("state in ('open', 'parked')", name="state_known"),
 )
 

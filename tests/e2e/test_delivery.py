@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from app.byhand.answers import answer
+from app.connector import Limit
 from app.domain.connections import Connection
 from app.ids import new_id
 from app.pipeline.deliver.delivery import Delivery
@@ -192,6 +194,38 @@ async def test_the_next_owner_of_a_lane_knows_how_long_the_system_wants_peace(be
     await asyncio.sleep(0.2)
     assert bench.outside.orders == ["1"]
     await second.stop()
+
+
+async def test_the_next_owner_of_a_lane_knows_what_its_windows_hold(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    outside = Outside()
+    assert testbench.http is not None
+    slow = replace(testbench, http=replace(testbench.http, limits=(Limit(3, 600),)))
+    async with serving(outside.app()) as address, running(database_url, redis_url, tmp_path, slow) as hub:
+        bench = Bench(hub, outside, await hub.connect("shop", slow, {}, role="shop", base_url=address))
+        await bench.recipe("make_lookup")
+        await bench.order(1)
+        await hub.settle()
+        await hub.delivery.stop()
+        windows = await hub.one("select windows -> 'held' -> '3/600' -> '' from lane")
+        assert sum(number for _, number in windows) == 1
+        first, hub.delivery = (
+            hub.delivery,
+            replace(hub.delivery, owner="other", _lanes={}, _tasks=set(), _stopping=False),
+        )
+        hub.hub.bells.lane = hub.delivery.ring
+        assert first is not hub.delivery
+        for number in (2, 3, 4, 5):
+            await bench.order(number)
+        await bench.until(lambda: _asked(outside, 3))
+        await asyncio.sleep(0.2)
+        assert outside.orders == ["1", "2", "3"]
+        await hub.delivery.stop()
+
+
+async def _asked(outside: Outside, number: int) -> bool:
+    return len(outside.asked) >= number
 
 
 async def _pauses(bench: Bench) -> bool:
@@ -469,12 +503,41 @@ async def test_a_late_answer_is_kept_and_the_effect_says_so_where_it_is_there_tw
         other = await _lose(db, held)
         await calls.adopt(db, other, [call.id])
         await db.execute("update attempt set state = 'unsure', fence = $1", other.fence)
-    again = replace(_sending(other, replace(call, attempts=1)), number=2)
-    answers = [(_ended(call, sending), False), (_ended(call, again), True)]
+        again = replace(_sending(other, replace(call, attempts=1)), number=2)
+        answers = [(_ended(call, sending), False), (_ended(call, again), True)]
+        if repeated != "never":
+            await calls.mark_sending(db, [again])
     for ended, ours in {"before": answers[::-1], "after": answers, "never": answers[:1]}[repeated]:
         assert await ledger.record(ended) is ours
     assert await bench.hub.one("select state from attempt where number = 1") == "late"
     assert await bench.hub.one("select doubled from effect") is (repeated != "never")
+    assert [call["state"] for call in await bench.calls()] == ["done"], "what is known to be done is not repeated"
+
+
+@pytest.mark.parametrize("answered", ["nobody yet", "it did not", "another call has the effect"])
+async def test_a_late_answer_closes_the_question_that_it_answers(bench: Bench, answered: str) -> None:
+    held, call = await _claimed(bench, "first")
+    ledger = _ledger(bench.hub.hub.database, bench)
+    async with bench.hub.hub.database.acquire() as db:
+        sending = _sending(held, call)
+        await calls.mark_sending(db, [sending])
+        other = await _lose(db, held)
+        await calls.adopt(db, other, [call.id])
+    asked = replace(_ended(call, replace(sending, fence=other.fence), "unsure", "uncertain"), effect_state="uncertain")
+    await ledger.record(replace(asked, unsure=True, question="Did it happen?", output=None))
+    if answered == "it did not":
+        await answer(bench.hub.hub, "main", str(call.id), "did_not", "ada")
+    elif answered == "another call has the effect":
+        await bench.hub.rows("update effect set call_id = $1, state = 'done'", new_id())
+    await ledger.record(_ended(call, sending))
+    assert await bench.hub.one("select state from attempt") == "late"
+    (known,) = await bench.calls()
+    assert (known["state"], known["unsure"], known["question"]) == ("done", False, None)
+    (effect,) = await bench.hub.rows("select state, doubled from effect")
+    assert tuple(effect) == ("done", answered == "another call has the effect")
+    await bench.hub.settle()
+    assert await bench.hub.one("select state from run") == "done"
+    assert bench.outside.asked == [], "nothing is sent again"
 
 
 async def test_an_end_written_twice_is_written_once(bench: Bench) -> None:

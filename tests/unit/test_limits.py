@@ -8,7 +8,7 @@ from itertools import pairwise, product
 import pytest
 
 from app.connector import Limit
-from app.pipeline.deliver.limits import Breaker, Limiter
+from app.pipeline.deliver.limits import Breaker, Limiter, Past
 from app.store.shared import Shared
 
 
@@ -69,7 +69,7 @@ def test_what_was_told_is_known_to_the_next_drainer(monkeypatch: pytest.MonkeyPa
     told = first.news()
     assert sorted(told) == ["", "C1"]
     assert first.news() == {}, "told once"
-    second = Limiter([], pauses=told)
+    second = Limiter([], Past(pauses=told))
     assert 29 < second.paused_for <= 30
     assert 59 < second.wait("C1") <= 60
     assert second.news() == {}
@@ -99,10 +99,50 @@ async def test_a_pause_stops_everything_and_the_longest_counts() -> None:
 
 
 async def test_what_an_earlier_drainer_sent_counts() -> None:
-    limiter = Limiter([Limit(5, 0.2)], used=4)
+    limiter = Limiter([Limit(5, 0.2)], Past(used=4))
     times = await _turns(limiter, [None, None])
     assert times[0] < 0.1
     assert times[1] >= 0.199
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("every", [0.3, 7.0])
+def test_a_window_holds_across_owners(kind: str, every: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lane goes to another process again and again; who lets it go tells what its windows hold."""
+    limits, keys, seconds = KINDS[kind]
+    now = [1000.0]
+    monkeypatch.setattr("app.pipeline.deliver.limits.time.monotonic", lambda: now[0])
+    limiter, handed = Limiter(limits), now[0]
+    went: list[tuple[float, str | None]] = []
+    waiting = list(keys)
+    while waiting:
+        waits = [limiter.wait(key) for key in waiting]
+        now[0] += min(every, min(waits) + 1e-6)
+        if now[0] - handed >= every:
+            limiter, handed = Limiter(limits, Past(windows=limiter.windows(anyway=True) or {})), now[0]
+        elif limiter.wait(key := waiting[waits.index(min(waits))]) == 0:
+            waiting.remove(key)
+            limiter._count(key)
+            went.append((now[0], key))
+    for limit, only in product(limits, set(keys)):
+        times = [at for at, key in went if not limit.keyed or key == only]
+        assert all(b - a >= limit.per - 1e-6 for a, b in zip(times, times[limit.count :], strict=False))
+    assert seconds <= went[-1][0] - went[0][0] < 1.2 * seconds + 2
+
+
+def test_what_may_have_gone_untold_counts_under_every_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("app.pipeline.deliver.limits.time.monotonic", lambda: now[0])
+    first = Limiter([Limit(3, 5, keyed=True)])
+    first._count("C1")
+    told = first.windows()
+    assert told is not None
+    assert first.windows() is None, "told once"
+    now[0] += 1
+    second = Limiter([Limit(3, 5, keyed=True)], Past(windows=told, used=2))
+    assert (second.wait("C1"), second.wait("C2")) == (5.0, 0.0)
+    second._count("C2")
+    assert second.wait("C2") == 5.0
 
 
 async def test_closing_sends_home_who_waits_but_not_the_patient() -> None:

@@ -81,7 +81,7 @@ class Delivery:
 
     async def _try_again(self, connection_ids: list[UUID]) -> None:
         for connection_id in connection_ids:
-            async with self.database.acquire() as db:
+            async with self.database.transaction() as db:
                 opened = await lanes.credentials_changed(db, connection_id, self.clock.now())
                 await connections.set_problem(db, connection_id, None)
             if opened:

@@ -24,7 +24,7 @@ from app.http import Transport
 from app.pipeline.deliver import attempt as attempts
 from app.pipeline.deliver import reads
 from app.pipeline.deliver.attempt import Attempt, LaneLostError, Line
-from app.pipeline.deliver.limits import Breaker, Limiter
+from app.pipeline.deliver.limits import Breaker, Limiter, Past
 from app.pipeline.deliver.outcome import Failed, Ok, Outcome, Standing, Verdict, decide, weakened
 from app.pipeline.deliver.record import Ledger
 from app.store import calls, connections, effects, lanes, runs
@@ -176,17 +176,19 @@ class Lane:
         return self._of(connection, line.limiter)
 
     async def _limits(self, connection: Connection) -> Limiter:
-        """The limiter of the last time if nobody else drained the lane meanwhile, else one that knows what the windows
-        hold by the attempts on record, and until when the system told the last owner to wait."""
+        """The limiter of the last time if nobody else drained the lane meanwhile, else one that knows what the last
+        owner told: what its windows held, and until when the system wants peace. What may have gone after that
+        counts by the attempts on record, under every key."""
         options, fence = connection.connector.door, self.held.fence if self.held else 0
         last, self._last_fence = self._last_fence, fence
         if self._limiter is not None and last == fence - 1:
             return self._limiter
         limits = options.limits if options else ()
-        window = max((limit.per for limit in limits if not limit.keyed), default=0.0)
+        since = self._clock.now() - timedelta(seconds=max((limit.per for limit in limits), default=0.0))
         async with self._database.acquire() as db:
-            used = await calls.sent_since(db, connection.id, window) if window else 0
-            return Limiter(limits, used, await lanes.pauses(db, connection.id))
+            pauses, windows, told_at = await lanes.told(db, connection.id)
+            used = await calls.sent_since(db, connection.id, max(since, told_at or since)) if limits else 0
+        return Limiter(limits, Past(pauses, windows, used))
 
     async def _mark(self, sending: calls.Sending) -> bool:
         try:
@@ -224,12 +226,13 @@ class Lane:
         if self.held is None:
             return True
         async with self._database.acquire() as db:
-            return await lanes.release(db, self.held, though_rung=self._stopping) or self._stopping
+            told = self._limiter.windows(anyway=True) if self._limiter else None
+            return await lanes.release(db, self.held, though_rung=self._stopping, windows=told) or self._stopping
 
     async def _renew(self) -> None:
         if self.held is not None:
             async with self._database.acquire() as db:
-                self.held = await lanes.renew(db, self.held)
+                self.held = await lanes.renew(db, self.held, self._limiter.windows() if self._limiter else None)
 
     async def _wait(self, line: Line) -> None:
         """Until the bell rings, a call ends, or something is due; at most until the lease wants renewing."""
@@ -463,7 +466,7 @@ class Lane:
 
     async def _unpark(self, line: Line, held: Held) -> None:
         self._breaker.reset()
-        async with self._database.acquire() as db:
+        async with self._database.transaction() as db:
             await lanes.unpark(db, line.connection.id)
             await connections.set_problem(db, line.connection.id, None)
         self.held = replace(held, parked=False, probes=0)

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from app.connector import Limit
 
@@ -11,22 +12,62 @@ WORTH_TELLING = 1.0
 """Seconds of a pause that the next owner of a lane should know of."""
 
 
-class Limiter:
-    """Sliding windows: a call waits for its turn, it does not fail. `used`: requests that the windows already hold;
-    `pauses`: seconds for which nothing may go under a key ("": at all), as the last owner of the lane was told."""
+GRAINS = 20
+"""Into so many parts a window is cut when it is told: what it holds counts as the youngest of its part."""
 
-    def __init__(self, limits: Sequence[Limit], used: int = 0, pauses: Mapping[str, float] | None = None) -> None:
+Told = dict[str, dict[str, list[tuple[float, int]]]]
+"""What windows hold: by window, by key, (seconds ago, how many requests)."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """What the last owner of a lane left. pauses: seconds for which nothing may go under a key ("": at all); windows:
+    what they held when it told of them last; used: requests that may have gone since then, under whatever key."""
+
+    pauses: Mapping[str, float] = field(default_factory=dict)
+    windows: Told = field(default_factory=dict)
+    used: int = 0
+
+
+class Limiter:
+    """Sliding windows: a call waits for its turn, it does not fail."""
+
+    def __init__(self, limits: Sequence[Limit], past: Past | None = None) -> None:
+        past = past or Past()
         self._limits = limits
         self._news = False
-        self._sent: dict[tuple[int, str], deque[float]] = defaultdict(deque)
+        self._sent: dict[tuple[int, str], deque[float]] = {}
+        self._unknown = [time.monotonic()] * past.used
+        self._untold = False
         self._not_before: dict[str, float] = {"": 0.0}
         self._closed = asyncio.Event()
-        for index, limit in enumerate(limits):
-            if not limit.keyed:
-                self._sent[index, ""].extend([time.monotonic()] * min(used, limit.count))
-        for key, seconds in (pauses or {}).items():
+        self._recall(past.windows)
+        for key, seconds in past.pauses.items():
             self.pause(seconds, key)
         self._news = False
+
+    def _recall(self, windows: Told) -> None:
+        now = time.monotonic()
+        for index, limit in enumerate(self._limits):
+            for key, held in windows.get(_name(limit), {}).items():
+                times = sorted(now - ago for ago, number in held for _ in range(number))
+                self._sent[index, key] = deque([*times, *self._unknown])
+
+    def windows(self, *, anyway: bool = False) -> Told | None:
+        """What the windows hold, if anything was sent since this was asked last, or anyway."""
+        if not self._untold and not (anyway and self._limits):
+            return None
+        self._untold = False
+        now, told = time.monotonic(), Told()
+        for (index, key), sent in list(self._sent.items()):
+            limit = self._limits[index]
+            while sent and sent[0] <= now - limit.per:
+                sent.popleft()
+            if sent:
+                told.setdefault(_name(limit), {})[key] = _grains(sent, now, limit.per / GRAINS)
+            else:
+                del self._sent[index, key]
+        return told
 
     def pause(self, seconds: float, key: str | None = None) -> None:
         """Send nothing for so long (a Retry-After, or what an answer taught); with a key, nothing under that key."""
@@ -77,7 +118,7 @@ class Limiter:
 
     def _windows(self, key: str | None) -> list[tuple[Limit, deque[float]]]:
         return [
-            (limit, self._sent[index, (key or "") if limit.keyed else ""])
+            (limit, self._sent.setdefault((index, (key or "") if limit.keyed else ""), deque(self._unknown)))
             for index, limit in enumerate(self._limits)
             if not limit.keyed or key is not None
         ]
@@ -94,8 +135,21 @@ class Limiter:
 
     def _count(self, key: str | None) -> None:
         now = time.monotonic()
+        self._untold = bool(self._limits)
         for _, sent in self._windows(key):
             sent.append(now)
+
+
+def _name(limit: Limit) -> str:
+    return f"{limit.count}/{limit.per:g}{' a key' if limit.keyed else ''}"
+
+
+def _grains(sent: Sequence[float], now: float, grain: float) -> list[tuple[float, int]]:
+    """Requests counted by their part of the window, each part by its youngest."""
+    parts: dict[int, list[float]] = {}
+    for at in sent:
+        parts.setdefault(int((now - at) / grain), []).append(at)
+    return [(int(1000 * max(0.0, now - max(times))) / 1000, len(times)) for times in parts.values()]
 
 
 class Breaker:

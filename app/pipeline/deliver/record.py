@@ -34,8 +34,9 @@ class Ledger:
 
     async def _record(self, ended: list[Ended]) -> list[bool]:
         """One transaction: calls, attempts, effects, and the runs that wait for them. What was recorded before is left
-        as it is. An answer for a call that is no longer ours is kept as a late attempt, and its effect says that it
-        exists twice where another attempt made it too."""
+        as it is. An answer for a call that is no longer ours is kept as a late attempt: it closes the question that
+        it answers, or the repeat that waits; and where another attempt acted too, the effect says that it is there
+        twice."""
         over: list[UUID] = []
         async with self._database.transaction() as connection:
             ended = await _not_for_cancelled_runs(connection, ended)
@@ -47,7 +48,8 @@ class Ledger:
             late = [e for e in others if e.call_id not in before]
             mine = [e for e in ended if e.call_id in ours]
             await self._write(connection, mine, late)
-            over = [e.run_id for e in mine if e.call_state in ENDED]
+            closed = await _heard_late(connection, [e for e in late if e.attempt_state == "ok"])
+            over = [e.run_id for e in ended if e.call_id in closed or (e.call_id in ours and e.call_state in ENDED)]
             await calls.wake_runs(connection, over, self._clock.now())
         if over:
             self.wake_runs()
@@ -68,6 +70,18 @@ class Ledger:
         doubled = {e.effect_key for e in (*mine, *late) if e.doubled or e.call_id in twice}
         if doubled:
             await effects.mark_doubled(connection, sorted(doubled))
+
+
+async def _heard_late(connection: Connection, said: list[Ended]) -> set[UUID]:
+    """What late answers said was done is known now; answers the calls that ended by it."""
+    if not said:
+        return set()
+    closed = await calls.heard_late(connection, said)
+    each = {e.call_id: (e.effect_key, e.call_id, e.output, e.call_id in closed) for e in said}
+    taken = await effects.heard_late(connection, list(each.values()))
+    if taken:
+        await effects.mark_doubled(connection, sorted(taken))
+    return closed
 
 
 async def _not_for_cancelled_runs(connection: Connection, ended: list[Ended]) -> list[Ended]:
