@@ -90,6 +90,27 @@ async def claim(connection: Connection, limit: int) -> list[Row]:
     return rows
 
 
+_CLAIM_OTHERS = """
+with oldest as (
+    select w.id, w.at, row_number() over (partition by c.id order by w.id) as turn
+    from connection c cross join lateral (
+        select id, at from webhook where workspace = c.workspace and connection_id = c.id and state = 'due'
+        order by id limit $2) w
+    where not c.id = any($1) order by turn, id limit $2
+)
+select w.id, w.at, w.workspace, w.connection_id, w.topic, w.headers, w.body, w.reads, w.test
+from oldest join webhook w on w.id = oldest.id and w.at = oldest.at
+where w.state = 'due' order by w.id for update of w skip locked
+"""
+
+
+async def claim_others(connection: Connection, than: Sequence[UUID], limit: int) -> list[Row]:
+    """Lock the oldest due webhooks of connections other than these, one of each, then the second of each, and so on:
+    a flood of one connection does not hold up the others."""
+    rows: list[Row] = await connection.fetch(_CLAIM_OTHERS, list(than), limit)
+    return rows
+
+
 _FINISH = """
 update webhook w set state = t.state, reason = t.reason, events = t.events, normalised_at = clock_timestamp()
 from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::int[]) as t(id, at, state, reason, events)

@@ -4,6 +4,7 @@ transaction."""
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,62 @@ async def test_the_hub_works_behind_a_pooler_in_transaction_mode(
         assert pooled.moved > 100, "transactions of one client ran on several server connections"
         left = await asyncio.gather(*(hub.one(LEFT) for _ in range(6)))
         assert left == [0] * 6, "a statement prepared under a name would meet another process's of that name"
+
+
+ONE = """
+title: One thing for each paid order of a shop
+on: {{event: order.paid, connection: {shop}}}
+steps:
+  - {{id: thing, use: testbench.make_native, connection: {shop}, with: {{id: "{{{{ order.id }}}}"}}}}
+"""
+
+
+async def test_a_flood_of_one_connection_holds_up_no_other(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    """A hundred orders of one shop, whose system answers nothing, are there before the one of another."""
+    flooded, calm, stop = Outside(), Outside(), asyncio.Event()
+    async with AsyncExitStack() as stack:
+        hub = await stack.enter_async_context(
+            running(database_url, redis_url, tmp_path, testbench, poll_seconds=0.2, drain_batch=8)
+        )
+        for shop, outside in {"flooded": flooded, "calm": calm}.items():
+            address = await stack.enter_async_context(serving(outside.app()))
+            await hub.connect(shop, testbench, {"account": shop}, role="shop", base_url=address)
+            await hub.recipe(shop, ONE.format(shop=shop))
+        for shop, number in [("flooded", n) for n in range(100)] + [("calm", 100)]:
+            assert (await hub.send(shop, "order.paid", payload(number))).status_code == 200
+        flooded.open.clear()
+        tasks = [asyncio.create_task(worker(hub, stop)) for _ in range(2)]
+        try:
+            async with asyncio.timeout(20):
+                while not await hub.one("select exists (select 1 from run where recipe = 'calm' and state = 'done')"):
+                    await asyncio.sleep(0.02)
+            assert await hub.one("select count(*) from run where recipe = 'flooded' and state = 'done'") == 0
+            flooded.open.set()
+            await drained(hub, 101)
+        finally:
+            flooded.open.set()
+            stop.set()
+            await asyncio.gather(*tasks)
+    assert flooded.count("/native") >= 100
+    assert calm.count("/native") == 1
+
+
+async def test_a_flood_of_webhooks_takes_another_connections_along(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    async with running(database_url, redis_url, tmp_path, testbench) as hub:
+        normaliser = replace(hub.normaliser, batch=8)
+        for shop in ("flooded", "calm"):
+            await hub.connect(shop, testbench, {"account": shop}, role="shop")
+        for shop, number in [("flooded", n) for n in range(20)] + [("calm", n) for n in range(20, 23)]:
+            assert (await hub.send(shop, "order.paid", payload(number))).status_code == 200
+        seen = []
+        while await hub.one("select count(*) from webhook where state = 'due'"):
+            await normaliser.drain()
+            seen.append(
+                await hub.one(
+                    """select count(*) from webhook w join connection c on c.id = w.connection_id
+                       where c.slug = 'calm' and w.state = 'normalised'"""
+                )
+            )
+        assert seen == [2, 3, 3]

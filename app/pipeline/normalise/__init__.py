@@ -39,6 +39,8 @@ from app.store.packing import unpack
 
 log = structlog.get_logger()
 
+OTHERS = 4
+"""While one connection fills the batches, the others get a fourth beside."""
 STALE = "stale: a newer version of the object was seen before"
 _TWICE_LOCKED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """Two workers met in opposite order (a merge, a state that only its events name): one begins again."""
@@ -65,11 +67,14 @@ class Normaliser:
             if is_away(e):
                 raise
             return await self._one_by_one()
-        return worked == self.batch
+        return worked >= self.batch
 
     async def _batch(self, limit: int) -> int:
+        """Work up to so many webhooks, and where there are more, some of those connections that had none among them."""
         async with self.database.transaction() as db:
             rows = await webhooks.claim(db, limit)
+            if len(rows) == limit:
+                rows += await webhooks.claim_others(db, [row["connection_id"] for row in rows], max(1, limit // OTHERS))
             outcome = await self._work(db, rows)
         await self.matcher.after_commit(outcome)
         return len(rows)
