@@ -23,6 +23,7 @@ from app.expressions.errors import ExpressionError, hint
 Filter = Callable[..., Any]
 MAX_TEXT = 100_000  # characters that one operation or one value may make
 MAX_ITEMS = 10_000  # items of a list that an expression makes
+MAX_HELD = 100_000  # items, counted through all inside them, of a list or object that an expression makes
 MAX_STEPS = 100_000  # loop turns and items looked at by filters, in one evaluation
 MAX_SECONDS = 0.5  # CPU time of one evaluation, looked at as steps are counted
 MAX_DIGITS = 30  # of a number, before and after the point
@@ -100,6 +101,16 @@ def calculate(operator: str, left: Any, right: Any) -> Any:
     if isinstance(left, int) and isinstance(right, int):
         return {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}[operator](left, right)
     return {"+": EXACT.add, "-": EXACT.subtract, "*": EXACT.multiply}[operator](exact(left), exact(right))
+
+
+def rest(value: Any, by: Any) -> Any:
+    """What a division leaves; only of numbers (`%` on text would fill it in, as wide as it asks for)."""
+    for each in (value, by):
+        if isinstance(each, Undefined):
+            each._fail_with_undefined_error()
+        if not is_number(each):
+            raise TypeError(f"this test needs a number, not {kind_name(each)}")
+    return calculate("%", bounded(value), bounded(by))
 
 
 class Missing(StrictUndefined):
@@ -291,10 +302,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if operator == "+" and isinstance(left, str) and isinstance(right, str):
             return self.concatenate(context, (left, right))
         if operator == "+" and isinstance(left, list) and isinstance(right, list):
-            context.spend(len(left) + len(right))
             if len(left) + len(right) > MAX_ITEMS:
                 raise SecurityError(f"the list has more than {MAX_ITEMS:,} items")
-            return left + right
+            return self.measured(context, left + right)
         if not (is_number(left) and is_number(right)):
             raise TypeError(f"{operator} needs two numbers, not {kind_name(left)} and {kind_name(right)}")
         return bounded(calculate(operator, bounded(left), bounded(right)))
@@ -314,12 +324,15 @@ class Sandbox(ImmutableSandboxedEnvironment):
         size, waiting = 0, [made]
         while waiting:
             each = waiting.pop()
-            inner = each.values() if isinstance(each, dict) else each if isinstance(each, list | tuple) else ()
-            size += len(inner)
-            if size > MAX_ITEMS:
-                raise SecurityError(f"the value holds more than {MAX_ITEMS:,} items")
-            waiting.extend(inner)
-        context.spend(size)
+            if isinstance(each, str):
+                size += len(each) // 100
+            else:
+                inner = each.values() if isinstance(each, dict) else each if isinstance(each, list | tuple) else ()
+                size += len(inner)
+                waiting.extend(inner)
+            if size > MAX_HELD:
+                raise SecurityError(f"the value holds more than {MAX_HELD:,} items")
+        context.spend(1 + size // 10)
         return made
 
     def concatenate(self, context: Room, parts: tuple[Any, ...]) -> str:
@@ -349,7 +362,7 @@ TESTS: dict[str, Callable[..., Any]] = {
     "mapping": lambda value: isinstance(value, dict),
     "true": lambda value: value is True,
     "false": lambda value: value is False,
-    "even": lambda value: value % 2 == 0,
-    "odd": lambda value: value % 2 == 1,
-    "divisibleby": lambda value, by: value % by == 0,
+    "even": lambda value: rest(value, 2) == 0,
+    "odd": lambda value: rest(value, 2) == 1,
+    "divisibleby": lambda value, by: rest(value, by) == 0,
 }
