@@ -165,7 +165,10 @@ def quiet_hours(each: Cursor) -> QuietHours | None:
         return None
     noon = parse_clock("12:00")
     zone = timezone(keys["timezone"], ("customer", "shop")) if "timezone" in keys else "customer"
-    return QuietHours(keys["from"].parsed(parse_clock, noon), keys["to"].parsed(parse_clock, noon), zone, each.path)
+    begin, end = keys["from"].parsed(parse_clock, noon), keys["to"].parsed(parse_clock, noon)
+    if begin == end != noon:
+        each.wrong("these quiet hours end as they begin", "give `to` another time than `from`")
+    return QuietHours(begin, end, zone, each.path)
 
 
 def connections(each: Cursor) -> dict[str, str]:

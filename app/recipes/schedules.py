@@ -29,7 +29,7 @@ class Cron:
 
     def after(self, moment: datetime, zone: ZoneInfo) -> datetime:
         """The first slot later than this moment, aware UTC. A local time that a clock change skips is met after the
-        gap; one that comes twice, at its first. ValueError when none comes within ten years."""
+        gap; one that comes twice, at its first (a schedule of every hour: at both). ValueError when none comes within ten years."""
         day = moment.astimezone(zone).date()
         for _ in range(3660):
             start = datetime(day.year, day.month, day.day, tzinfo=zone)
@@ -41,10 +41,12 @@ class Cron:
         raise ValueError("this schedule never comes")
 
     def _slots(self, start: datetime) -> Iterator[datetime]:
-        seen = (
-            start.replace(hour=hour, minute=minute) for hour in sorted(self.hours) for minute in sorted(self.minutes)
-        )
-        return iter(sorted({each.astimezone(UTC) for each in seen}))
+        seen = [start.replace(hour=hour, minute=minute) for hour in self.hours for minute in self.minutes]
+        slots = {each.astimezone(UTC) for each in seen}
+        if len(self.hours) == 24:
+            again = ((each.astimezone(UTC), each.replace(fold=1).astimezone(UTC)) for each in seen)
+            slots |= {second for first, second in again if second > first}
+        return iter(sorted(slots))
 
 
 def parse_cron(text: str) -> Cron:

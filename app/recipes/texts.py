@@ -26,7 +26,7 @@ INPUT: Texts = {
     "required": "Whether a shop must set it: true where it has no default.",
 }
 ONCE: Texts = {
-    "value": "An expression; events for which it is the same run the recipe once.",
+    "value": "An expression; events for which it is the same run the recipe once, those without it each for itself.",
     "within": "After this span the value is free again; never if not said.",
 }
 AWAITED: Texts = {

@@ -11,19 +11,33 @@ import pytest
 from app.ids import new_id
 from app.store import runs, waiters
 
-MILLION = 1_000_000 if os.environ.get("CI") else 50_000  # filling a million takes half a minute
-NTH = "lpad(to_hex(n), 32, '0')::uuid"
-FILL = [
-    f"""insert into run (id, at, workspace, recipe, version_id, event_id, subject, state, due_at)
-        select {NTH}, $1::timestamptz, 'main', 'welcome', {NTH}, {NTH}, '\\x00', 'waiting',
-          $1::timestamptz + make_interval(mins => n)
-        from generate_series(1, $2) as t(n)""",
-    f"""insert into waiter (id, workspace, event_type, path, value, run_id)
-        select {NTH}, 'main', case when n <= $2 / 2 then 'order.created' else 'review.received' end,
-          case when n % 2 = 0 then 'order.customer.email' else 'order.checkout_id' end,
-          decode(lpad(to_hex(n), 32, '0'), 'hex'), {NTH}
-        from generate_series(1, $2) as t(n)""",
-]
+MILLION = 1_000_000 if os.environ.get("CI") else 50_000
+RUNS = """insert into filled (id, at, workspace, recipe, version_id, event_id, subject, state, due_at)
+    select id, $1::timestamptz, 'main', 'welcome', id, id, '\\x00', 'waiting', $1::timestamptz + make_interval(mins => n)
+    from (select n, lpad(to_hex(n), 32, '0')::uuid as id from generate_series(1, $2) as t(n) offset 0) as numbered"""
+WAITERS = """insert into waiter (id, workspace, event_type, path, value, run_id)
+    select id, 'main', case get_byte(uuid_send(id), 14) % 2 when 0 then 'order.created' else 'review.received' end,
+      case get_byte(uuid_send(id), 15) % 2 when 0 then 'order.customer.email' else 'order.checkout_id' end,
+      uuid_send(id), id
+    from run"""
+
+
+async def fill(db: asyncpg.Connection, now: datetime) -> None:
+    """A million waiting runs and their waiters, each index made after its rows: a tenth of the work, the same index."""
+    part = f"run_{now:%Y%m}01"
+    bound = await db.fetchval("select pg_get_expr(relpartbound, oid) from pg_class where relname = $1", part)
+    indexes = await db.fetch(
+        "select indexname, indexdef from pg_indexes where tablename = 'waiter' and indexdef not like '%UNIQUE%'"
+    )
+    await db.execute("set maintenance_work_mem = '256MB'")
+    await db.execute(f"create table filled (like {part} including defaults including constraints)")
+    await db.execute(RUNS, now, MILLION)
+    await db.execute(f"alter table run detach partition {part}; drop table {part}; alter table filled rename to {part}")
+    await db.execute(f"alter table run attach partition {part} {bound}")
+    await db.execute("; ".join(f"drop index {row['indexname']}" for row in indexes))
+    await db.execute(WAITERS)
+    await db.execute("; ".join(row["indexdef"] for row in indexes))
+    await db.execute("analyze run, waiter, event, timer")
 
 
 @pytest.fixture
@@ -44,9 +58,7 @@ async def plan(db: asyncpg.Connection, query: str, *args: object) -> str:
 
 async def test_among_a_million_waiting_runs_what_is_due_is_found_by_an_index(db: asyncpg.Connection) -> None:
     now = datetime.now(UTC)
-    await db.execute(FILL[0], now, MILLION)
-    await db.execute(FILL[1].replace("$2", str(MILLION)))
-    await db.execute("analyze run, waiter, event, timer")
+    await fill(db, now)
 
     due = await plan(db, runs.CLAIM, now, 200)
     assert "Index Scan using" in due, due

@@ -1,6 +1,6 @@
 """Stage 3: which recipes answer an event, and why the others do not; the runs of those that do begin at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from app.expressions import EvaluationError
 from app.ids import new_id
 from app.pipeline.match.explain import false_part, unknown_past
 from app.pipeline.run import Beginning, Runner
+from app.recipes import Recipe
 from app.store import runs
 from app.store.database import Connection as Db
 
@@ -133,18 +134,15 @@ class Matcher:
             return f"could not be decided: {e}"
 
     def _wanted(self, active: ActiveRecipe, fact: Fact, scope: dict[str, Any]) -> Wanted:
-        recipe, once = active.recipe, active.recipe.once_per
-        kind, value = once_of(fact)
-        free_at = None
-        if once is not None:
-            kind, value = "value", str(once.value.evaluate(scope))
-            free_at = self.clock.now() + once.within if once.within else None
+        recipe = active.recipe
+        kind, value, within = once_for(recipe, fact, scope)
+        free_at = self.clock.now() + within if within else None
         key = None
-        if once is not None or (kind == "object" and len(recipe.events) > 1):
+        if kind == "value" or (kind == "object" and len(recipe.events) > 1):
             source = fact.connection.id.bytes if fact.connection else b""
             key = self.hasher("once", active.workspace, source, recipe.name, kind, value)
-        if once is not None and once.within is not None:
-            value = f"{value}@{_window(self.clock.now(), once.within)}"
+        if within:
+            value = f"{value}@{self.clock.now().isoformat(timespec='seconds')}"
         if recipe.again == "queue":
             value = f"{value}#{fact.id}"
         return Wanted(fact, active, scope, f"{kind}:{value}", key, free_at, new_id())
@@ -259,6 +257,14 @@ def once_of(fact: Fact) -> tuple[str, str]:
     return "event", f"{fact.event.object.kind}/{fact.event.object.id}/{fact.event.occurrence() or fact.id}"
 
 
+def once_for(recipe: Recipe, fact: Fact, scope: Mapping[str, Any]) -> tuple[str, str, timedelta | None]:
+    """Kind and value of a recipe's `once_per`, and the span after which it is free again. An absent value equals
+    nothing: such events are told apart as where the recipe says none."""
+    once = recipe.once_per
+    value = once.value.evaluate(scope) if once is not None else None
+    return (*once_of(fact), None) if once is None or value is None else ("value", str(value), once.within)
+
+
 def event_scope(fact: Fact, reads: Reads | None = None) -> dict[str, Any]:
     """What expressions may read of an event, or what some recipes do read."""
     event = fact.event
@@ -273,7 +279,3 @@ def event_scope(fact: Fact, reads: Reads | None = None) -> dict[str, Any]:
         reads,
         event.echo,
     )
-
-
-def _window(now: datetime, within: timedelta) -> str:
-    return now.isoformat(timespec="seconds")

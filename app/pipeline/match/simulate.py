@@ -27,7 +27,7 @@ from app.domain.zones import customer_zone, zone_of
 from app.events import Event, Ref
 from app.expressions import EvaluationError
 from app.ids import new_id
-from app.pipeline.match import event_scope, once_of, why_not
+from app.pipeline.match import event_scope, once_for, why_not
 from app.pipeline.match.explain import false_part
 from app.pipeline.match.hearing import Hearing, asked_fields
 from app.pipeline.match.seen import Aside, Seen
@@ -318,13 +318,10 @@ class Simulation:
 
     def _key(self, fact: Happened, scope: dict[str, Any]) -> tuple[bytes | None, str]:
         """The key of the `once_per` value, where one must be remembered, and what runs know it by."""
-        kind, value = once_of(fact)
-        once = self.recipe.once_per
-        if once is not None:
-            kind, value = "value", str(once.value.evaluate(scope))
-        kept = once is not None or (kind == "object" and len(self.recipe.events) > 1)
+        kind, value, within = once_for(self.recipe, fact, scope)
+        kept = kind == "value" or (kind == "object" and len(self.recipe.events) > 1)
         key = self.hasher("once", kind, value)[:8] if kept else None
-        own = once is not None and (once.within is not None or self.recipe.again == "queue")
+        own = within is not None or self.recipe.again == "queue"
         return key, f"{kind}:{value}#{fact.id}" if own else f"{kind}:{value}"
 
     def _start(
@@ -353,7 +350,8 @@ class Simulation:
             (fact.event.subject.kind, fact.event.subject.id),
         )  # fmt: skip
         run = SimulatedRun(facts, scope, self._number, key, told, after=after)
-        within = self.recipe.once_per.within if self.recipe.once_per else None
+        once = self.recipe.once_per
+        within = once.within if once is not None and value.startswith("value:") else None
         if key is not None:
             self._once[key] = (run, self.now + within if within else None)
         self.runs += [run] if self.keeps else []
@@ -473,7 +471,7 @@ class Simulation:
         if until is not None:
             walk.put_off(row, LIMITS not in run.steps, until + timedelta(milliseconds=HIGHEST - self.recipe.priority))
             return
-        for key in keys:
+        for key in dict.fromkeys(keys):
             self._places.setdefault(key, []).append(self.now)
         if not self.keeps and len(self._places) > KEPT and self._number % KEPT == 0:
             since = self.now - max(limit.within for limit in self.recipe.limits)
