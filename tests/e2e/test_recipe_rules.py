@@ -1,0 +1,108 @@
+"""The rules of a whole recipe in a hub: once per value and window, places by priority, tries, quiet hours."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.support.shop import Shop, opened
+
+
+@pytest.fixture
+async def shop(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Shop]:
+    async with opened(database_url, redis_url, tmp_path) as made:
+        yield made
+
+
+def recipe(rules: str, note: str, before: str = "", on: str = "order.updated", more: str = "") -> str:
+    step = f'{{id: told, use: testbench.make_native, with: {{id: "1", note: "{note}{{{{ order.number }}}}"}}{more}}}'
+    return f"title: Rules\non: {on}\n{rules}\nsteps:\n{before}  - {step}\n"
+
+
+async def test_a_once_per_value_is_free_again_after_its_window_for_each_way_to_go_on(shop: Shop) -> None:
+    once = "once_per: {value: order.email, within: 30d}"
+    day = "  - wait: 1d\n"
+    await shop.hub.recipe("ignores", recipe(once, "i"))
+    await shop.hub.recipe("restarts", recipe(f"{once}\nagain: restart", "r", day))
+    await shop.hub.recipe("queues", recipe(f"{once}\nagain: queue", "q", day))
+    await shop.order(1, "order.updated", email="ada@example.com")
+    await shop.forward(hours=12)
+    await shop.order(2, "order.updated", email="ada@example.com")
+    assert await shop.made() == ["i#1"]
+    await shop.forward(hours=13)
+    assert await shop.made() == ["i#1", "q#1"]
+    await shop.forward(hours=12)
+    assert await shop.made() == ["i#1", "q#1", "r#2"]
+    await shop.forward(days=1)
+    assert await shop.made() == ["i#1", "q#1", "r#2", "q#2"]
+    await shop.forward(days=27)
+    await shop.order(3, "order.updated", email="ada@example.com")
+    assert (await shop.made())[4:] == []
+    await shop.forward(days=2)
+    await shop.order(4, "order.updated", email="ada@example.com")
+    await shop.forward(days=1, seconds=5)
+    assert sorted((await shop.made())[4:]) == ["i#4", "q#3", "q#4", "r#4"]
+    said = await shop.hub.one("select decisions from event order by id desc limit 1")
+    assert all(decision.startswith("run ") for decision in said.values()), said
+
+
+async def test_events_without_the_once_per_value_are_each_for_themselves(shop: Shop) -> None:
+    await shop.hub.recipe("once", recipe("once_per: order.email", "o"))
+    for number, email in ((1, None), (2, None), (3, "ada@example.com"), (4, "ada@example.com")):
+        await shop.order(number, "order.updated", email=email)
+    assert await shop.made() == ["o#1", "o#2", "o#3"]
+
+
+async def test_a_free_place_goes_to_the_recipe_of_the_highest_priority_then_to_who_came_first(shop: Shop) -> None:
+    limits = "group: g\nlimits: {per: customer.email, at_most: 1, within: 7d}\npriority: "
+    await shop.hub.recipe("low", recipe(f"{limits}-5", "low", on="order.paid"))
+    await shop.hub.recipe("high", recipe(f"{limits}10", "high", on="order.created"))
+    for number, topic in ((1, "order.paid"), (2, "order.paid"), (3, "order.paid"), (4, "order.created")):
+        await shop.order(number, topic, email="ada@example.com")
+    for expected in (["low#1"], ["low#1", "high#4"], ["low#1", "high#4", "low#2"], [*["low#1", "high#4", "low#2"], "low#3"]):
+        assert await shop.made() == expected
+        await shop.forward(days=7, seconds=1)
+
+
+async def test_a_step_says_how_often_and_how_long_its_call_is_tried(shop: Shop) -> None:
+    told = '"{{ order.number }}"'
+    steps = "".join(
+        f'  - {{id: {name}, use: testbench.{name}, with: {{id: "1", note: {told}}}, if_unsure: skip, on_error: continue, {more}}}\n'
+        for name, more in (
+            ("make_native", "retry: {attempts: 2}"),
+            ("make_lookup", "retry: false"),
+            ("put_upsert", "retry: {within: 10m}"),
+        )
+    )
+    await shop.hub.recipe("tries", f"title: Tries\non: order.paid\nsteps:\n{steps}")
+    await shop.outside.post("/_faults/testbench", json=[{"status": 503}])
+    await shop.order(1)
+    for _ in range(6):
+        await shop.forward(minutes=5)
+    assert await shop.runs() == [("done", None)]
+    rows = await shop.hub.rows("select path, attempts from call where state in ('dead', 'skipped')")
+    tries = {row["path"]: row["attempts"] for row in rows}
+    assert (tries["make_native"], tries["make_lookup"]) == (2, 1)
+    assert 2 <= tries["put_upsert"] < 6, tries
+
+
+async def test_a_steps_timeout_ends_an_attempt_before_the_connectors_own_would(shop: Shop) -> None:
+    await shop.hub.recipe("short", recipe("", "t", on="order.paid", more=", timeout: 1s, retry: false"))
+    await shop.outside.post("/_faults/testbench", json=[{"slow": 30}])
+    await shop.order(1)
+    (row,) = await shop.hub.rows("select state, error, extract(epoch from ended_at - at) as took from attempt")
+    assert 0.9 < row["took"] < 1.9, row
+
+
+async def test_quiet_hours_end_by_the_clock_on_the_wall_when_it_goes_back(shop: Shop) -> None:
+    quiet = 'quiet_hours: {from: "21:00", to: "02:30", timezone: Europe/Berlin}'
+    await shop.hub.recipe("quiet", recipe(quiet, "n"))
+    clock = shop.hub.hub.clock
+    clock._at_zero += datetime(2027, 10, 31, 1, 10, tzinfo=UTC) - clock.now()  # 02:10 for the second time
+    await shop.order(1, "order.updated")
+    assert await shop.runs() == [("waiting", None)]
+    await shop.forward(minutes=19)
+    assert await shop.made() == []
+    await shop.forward(minutes=2)
+    assert await shop.made() == ["n#1"]
