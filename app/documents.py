@@ -246,6 +246,8 @@ class _Reader:
             raise self.fault(event, f"tags ({event.tag}) are not used here", mend)
 
     def scalar(self, event: Any) -> Any:
+        if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in event.value):
+            raise self.fault(event, "the text holds a character that no system takes", "leave it out")
         if event.style is not None:
             return event.value
         try:

@@ -93,6 +93,11 @@ class _Discreet(logging.Formatter):
         return placed(ei[1]) if ei and ei[1] is not None else ""
 
 
+def traced(error: Exception) -> dict[str, str]:
+    """A bug for the log: where it was, without its text, which may hold a customer's data."""
+    return {"error": type(error).__name__, "traceback": placed(error)[-4000:]}
+
+
 def _named(value: object) -> object:
     return type(value).__name__ if isinstance(value, BaseException) else value
 

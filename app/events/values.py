@@ -30,6 +30,7 @@ _NUMBER = r"^-?[0-9]{1,15}(\.[0-9]{1,30})?([eE]-[0-3]?[0-9])?$"
 _PLACES = 30
 _FRACTION = re.compile(r"(?<=[.,][0-9]{6})[0-9]+")
 _UNSAYABLE = re.compile("[\x00\ud800-\udfff]")
+_WORD = 2**63  # larger whole numbers are floats to most JSON readers
 _EXACT_IN_JSON = 15  # significant digits that any JSON reader keeps
 
 
@@ -144,8 +145,10 @@ def from_unix(seconds: int | str | None) -> datetime | None:
 
 def _plain(value: Any) -> Any:
     """Free data as plain data that comes back from JSON as the same value and type (see `Free`)."""
-    if value is None or isinstance(value, str | bool | int):
+    if value is None or isinstance(value, str | bool):
         return str(value) if isinstance(value, str) else value
+    if isinstance(value, int):
+        return value if -_WORD <= value < _WORD else str(value)
     if isinstance(value, float | Decimal):
         return _number(value)
     if isinstance(value, dict):
@@ -189,8 +192,8 @@ Free = Annotated[
     PlainSerializer(_jsonable, when_used="json"),
     WithJsonSchema({"description": "Free data"}),
 ]
-"""Free plain data. Numbers with a fraction are Decimals (JSON numbers outside), those of more than 15 digits and times
-are text; so that what comes back from the store has the same value and type."""
+"""Free plain data. Numbers with a fraction are Decimals (JSON numbers outside), those of more digits than JSON readers
+keep and times are text; so that what comes back from the store has the same value and type."""
 
 
 def clean(value: T) -> T:

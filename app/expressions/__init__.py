@@ -18,6 +18,8 @@ from app.expressions.compiled import (
     evaluate,
     expressions,
     render,
+    say,
+    spoken,
 )
 from app.expressions.errors import EvaluationError, ExpressionError, hint, nearest
 from app.expressions.shapes import Shape, joined, list_of, object_of, shape_of, shape_of_value, unfit
@@ -47,7 +49,9 @@ __all__ = [
     "object_of",
     "paths",
     "render",
+    "say",
     "shape_of",
     "shape_of_value",
+    "spoken",
     "unfit",
 ]

@@ -10,6 +10,7 @@ from jinja2.exceptions import TemplateError, UndefinedError
 from jinja2.runtime import Undefined
 
 from app.expressions.errors import EvaluationError, ExpressionError
+from app.expressions.filters import text_of
 from app.expressions.grammar import (
     HTML_SANDBOX,
     MAX_TEMPLATE,
@@ -201,6 +202,20 @@ def render(tree: Tree, scope: Mapping[str, object]) -> Any:
     if isinstance(tree, tuple):
         return [render(each, scope) for each in tree]
     return tree
+
+
+def say(tree: Tree, scope: Mapping[str, object]) -> str | None:
+    """The value of a compiled tree as it stands among text; None for nothing. Raises EvaluationError."""
+    value = render(tree, scope)
+    return None if value is None else spoken(value)
+
+
+def spoken(value: object) -> str:
+    """A value as it stands among text. Raises EvaluationError for one that cannot, as a list."""
+    try:
+        return text_of(value)
+    except (TypeError, TemplateError) as error:
+        raise EvaluationError(str(error)) from None
 
 
 def evaluate(compiled: Expression, scope: Mapping[str, object]) -> Any:

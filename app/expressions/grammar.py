@@ -1,6 +1,7 @@
 """What may be written: the source is parsed and its syntax tree checked against a list; nothing is run."""
 
 import inspect
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import cache
@@ -17,6 +18,7 @@ MAX_SOURCE = 2_000  # characters of one expression or value
 MAX_TEMPLATE = 64_000  # characters of a template file
 MAX_DEPTH = 60  # of the syntax tree
 MAX_LOOPS = 4  # inside each other
+UNSAYABLE = re.compile("[\x00\ud800-\udfff]")
 
 ALLOWED = (
     *(nodes.Name, nodes.Const, nodes.TemplateData, nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair, nodes.Keyword),
@@ -124,6 +126,8 @@ def _faults(node: nodes.Node, loops: int) -> Iterator[tuple[str, str]]:
         yield "an `if` inside an expression needs its `else`", "add `else none`"
     elif isinstance(node, nodes.Const):
         yield from _constant_faults(node.value)
+    elif isinstance(node, nodes.Pair) and isinstance(node.key, nodes.Const) and not isinstance(node.key.value, str):
+        yield "the names in an object are text", "put quotes around them, as in `{'name': 1}`"
     elif isinstance(node, nodes.For) and (loops >= MAX_LOOPS or node.recursive):
         yield f"loops stand at most {MAX_LOOPS} inside each other", "take a loop out"
     elif isinstance(node, nodes.Filter):
@@ -133,6 +137,8 @@ def _faults(node: nodes.Node, loops: int) -> Iterator[tuple[str, str]]:
 
 
 def _constant_faults(value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str) and UNSAYABLE.search(value):
+        yield "the text holds a character that no system takes", "leave out \\x00 and halves of characters"
     large = isinstance(value, int) and abs(value) >= 10**MAX_DIGITS
     if large or (isinstance(value, Decimal) and value and abs(value.adjusted()) >= MAX_DIGITS):
         yield "the number is too large", f"a number has at most {MAX_DIGITS} digits before the point"

@@ -330,6 +330,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 inner = each.values() if isinstance(each, dict) else each if isinstance(each, list | tuple) else ()
                 size += len(inner)
                 waiting.extend(inner)
+                if isinstance(each, dict) and not all(isinstance(name, str) for name in each):
+                    raise TypeError("the names in an object are text")
             if size > MAX_HELD:
                 raise SecurityError(f"the value holds more than {MAX_HELD:,} items")
         context.spend(1 + size // 10)

@@ -43,6 +43,13 @@ class Connection(Protocol):
 AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
         asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, TimeoutError)  # fmt: skip
 """What is raised when PostgreSQL is away or goes away in the middle: wait and try again."""
+TWICE_LOCKED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+"""Two workers met in opposite order (a merge, a state that only its events name): one begins again."""
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the database is away, and nothing is wrong with the work. (What cannot be encoded for it is.)"""
+    return isinstance(error, AWAY) and not isinstance(error, ValueError)
 
 
 class Database:

@@ -1,18 +1,31 @@
 """The walk of a run, without a database: the same simulation that recipes are tested with."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from random import Random
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from app.events import OrderEvent
+from app import events as canonical
+from app.domain.memory import kept, with_remembered
+from app.events import CustomEvent, FreeDict, Money, OrderEvent
+from app.pipeline.deliver.lane import storable
 from app.pipeline.match.explain import false_part, parts
 from app.pipeline.match.simulate import Simulation
 from app.pipeline.match.standins import Told
-from app.recipes import parse_recipe, settled
+from app.pipeline.run.advance import Walk
+from app.pipeline.run.outputs import call_output
+from app.recipes import Step, parse_recipe
+from app.recipes import settled as settled_inputs
 from app.registry import Registry
+from app.store.database import to_json
 from tests.support import testconnector
 
 CONNECTORS = {connector.slug: connector for connector in Registry(testconnector.connector)}
@@ -27,7 +40,7 @@ def order(number: int = 1, amount: str = "10.00", **more: Any) -> OrderEvent:
 
 def world(text: str, told: Mapping[str, list[Told]] | None = None, **inputs: Any) -> Simulation:
     recipe = parse_recipe(f"title: Test\n{text}", "test")
-    return Simulation(recipe, CONNECTORS, settled(recipe, inputs), told or {})
+    return Simulation(recipe, CONNECTORS, settled_inputs(recipe, inputs), told or {})
 
 
 def make(note: str, **more: str) -> str:
@@ -136,6 +149,124 @@ def test_nobody_is_called_in_quiet_hours() -> None:
     assert notes(simulation) == []
     simulation.forward(timedelta(hours=1))
     assert notes(simulation) == ["day"]
+
+
+@pytest.mark.parametrize(
+    ("now", "over"),
+    [
+        ("2026-03-29T00:45", "2026-03-29T01:30"),
+        ("2026-03-29T01:15", None),
+        ("2026-10-25T00:15", "2026-10-25T00:30"),
+        ("2026-10-25T00:45", None),
+        ("2026-10-25T01:10", "2026-10-25T01:30"),
+        ("2026-10-24T22:00", "2026-10-25T00:30"),
+    ],
+)
+def test_quiet_hours_of_a_customer_keep_the_clock_on_the_wall_when_it_changes(now: str, over: str | None) -> None:
+    """In Berlin 02:30 does not come on 29 March 2026, and comes twice on 25 October."""
+    source = 'on: order.paid\nquiet_hours: {from: "22:00", to: "02:30"}\nsteps:\n' + make("day")
+    simulation = world(source)
+    simulation.now = datetime.fromisoformat(now).replace(tzinfo=UTC)
+    simulation.happen("order.paid", order(shipping_address={"country_code": "DE"}))
+    if over is not None:
+        assert notes(simulation) == []
+        simulation.forward(datetime.fromisoformat(over).replace(tzinfo=UTC) - simulation.now - timedelta(seconds=1))
+        assert notes(simulation) == []
+        simulation.forward(timedelta(seconds=1))
+    assert notes(simulation) == ["day"]
+
+
+def test_events_without_the_once_per_value_are_each_for_themselves() -> None:
+    simulation = world("on: order.updated\nonce_per: order.customer.email\nsteps:\n" + make("{{ order.number }}"))
+    for number, buyer in ((1, {"id": "1"}), (2, {"id": "2"}), (3, BUYER), (4, BUYER)):
+        simulation.happen("order.updated", order(number, customer=buyer))
+    assert notes(simulation) == ["#1", "#2", "#3"]
+
+
+# --- what goes through the store --------------------------------------------------------------------------------
+
+
+NUMBERS = st.booleans() | st.integers() | st.decimals(allow_nan=False, allow_infinity=False)
+FREE = st.recursive(
+    st.none() | NUMBERS | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])) | st.dates()
+    | st.datetimes(timezones=st.just(UTC)) | st.sampled_from(["1001", "1e5", "true", "2026-01-01", "[1]"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab.{", max_size=3), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@dataclass
+class Giving:
+    """An action, as far as its output matters."""
+
+    output: type[BaseModel]
+
+
+class Everything(BaseModel):
+    """The output of an action, with each type that one may have."""
+
+    text: str
+    whole: int
+    exact: Decimal
+    at: datetime
+    day: date
+    flag: bool
+    money: Money | None
+    many: list[Decimal]
+    free: FreeDict
+
+
+def plain(data: BaseModel) -> object:
+    return canonical.scope(data)
+
+
+def told_apart(value: object) -> object:
+    """A value with the types of all that is in it."""
+    if isinstance(value, dict):
+        return {name: told_apart(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [told_apart(each) for each in value]
+    return type(value), value
+
+
+@settings(max_examples=150, deadline=None)
+@given(FREE, st.integers(), st.decimals(allow_nan=False, allow_infinity=False), st.datetimes(timezones=st.just(UTC)))
+def test_results_have_the_same_value_and_type_before_and_after_the_store(
+    free: object, whole: int, exact: Decimal, at: datetime
+) -> None:
+    """What `set` remembers, what is emitted and what an action gave, each as text between."""
+    said = kept({"x": free})
+    before = with_remembered({}, {"attributes": said})
+    after = with_remembered({}, {"attributes": orjson.loads(to_json(said))})
+    assert told_apart(after) == told_apart(before)
+    stated = CustomEvent.model_validate({"data": {"x": free}})
+    assert told_apart(plain(canonical.load("any.told", 1, canonical.dump(stated)))) == told_apart(plain(stated))
+    money = {"amount": "10.10", "currency": "EUR"}
+    made = Everything(
+        text="1001", whole=whole, exact=exact, at=at, day=at.date(), flag=True, many=[exact, exact], free={"x": free},
+        money=Money.model_validate(money),
+    )  # fmt: skip
+    output = orjson.loads(storable(made.model_dump_json()))
+    assert told_apart(call_output(Giving(Everything), output)) == told_apart(made.model_dump())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("deed", ["approve: {title: %s}", "set: {customer: {attributes: {x: %s}}}", "emit: a.b\n    with: {x: %s}", "stop: %s"])
+@pytest.mark.parametrize("value", ["12345678901234567890 * 1000", "{'a': 1.5}", "[1, [now]]", "order", "1e29 * 1.5", "none"])
+def test_whatever_a_step_says_ends_in_a_step_or_a_sentence(deed: str, value: str) -> None:
+    simulation = ran("on: order.paid\nsteps:\n  - " + deed % f'"{{{{ {value} }}}}"' + "\n")
+    run = simulation.runs[0]
+    assert "a fault of the hub" not in (run.reason or "")
+    assert run.state != "failed" or "cannot stand among text" in (run.reason or ""), run.reason
+
+
+def test_a_bug_ends_the_run_that_meets_it_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: object, step: Step, *more: object) -> bool:
+        raise RuntimeError("a customer's secret")
+
+    monkeypatch.setattr(Walk, "_emit", broken)
+    simulation = ran("on: order.paid\nsteps:\n  - set: {order: {add_tags: [a]}}\n  - emit: a.b\n")
+    (run,) = simulation.runs
+    assert (run.state, run.reason, run.steps) == ("failed", "a fault of the hub (RuntimeError)", {})
 
 
 # --- items ------------------------------------------------------------------------------------------------------

@@ -326,6 +326,13 @@ ESCAPES = [
     "order.tags | select('callable')",
     "order is callable",
     "order.number is sameas(order.number)",
+    "'%d' is even",
+    "'%s' is divisibleby(order)",
+    "3 is divisibleby('x')",
+    "'a\\x00b'",
+    "order.number ~ '\\ud800'",
+    "{1: order.number}",
+    "{order.total.amount: 1}",
 ]
 
 
@@ -409,6 +416,10 @@ BURNERS = [
     "{% set a = 'xxxxxxxxxx' %}" + "{% set a = a ~ a %}" * 60 + "{{ a }}",
     "{% set a = [1,2,3,4,5] %}" + "{% set a = [a, a] %}" * 30 + "{{ a | tojson }}",
     "{% set a = 9 %}" + "{% set a = a * a %}" * 60 + "{{ a }}",
+    "{% set a = [many] %}" + "{% set a = a + a %}" * 13 + "{{ a | tojson }}",
+    "{% set a = [big] %}" + "{% set a = a + a %}" * 13 + "{{ a | tojson }}",
+    "{{ '%1000000000d' is even }}",
+    "{{ '%1000000000s' is divisibleby(3) }}",
 ]
 
 

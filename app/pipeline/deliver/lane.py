@@ -1,6 +1,8 @@
 """One lane, while this process drains it: claim in order, reserve effects, make calls up to the limits, record."""
 
 import asyncio
+import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
@@ -34,6 +36,7 @@ from app.store.lanes import Held
 from app.store.packing import unpack
 
 log = structlog.get_logger()
+_LONG = re.compile(r"[:\[,]-?\d{19}")
 
 IDLE = 1.0
 LOOK_FOR_READS = 0.2
@@ -552,7 +555,7 @@ def _ended(call: DueCall, attempt: Attempt, outcome: Outcome, verdict: Verdict) 
         due_at=verdict.due_at,
         failures=verdict.failures,
         unsure=verdict.unsure,
-        output=_storable(outcome.output) if isinstance(outcome, Ok) else None,
+        output=storable(outcome.output) if isinstance(outcome, Ok) else None,
         error_kind=failed.kind if failed else None,
         question=verdict.question,
         effect_key=call.effect_key,
@@ -567,9 +570,20 @@ def _said(outcome: Outcome) -> str | None:
     return "an earlier attempt had done it" if outcome.found else None
 
 
-def _storable(output: str) -> str:
-    """An output without U+0000, which no jsonb can hold."""
-    return orjson.dumps(canonical.clean(orjson.loads(output))).decode() if "\\u0000" in output else output
+def storable(output: str) -> str:
+    """An output as jsonb holds it and gives it back: without U+0000, and whole numbers that are too long for its reader
+    as text, of which the action's model makes numbers again."""
+    if "\\u0000" not in output and not _LONG.search(output):
+        return output
+    return orjson.dumps(canonical.clean(_short(json.loads(output)))).decode()
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _short(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_short(each) for each in value]
+    return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
 
 
 def _exists(call: DueCall, output: Any, now: datetime) -> Ended:

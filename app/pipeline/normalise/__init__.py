@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from app import events as canonical
@@ -25,15 +24,16 @@ from app.domain import derived
 from app.domain.connections import Connections
 from app.domain.facts import Fact, fact_of
 from app.events import Ref
+from app.logs import traced
 from app.pipeline import match
 from app.pipeline.match import Matched
 from app.pipeline.normalise import erasing
 from app.pipeline.normalise.publish import Publisher, search_terms
-from app.pipeline.normalise.reading import Work, normalise, read, reads_wanted, traced
+from app.pipeline.normalise.reading import Work, normalise, read, reads_wanted
 from app.pipeline.normalise.states import States
 from app.store import connections, deadlines, webhooks
 from app.store import events as store
-from app.store.database import AWAY, Database, Row
+from app.store.database import TWICE_LOCKED, Database, Row, is_away
 from app.store.database import Connection as Db
 from app.store.packing import unpack
 
@@ -42,8 +42,6 @@ log = structlog.get_logger()
 OTHERS = 4
 """While one connection fills the batches, the others get a fourth beside."""
 STALE = "stale: a newer version of the object was seen before"
-_TWICE_LOCKED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-"""Two workers met in opposite order (a merge, a state that only its events name): one begins again."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Normaliser:
         """Work one batch of due webhooks; True when there may be more."""
         try:
             worked = await self._batch(self.batch)
-        except _TWICE_LOCKED:
+        except TWICE_LOCKED:
             return True
         except Exception as e:
             if is_away(e):
@@ -89,7 +87,7 @@ class Normaliser:
                 try:
                     async with db.transaction():
                         outcome = await self._work(db, rows)
-                except _TWICE_LOCKED:
+                except TWICE_LOCKED:
                     raise
                 except Exception as e:
                     if is_away(e):
@@ -152,7 +150,7 @@ class Normaliser:
             async with self.database.transaction() as db:
                 erased = await erasing.carry_out(db, self.hasher, self.clock.now())
             return await self._timers(self.batch) == self.batch or erased is not None
-        except _TWICE_LOCKED:
+        except TWICE_LOCKED:
             return True
         except Exception as e:
             if is_away(e):
@@ -167,7 +165,7 @@ class Normaliser:
                 async with db.transaction():
                     outcome = await self._fall_due(db, due) if due else Matched()
             except Exception as e:
-                if limit > 1 or is_away(e) or isinstance(e, _TWICE_LOCKED):
+                if limit > 1 or is_away(e) or isinstance(e, TWICE_LOCKED):
                     raise
                 log.error("a timer cannot be made an event", timer=str(due[0]["id"]), **traced(e))
                 await deadlines.remove(db, [due[0]["id"]])
@@ -208,11 +206,6 @@ class Normaliser:
         if event["subject_connection_id"] not in (None, connection.id):
             fact.shop, fact.order = event["subject_connection_id"], subject.id
         return fact
-
-
-def is_away(error: Exception) -> bool:
-    """Whether the database is away, and nothing is wrong with the work. (What cannot be encoded for it is.)"""
-    return isinstance(error, AWAY) and not isinstance(error, ValueError)
 
 
 TOLD = "the sender reports a problem"

@@ -16,7 +16,7 @@ from app.domain.facts import Fact
 from app.errors import MalformedError
 from app.events import Event, Ref
 from app.ids import new_id
-from app.logs import placed
+from app.logs import traced
 from app.store import webhooks
 from app.store.database import Row
 from app.store.deadlines import Deadline
@@ -157,11 +157,6 @@ def _bug(work: Work, error: Exception) -> None:
     webhook, topic = str(work.row["id"]), work.row["topic"]
     log.error("a connector failed to normalise a webhook", webhook=webhook, topic=topic, **traced(error))
     work.end("malformed", f"{type(error).__name__}: {error}"[:500])
-
-
-def traced(error: Exception) -> dict[str, str]:
-    """A bug for the log: where it was, without its text, which may hold a customer's data."""
-    return {"error": type(error).__name__, "traceback": placed(error)[-4000:]}
 
 
 def _facts(work: Work, connection: Connection) -> Facts[Any]:

@@ -4,7 +4,7 @@ A run begins in the transaction that stores its event (`begin`), and goes on whe
 its ended, a wait is over, an event came. Due runs are locked for the transaction; nothing outside is done here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,6 +22,7 @@ from app.domain.memory import recall
 from app.domain.recipes import ActiveRecipe, Recipes, inputs_of, outline_of
 from app.domain.scope import LateScope, scope_of_stored
 from app.ids import new_id, time_of
+from app.logs import traced
 from app.pipeline.run import leave, listening
 from app.pipeline.run.advance import LIMITS, Walk
 from app.pipeline.run.facts import Facts, RunEnd, Surroundings
@@ -30,7 +31,7 @@ from app.pipeline.run.written import write
 from app.recipes import Call, Recipe, Step
 from app.store import events, runs, waiters
 from app.store.database import Connection as Db
-from app.store.database import Database, to_json
+from app.store.database import TWICE_LOCKED, Database, is_away, to_json
 from app.store.packing import unpack, unpack_json
 from app.store.runs import DueRun, NewRun, NewStep, StepRow
 from app.store.waiters import NewWaiter
@@ -142,12 +143,47 @@ class Runner:
     async def drain(self) -> bool:
         """Move one batch of due runs; True when there may be more."""
         now = self.clock.now()
+        try:
+            return await self._batch(now, self.batch) == self.batch
+        except TWICE_LOCKED:
+            return True
+        except Exception as e:
+            if is_away(e):
+                raise
+            return await self._one_by_one(now)
+
+    async def _batch(self, now: datetime, limit: int) -> int:
         async with self.database.transaction() as db:
-            due = await runs.claim(db, now, self.batch)
+            due = await runs.claim(db, now, limit)
             lanes, others = await self._advance(db, due, now) if due else (set(), set())
+        self._ring(lanes, others)
+        return len(due)
+
+    async def _one_by_one(self, now: datetime) -> bool:
+        """A batch failed for one run: that one ends, and nobody pays for what it met."""
+        for _ in range(self.batch):
+            async with self.database.transaction() as db:
+                due = await runs.claim(db, now, 1)
+                if not due:
+                    return False
+                try:
+                    async with db.transaction():
+                        found = await self._advance(db, due, now)
+                except TWICE_LOCKED:
+                    raise
+                except Exception as e:
+                    if is_away(e):
+                        raise
+                    log.error("a run cannot be moved", run=str(due[0].id), **traced(e))
+                    reason = f"it cannot be moved: a fault of the hub ({type(e).__name__})"
+                    await runs.save(db, [(due[0].id, "failed", reason, None, now)])
+                    found = set(), set()
+            self._ring(*found)
+        return True
+
+    def _ring(self, lanes: Iterable[UUID], others: Iterable[str]) -> None:
         for name in [*others, *(f"lane:{connection_id}" for connection_id in lanes)]:
             self.bells.ring(name)
-        return len(due) == self.batch
 
     async def match_waiters(self) -> bool:
         """Hold a batch of committed events against the runs that wait; True when there may be more."""

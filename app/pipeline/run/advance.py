@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
+import structlog
 from pydantic import BaseModel, ValidationError
 
 from app import events as canonical
@@ -18,8 +19,9 @@ from app.connector import Action
 from app.domain.connections import Connection
 from app.domain.memory import kept, with_remembered
 from app.domain.recipes import cannot, outline_of
-from app.expressions import EvaluationError, render
+from app.expressions import EvaluationError, render, say, spoken
 from app.ids import new_id
+from app.logs import traced
 from app.pipeline.run.awaiting import ears, meant
 from app.pipeline.run.facts import Ear, Emitted, Facts, Frame, Heard, Remembered, RunEnd, StepFailure, Surroundings
 from app.pipeline.run.outputs import typed
@@ -47,6 +49,8 @@ from app.store.calls import NewCall
 from app.store.database import to_json
 from app.store.packing import pack
 from app.store.runs import CallRow, NewStep, StepRow
+
+log = structlog.get_logger()
 
 __all__ = ["Facts", "Heard", "RunEnd", "Surroundings", "Walk"]
 
@@ -107,9 +111,20 @@ class Walk:
                 self.state = "waiting"
         except RunEnd as end:
             self.state, self.reason = end.state, end.reason
+        except Exception as e:
+            log.error("a run met a fault of the hub", run=str(self.facts.run_id), **traced(e))
+            self._spoiled(e)
         if self.state in ("done", "cancelled"):
             self.close()
         return self
+
+    def _spoiled(self, error: Exception) -> None:
+        """A bug ends the run that met it: those that are moved with it go on. Nothing of the walk is kept."""
+        for made in (self.fresh, self.ended_steps, self.changed_steps, self.deaf, self.new_calls, self.new_ears):
+            made.clear()
+        self.emitted.clear()
+        self.remembered.clear()
+        self.state, self.reason, self.asks_leave = "failed", f"a fault of the hub ({type(error).__name__})", False
 
     def close(self) -> None:
         """End the rows that nothing will go on with."""
@@ -446,7 +461,7 @@ class Walk:
         return self._over(step, frame, "done", said)
 
     def _ask(self, step: Step, frame: Frame, does: Approve) -> bool:
-        said = {"title": render(does.title, frame.scope), "message": render(does.message, frame.scope)}
+        said = {"title": say(does.title, frame.scope), "message": say(does.message, frame.scope)}
         until = self.around.now + span_of(step.timeout, frame.scope) if step.timeout is not None else None
         self._row(step, frame, "running", said, until)
         return self._blocked(until)
@@ -462,9 +477,9 @@ class Walk:
         return self._blocked(row.due_at)
 
     def _stop(self, step: Step, frame: Frame, does: Stop) -> bool:
-        said = render(does.reason, frame.scope)
+        said = say(does.reason, frame.scope)
         self._over(step, frame, "done", None)
-        raise RunEnd("failed" if does.failed else "done", None if said is None else str(said))
+        raise RunEnd("failed" if does.failed else "done", said)
 
     def _branch(self, does: Choose, frame: Frame) -> dict[str, Any]:
         for index, branch in enumerate(does.branches):
@@ -640,7 +655,7 @@ def within(step: Step) -> Iterator[Step]:
 def texts(value: Any) -> tuple[str, ...]:
     """Tags, as one text or a list of them."""
     listed = [value] if isinstance(value, str) else value or ()
-    return tuple(str(each) for each in listed)
+    return tuple(map(spoken, listed))
 
 
 def dumped(given: BaseModel) -> bytes:
