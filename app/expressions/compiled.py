@@ -33,7 +33,19 @@ SAID_TYPES = {
     "'datetime.datetime'": "a time",
     "'dict'": "an object",
     "'list'": "a list",
+    "'bool'": "true or false",
+    "datetime.datetime": "a time",
+    "datetime.date": "a date",
 }
+SAID_WORDS = {
+    " not supported between instances of": " cannot compare",
+    "can't compare": "it cannot compare",
+    "argument of type": "`in` cannot look into",
+    " is not iterable": "",
+    " is not a container or iterable": "",
+    "'in <string>' requires string as left operand, not": "`in` looks in a text for text, not for",
+}
+"""Python's own words for what expressions get wrong, and ours."""
 _RESULT = "_result"  # recipes cannot write names that begin so
 
 
@@ -136,10 +148,9 @@ def _said(error: Exception) -> str:
     if isinstance(error, UndefinedError | TemplateError):
         return str(error.message)
     text = str(error)
-    if isinstance(error, TypeError) and "not supported between" in text:
-        for word, said in SAID_TYPES.items():
+    if isinstance(error, TypeError) and any(words in text for words in SAID_WORDS):
+        for word, said in (SAID_WORDS | SAID_TYPES).items():
             text = text.replace(word, said)
-        text = text.replace(" not supported between instances of", " cannot compare")
     return text
 
 

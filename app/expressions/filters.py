@@ -6,6 +6,7 @@ the others that take a field accept a dotted one (`'total.amount'`).
 
 import functools
 import operator
+import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -21,6 +22,7 @@ from app.expressions.errors import hint
 from app.expressions.money import is_money, round_money, say_money, times
 from app.expressions.sandbox import EXACT, MAX_ITEMS, MAX_TEXT, ROUNDING, Room, bounded, exact, is_number, kind_name
 
+NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -96,15 +98,15 @@ def _of_field(value: Any, name: str, path: str | None) -> list[Any]:
 
 def truncate(value: Any, length: int, end: str = "…") -> str:
     """At most `length` characters, the last ones being `end` when something was cut."""
-    text = _text(value, "truncate")
+    text, length = _text(value, "truncate"), int(_number(length, "truncate"))
     if len(text) <= length:
         return text
-    return text[: max(int(length) - len(end), 0)] + end
+    return text[: max(length - len(end), 0)] + end
 
 
 def replace(value: Any, old: str, new: str) -> str:
-    text = _text(value, "replace")
-    if not old:
+    text, new = _text(value, "replace"), _text(new, "replace")
+    if not _text(old, "replace"):
         raise TypeError("replace needs some text to look for")
     if len(text) + text.count(old) * (len(new) - len(old)) > MAX_TEXT:
         raise SecurityError(f"the text is longer than {MAX_TEXT:,} characters")
@@ -113,6 +115,8 @@ def replace(value: Any, old: str, new: str) -> str:
 
 def split(value: Any, separator: str = ",") -> list[str]:
     """The parts between separators, without the space around them, empty ones left out."""
+    if not _text(separator, "split"):
+        raise TypeError("split needs some text to look for")
     parts = _text(value, "split").split(separator)
     return [part.strip() for part in parts[:MAX_ITEMS] if part.strip()]
 
@@ -185,10 +189,9 @@ def number(value: Any) -> int | Decimal:
     """The number that a text holds, exactly."""
     if not isinstance(value, str):
         return _number(value, "number")
-    try:
-        return bounded(Decimal(value.strip()[:100]))  # type: ignore[no-any-return]
-    except ArithmeticError:
-        raise TypeError(f"{value[:40]!r} is not a number") from None
+    if not NUMBER.fullmatch(value.strip()[:100]):
+        raise TypeError(f"{value[:40]!r} is not a number")
+    return bounded(Decimal(value.strip()[:100]))  # type: ignore[no-any-return]
 
 
 def sum_(value: Any, path: str | None = None) -> Any:
