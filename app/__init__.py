@@ -17,8 +17,16 @@ class _LeftOut(ModuleType):
 for _name in ("sqlalchemy.ext.asyncio.session", "sqlalchemy.ext.asyncio.scoping", "jwt"):
     sys.modules.setdefault(_name, _LeftOut(_name))
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
-if "rich" not in sys.modules:
-    sys.modules["rich"] = None  # type: ignore[assignment]
-    import structlog  # noqa: F401
 
-    del sys.modules["rich"]
+
+class _Unpainted:
+    """Keeps rich from structlog, and from it alone: commands of people load it, and commands that log nothing load
+    neither."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        asking = sys.modules.get("structlog.dev")
+        if fullname == "rich" and asking is not None and not hasattr(asking, "ConsoleRenderer"):
+            raise ModuleNotFoundError(fullname, name=fullname)
+
+
+sys.meta_path.insert(0, _Unpainted())

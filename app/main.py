@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from app.api import (
     audit,
     backtests,
+    bringing,
     connecting,
     connections,
     connectors,
@@ -30,6 +31,7 @@ from app.api import (
     recipes,
     replays,
     runs,
+    sending,
     subjects,
     subscriptions,
     suppressions,
@@ -57,7 +59,18 @@ from app.settings import Settings
 VERSION = "0.1.0"
 ROUTERS = (
     *(traces, feed, events, pushes, runs, floods, replays, effects, customers, subjects),
-    *(recipe_texts, recipes, backtests, recipe_inputs, connecting, connections, subscriptions, connectors),
+    *(
+        bringing,
+        recipe_texts,
+        recipes,
+        backtests,
+        recipe_inputs,
+        connecting,
+        connections,
+        sending,
+        subscriptions,
+        connectors,
+    ),
     *(inbound, suppressions, templates, workspaces, keys, audit, unsubscribe, health),
 )
 

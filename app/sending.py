@@ -1,22 +1,18 @@
-"""Standing in for a platform: signed webhooks sent to the hub, and what came in written down as fixtures."""
+"""Standing in for a platform: webhooks signed as it signs them, and what came in as fixtures."""
 
-import asyncio
 import importlib
 import inspect
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
-import httpx
 import orjson
 
 from app.domain.connections import Connection
-from app.errors import ConfigError, MalformedError
+from app.errors import MalformedError
+from app.expressions import hint
 from app.fixtures import cleaned
 from app.recipes.payloads import bodies_in, payload_folder
 from app.store import flow
@@ -24,86 +20,65 @@ from app.store.database import Database
 from app.store.packing import unpack
 from app.store.webhooks import unpack_headers
 
-AT_ONCE = 20
+
+@dataclass(frozen=True, slots=True)
+class SignedWebhook:
+    """A request as the platform would send it."""
+
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
 
 
-@dataclass
-class Sent:
-    """How the hub answered, and how long it all took (seconds)."""
+@dataclass(frozen=True, slots=True)
+class Fixture:
+    """What came in, with people and tokens replaced."""
 
-    statuses: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-
-    @property
-    def taken(self) -> bool:
-        return bool(self.statuses) and all(status.startswith("2") for status in self.statuses)
+    topic: str
+    ending: Literal["json", "form"]
+    body: bytes
 
 
-async def send_webhooks(
-    connection: Connection, topic: str, body: bytes | None, count: int, rate: float | None, url: str
-) -> Sent:
-    """Send `count` webhooks, `rate` a second; the body, or samples of the connector. Raises ConfigError for a topic
-    without a sample."""
-    bodies = (body for _ in range(count)) if body is not None else samples(connection, topic, count)
-    sent, began = Sent(), time.monotonic()
-    turns = asyncio.Semaphore(AT_ONCE)
-    async with httpx.AsyncClient(timeout=15, trust_env=False) as client, asyncio.TaskGroup() as group:
-
-        async def one(each: bytes) -> None:
-            try:
-                sent.statuses[await _post(client, connection, topic, each, url)] += 1
-            finally:
-                turns.release()
-
-        for number, each in enumerate(bodies):
-            if rate:
-                await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
-            await turns.acquire()
-            group.create_task(one(each))
-    sent.seconds = time.monotonic() - began
-    return sent
-
-
-async def _post(client: httpx.AsyncClient, connection: Connection, topic: str, body: bytes, url: str) -> str:
-    """Sign and send one; the status, or why none came."""
-    source, settings, now = connection.source, connection.settings, datetime.now(UTC)
+def signed_webhook(connection: Connection, topic: str, body: bytes) -> SignedWebhook:
+    """Sign a body with the connection's own secret. Raises MalformedError where its connector sends no webhooks."""
+    source, settings, now = _source(connection), connection.settings, datetime.now(UTC)
     signed = source.signature.sign(body, settings, now)
     beside = source.headers(topic, body, settings, now) if source.headers else {}
     headers = {"content-type": source.content_type, **beside, **signed.headers}
     workspace = "" if connection.workspace == "main" else f"{connection.workspace}/"
-    try:
-        answer = await client.post(
-            f"{url}/webhooks/{workspace}{connection.slug}", content=body, headers=headers, params=dict(signed.query)
-        )
-    except httpx.TransportError as e:
-        return f"no answer ({type(e).__name__})"
-    return str(answer.status_code)
+    return SignedWebhook(f"/webhooks/{workspace}{connection.slug}", dict(signed.query), headers, body)
 
 
-def samples(connection: Connection, topic: str, count: int) -> Iterator[bytes]:
-    """Bodies of a topic: made by the connector's `sample` module (`order(number)`) where it has one, else its payload
-    files in turn. Raises ConfigError where there is neither."""
-    source = connection.source
+def samples(connection: Connection, topic: str, count: int, first: int) -> Iterator[bytes]:
+    """Bodies of a topic: made by the connector's `sample` module (`order(number)`, from `first` on) where it has one,
+    else its payload files in turn. Raises MalformedError where there is neither."""
+    source = _source(connection)
     if topic not in source.topics:
-        known = ", ".join(sorted(source.topics))
-        raise ConfigError(f"{connection.connector.title} sends no {topic!r} that becomes events; it sends {known}.")
+        what = hint(topic, source.topics)
+        raise MalformedError(f"{connection.connector.title} sends no {topic!r} that becomes events; {what}")
     generator = _generator(connection.connector.slug, topic)
     if generator is not None:
-        first = int(time.time()) % 10_000_000
         return (orjson.dumps(generator(first + number)) for number in range(count))
     files = bodies_in(payload_folder(connection.connector.slug) / topic.replace("/", "-"))
     if not files:
-        raise ConfigError(f"There is no sample of {topic!r}: give a body by --file.")
-    return (files[number % len(files)].read_bytes() for number in range(count))
+        raise MalformedError(f"there is no sample of {topic!r}: give a body (`--file`)")
+    return (files[(first + number) % len(files)].read_bytes() for number in range(count))
+
+
+def _source(connection: Connection) -> Any:
+    try:
+        return connection.source
+    except LookupError as e:
+        raise MalformedError(str(e)) from e
 
 
 def _generator(slug: str, topic: str) -> Callable[[int], Any] | None:
     """`order(number)` of the connector's sample module, for paid orders."""
-    package = importlib.import_module(f"connectors.{slug}")
     if topic not in ("orders/paid", "orders/create"):
         return None
     try:
-        made = getattr(importlib.import_module(f"{package.__name__}.sample"), "order", None)
+        made = getattr(importlib.import_module(f"connectors.{slug}.sample"), "order", None)
     except ModuleNotFoundError:
         return None
     if made is None or "at" not in inspect.signature(made).parameters:
@@ -111,28 +86,17 @@ def _generator(slug: str, topic: str) -> Callable[[int], Any] | None:
     return lambda number: made(number, at=datetime.now(UTC), rng=Random(number))
 
 
-async def capture_webhooks(database: Database, connection: Connection, last: int, out: Path) -> list[Path]:
-    """Write the newest webhooks of a connection as cleaned fixtures, `<topic>/<n>.json`, as the conformance tests
-    read them; what is neither JSON nor a form is left out. Answers the files."""
+async def captured(database: Database, connection: Connection, last: int) -> list[Fixture]:
+    """The newest webhooks of a connection as the conformance tests read them, oldest first; what is neither JSON nor a
+    form is left out."""
     async with database.acquire() as db:
         rows = await flow.newest_webhooks(db, connection.id, last)
-    written = []
+    found = []
     for row in reversed(rows):
         kind = unpack_headers(row["headers"]).get("content-type", "")
         try:
             body = cleaned(unpack(row["body"]), kind)
         except MalformedError:
             continue
-        folder = out / (row["topic"].replace("/", "-") or "no-topic")
-        folder.mkdir(parents=True, exist_ok=True)
-        path = _unused(folder, "form" if "form" in kind else "json")
-        path.write_bytes(body)
-        written.append(path)
-    return written
-
-
-def _unused(folder: Path, ending: str) -> Path:
-    number = 1
-    while (folder / f"captured-{number}.{ending}").exists():
-        number += 1
-    return folder / f"captured-{number}.{ending}"
+        found.append(Fixture(row["topic"], "form" if "form" in kind else "json", body))
+    return found

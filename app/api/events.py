@@ -11,9 +11,8 @@ from pydantic import BaseModel, Field
 from app.api.auth import Reader, Replayer
 from app.api.context import HubDep, Listed, MatcherDep, PageDep, RowId, Text, listed, secrets_of
 from app.byhand import Replay, ReplayWanted, replay
-from app.byhand.trying import explained
 from app.errors import NotFoundError
-from app.pipeline.match.why import Explanation
+from app.pipeline.match.why import Explanation, explain
 from app.store import lists, webhooks
 from app.store import trace as store
 from app.store.database import Row
@@ -77,7 +76,7 @@ async def explain_event(
 ) -> Explanation:
     """Every recipe of the workspace: whether it ran, and if not, which part of its `where` was false, with the values
     that it saw."""
-    (found,) = await explained(hub, caller.workspace, str(id), recipe)
+    found = await explain(hub.database, hub.recipes, hub.connections, hub.hasher, caller.workspace, id, recipe)
     return without(found, secrets_of(hub, caller.workspace))
 
 

@@ -13,6 +13,7 @@ from app.byhand.reprocessing import Misunderstood, reprocess
 from app.byhand.texts import PlainText
 from app.store import lists
 from app.store.lists import WebhookFilter
+from app.store.tables import WEBHOOK_STATES
 from app.trace.shapes import Webhook
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])
@@ -46,6 +47,23 @@ async def list_webhooks(
     async with hub.database.acquire() as db:
         rows = await lists.webhooks(db, caller.workspace, page, WebhookFilter(state, connection, topic, q))
     return listed(rows, page.limit, lambda row: Webhook(**row))
+
+
+class WebhookCount(BaseModel):
+    """What is kept of a connection's webhooks."""
+
+    connection: str | None = Field(description="Slug; null if it was removed.", examples=["main-store"])
+    states: dict[str, int] = Field(examples=[{"normalised": 120, "ignored": 3, "unknown": 0, "malformed": 1}])
+
+
+@router.get("/webhooks/states", summary="Count webhooks by what became of them")
+async def count_webhooks(caller: Reader, hub: HubDep) -> Listed[WebhookCount]:
+    """By connection: normalised (known), ignored, unknown, malformed, and those that are on their way."""
+    counts: dict[str | None, dict[str, int]] = {}
+    async with hub.database.acquire() as db:
+        for row in await lists.webhook_counts(db, caller.workspace):
+            counts.setdefault(row["connection"], dict.fromkeys(WEBHOOK_STATES, 0))[row["state"]] = row["count"]
+    return Listed(items=[WebhookCount(connection=slug, states=states) for slug, states in counts.items()], next=None)
 
 
 class Misread(BaseModel):

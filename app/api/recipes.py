@@ -11,6 +11,7 @@ from app.api.auth import Reader, RecipeKeeper
 from app.api.context import HubDep, Listed, Name, secrets_of
 from app.api.etags import tag_of
 from app.byhand import set_recipe
+from app.byhand.texts import PlainTexts
 from app.byhand.trying import dry, span_in
 from app.byhand.versions import version_of
 from app.domain.keys import Caller
@@ -63,6 +64,7 @@ class NewDryRun(BaseModel):
     event_id: UUID
     version: int | None = Field(None, ge=1, description="An earlier version, by its number.")
     source: str | None = Field(None, max_length=64 * 1024, description="A text, instead of a version that is there.")
+    templates: PlainTexts = Field({}, max_length=200, description="Beside `source`: the files of its templates.")
     inputs: dict[str, Any] | None = Field(None, description="Inputs, instead of those that the workspace set.")
     passes: str = Field("0s", max_length=20, description="How much time passes after the event.", examples=["30d"])
     reads: bool = Field(False, description="Make calls that change nothing for real, instead of answering by examples.")
@@ -130,7 +132,9 @@ def _summary(row: Row, active: ActiveRecipe | None) -> dict[str, Any]:
 async def dry_run_recipe(caller: RecipeKeeper, hub: HubDep, name: Name, wanted: NewDryRun) -> DryRun:
     """Every call that the version would make, with its input; nothing is sent or stored. The version is the one that
     runs, an earlier one (`version`), or a text that is in no hub yet (`source`)."""
-    version = await version_of(hub, caller.workspace, name, source=wanted.source, number=wanted.version)
+    version = await version_of(
+        hub, caller.workspace, name, source=wanted.source, number=wanted.version, templates=wanted.templates
+    )
     within = span_in(wanted.passes)
     done = await dry(hub, caller.workspace, wanted.event_id, version.recipe, wanted.inputs, within, wanted.reads)
     return without(done, secrets_of(hub, caller.workspace))

@@ -13,6 +13,7 @@ from uuid import UUID
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from app.byhand.texts import PlainTexts
 from app.byhand.trials import Trial, refuse_cut, try_out
 from app.byhand.trying import span_in, wanted_trial
 from app.byhand.versions import Text, Version, version_of
@@ -43,6 +44,8 @@ class NewBacktest(BaseModel):
     recipe: str = Field(max_length=80, examples=["invoice-paid-orders"])
     source: str | None = Field(None, max_length=64 * 1024, description="A text that is in no hub yet.")
     version: int | None = Field(None, ge=1, description="... or an earlier version; else the one that runs.")
+    templates: PlainTexts = Field({}, max_length=200, description="Beside `source`: the files of its templates.")
+    against_source: str | None = Field(None, max_length=64 * 1024, description="A text to compare with.")
     against: Literal["current"] | int | None = Field(
         None, description="What to compare with: the version that runs, or an earlier one by its number."
     )
@@ -58,6 +61,8 @@ class NewBacktest(BaseModel):
             raise ValueError("say `last` or `since`, not both")
         if self.source is not None and self.version is not None:
             raise ValueError("say `source` or `version`, not both")
+        if self.against is not None and self.against_source is not None:
+            raise ValueError("say `against` or `against_source`, not both")
         return self
 
 
@@ -87,7 +92,9 @@ class BacktestJob(BaseModel):
 async def create_backtest(hub: Hub, workspace: str, wanted: NewBacktest, actor: str) -> BacktestJob:
     """Queue a backtest. Raises NotFoundError for an unknown recipe or version, MalformedError for a text with faults,
     wrong inputs, or a span that retention has cut."""
-    version = await version_of(hub, workspace, wanted.recipe, source=wanted.source, number=wanted.version)
+    version = await version_of(
+        hub, workspace, wanted.recipe, source=wanted.source, number=wanted.version, templates=wanted.templates
+    )
     against = await _other(hub, workspace, wanted)
     until = wanted.until or hub.clock.now()
     since = wanted.since or until - span_in(wanted.last or "30d")
@@ -108,6 +115,8 @@ async def create_backtest(hub: Hub, workspace: str, wanted: NewBacktest, actor: 
 
 
 async def _other(hub: Hub, workspace: str, wanted: NewBacktest) -> Version | None:
+    if wanted.against_source is not None:
+        return await version_of(hub, workspace, wanted.recipe, source=wanted.against_source, templates=wanted.templates)
     if wanted.against is None:
         return None
     number = None if wanted.against == "current" else wanted.against

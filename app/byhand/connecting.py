@@ -114,20 +114,20 @@ def _with_kept_secrets(hub: Hub, connector: Connector[Any], row: Any, given: Map
     return {**hub.ring.open_json(row.secrets, row.id.bytes), **given}
 
 
-def checked_settings(connector: Connector[Any], given: Mapping[str, Any]) -> BaseModel:
+def checked_settings(connector: Connector[Any], given: Mapping[str, Any], place: str = "body") -> BaseModel:
     """The settings of a connection. Raises InvalidError with every fault, and without what was given."""
     unknown = sorted(given.keys() - connector.settings.model_fields.keys())
     if unknown:
         known = ", ".join(connector.settings.model_fields)
         said = f"{connector.slug} has no such setting; it has {known}"
-        faults = [_fault(f"settings.{name}", said) for name in unknown]
+        faults = [_fault(f"settings.{name}", said, place) for name in unknown]
         raise InvalidError("the settings do not fit the connector", faults)
     try:
         settings: BaseModel = connector.settings.model_validate(dict(given))
         split_secrets(settings)
     except ValidationError as e:
         errors = e.errors(include_input=False, include_url=False, include_context=False)
-        faults = [_fault(".".join(("settings", *map(str, each["loc"]))), each["msg"]) for each in errors]
+        faults = [_fault(".".join(("settings", *map(str, each["loc"]))), each["msg"], place) for each in errors]
         raise InvalidError("the settings do not fit the connector", faults) from None
     return settings
 

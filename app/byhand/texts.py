@@ -22,4 +22,5 @@ def storable(value: Any) -> Any:
 
 
 PlainText = Annotated[str, AfterValidator(storable)]
+PlainTexts = Annotated[dict[str, str], AfterValidator(storable)]
 PlainObject = Annotated[dict[str, Any], AfterValidator(storable)]

@@ -1,4 +1,4 @@
-"""A change of a recipe is tried before it is trusted: on one stored event, on all of the past, and explained."""
+"""A change of a recipe is tried before it is trusted: on one stored event, and on all of the past."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -11,15 +11,10 @@ from app.byhand.trials import Trial
 from app.byhand.versions import Version
 from app.connector import Action
 from app.domain.connections import Connection
-from app.errors import MalformedError, NotFoundError
+from app.errors import MalformedError
 from app.hub import Hub
 from app.pipeline.match.dry import DryRun, dry_run
-from app.pipeline.match.why import Explanation, explain
 from app.recipes import Recipe, parse_duration, settled
-from app.store import lists
-
-EXPLAINED = 5
-"""Events under one order number or address that are explained, newest first."""
 
 
 async def dry(
@@ -49,24 +44,6 @@ def wanted_trial(
     _check(version.recipe, inputs)
     text = against.text if against is not None else None
     return Trial(workspace, version.recipe.name, version.text, since, until, text, inputs, shown)
-
-
-async def explained(hub: Hub, workspace: str, text: str, only: str | None = None) -> list[Explanation]:
-    """Why recipes ran for an event or did not: one by its id, or the newest under an order number or e-mail address.
-
-    Raises NotFoundError where there is none."""
-    try:
-        ids = [UUID(text)]
-    except ValueError:
-        async with hub.database.acquire() as db:
-            wanted = lists.EventFilter(text=text)
-            ids = [row["id"] for row in await lists.events(db, workspace, lists.Page(EXPLAINED), wanted)][:EXPLAINED]
-    if not ids:
-        raise NotFoundError(f"there is no event under {text!r}")
-    return [
-        await explain(hub.database, hub.recipes, hub.connections, hub.hasher, workspace, event_id, only)
-        for event_id in ids
-    ]
 
 
 def span_in(text: str) -> timedelta:

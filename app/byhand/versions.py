@@ -46,12 +46,14 @@ class NotARecipeError(MalformedError):
 
 
 async def version_of(
-    hub: Hub, workspace: str, name: str, *, source: str | None = None, number: int | None = None, file: str = ""
-) -> Version:
-    """A version of a recipe: of a text, of a number, else the one that runs. Raises NotARecipeError for a text with
+    hub: Hub, workspace: str, name: str, *, source: str | None = None, number: int | None = None, file: str = "",
+    templates: Mapping[str, str] | None = None,
+) -> Version:  # fmt: skip
+    """A version of a recipe: of a text, of a number, else the one that runs. file: what problems call the text;
+    templates: that came with it. Raises NotARecipeError for a text with
     errors, NotFoundError where there is none."""
     if source is not None:
-        library = library_for(hub, workspace, name, file)
+        library = library_for(hub, workspace, name, templates)
         loaded = load_text(source, name, RegistryCatalogue(hub.registry), file=file, templates=library)
         if loaded.recipe is None or not loaded.usable:
             raise NotARecipeError(name, [each for each in loaded.problems if each.severity == "error"])

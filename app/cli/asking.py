@@ -6,13 +6,12 @@ inside this process, on the database that the environment names, so that no othe
 
 from __future__ import annotations
 
-import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from app.errors import ConfigError, TradewindError
 
@@ -69,21 +68,38 @@ def rows(path: str, limit: int, *, workspace: str = "main", **params: Any) -> li
 
 def asking(work: Callable[[Client], Awaitable[T]], workspace: str = "main") -> T:
     """Do `work` with a client of the hub."""
+    there = _there()
+    if there is not None:
+        import asyncio
+
+        return asyncio.run(_remote(*there, workspace, work))
+    from app.cli import session
+
+    return session.on_servers(lambda settings: _inside(settings, workspace, work))
+
+
+def address() -> str | None:
+    """Where the hub is that is asked over the network; None where it is asked inside this process."""
+    there = _there()
+    return there[0] if there is not None else None
+
+
+def _there() -> tuple[str, str] | None:
+    """Address and key of a hub that runs."""
     url, key = os.environ.get("TRADEWIND_URL", ""), os.environ.get("TRADEWIND_KEY", "")
     if url:
         if not key:
             raise ConfigError("TRADEWIND_URL names a hub, and TRADEWIND_KEY no key for it: set both.")
-        return asyncio.run(_remote(url, key, workspace, work))
-    if not (os.environ.get("TRADEWIND_DATABASE_URL") and os.environ.get("TRADEWIND_REDIS_URL")):
-        from app.running import find
+        if not key.isascii() or not key.isprintable():
+            raise ConfigError("TRADEWIND_KEY is no key: keys begin with tw_ and are plain text.")
+        return url, key
+    if os.environ.get("TRADEWIND_DATABASE_URL") and os.environ.get("TRADEWIND_REDIS_URL"):
+        return None
+    from app.running import find
 
-        home = Path(os.environ.get("TRADEWIND_HOME", ".tradewind"))
-        running, made = find(home), home / "admin.key"
-        if running is not None and made.exists():
-            return asyncio.run(_remote(running.url, made.read_text().strip(), workspace, work))
-    from app.cli import session
-
-    return session.on_servers(lambda settings: _inside(settings, workspace, work))
+    home = Path(os.environ.get("TRADEWIND_HOME", ".tradewind"))
+    running, made = find(home), home / "admin.key"
+    return (running.url, made.read_text().strip()) if running is not None and made.exists() else None
 
 
 async def _remote(url: str, key: str, workspace: str, work: Callable[[Client], Awaitable[T]]) -> T:
@@ -91,17 +107,21 @@ async def _remote(url: str, key: str, workspace: str, work: Callable[[Client], A
 
     try:
         base = httpx.URL(url.rstrip("/"))
-        async with httpx.AsyncClient(
-            base_url=base, timeout=60, trust_env=False, headers=_headers(key, workspace)
-        ) as http:
+    except httpx.InvalidURL as e:
+        raise ConfigError(f"TRADEWIND_URL is no address: {url}.") from e
+    if base.scheme not in ("http", "https") or not base.host:
+        raise ConfigError(f"TRADEWIND_URL is no address: {url}. It begins with https:// or http://.")
+    headers = _headers(key, workspace)
+    try:
+        async with httpx.AsyncClient(base_url=base, timeout=TIMEOUT, trust_env=False, headers=headers) as http:
             return await work(_client(http))
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError) as e:
-        raise ConfigError(f"TRADEWIND_URL is no address: {url}") from e
     except httpx.TransportError as e:
         raise ConfigError(f"No Tradewind answers at {url}: {type(e).__name__}.") from e
 
 
 async def _inside(settings: Settings, workspace: str, work: Callable[[Client], Awaitable[T]]) -> T:
+    import asyncio
+
     import httpx
 
     headers = _headers("inside", workspace)
@@ -132,11 +152,15 @@ async def _own_app(settings: Settings) -> AsyncIterator[Any]:
 
 
 def _headers(key: str, workspace: str) -> dict[str, str]:
+    if not workspace.isascii() or not workspace.isprintable():
+        raise ConfigError(f"{workspace!r} is no workspace's name.")
     named = {} if workspace == "main" else {"tradewind-workspace": workspace}
     return {"authorization": f"Bearer {key}", "user-agent": "tradewind-cli", **named}
 
 
 def _client(http: httpx.AsyncClient) -> Client:
+    import asyncio
+
     async def client(method: str, path: str, *, params: Any = None, body: Any = None) -> Any:
         given = {name: value for name, value in (params or {}).items() if value is not None}
         headers = {"idempotency-key": str(uuid.uuid4())} if method == "POST" else {}
@@ -151,13 +175,16 @@ def _client(http: httpx.AsyncClient) -> Client:
 
 
 def _said(answer: httpx.Response) -> Any:
-    if answer.is_success:
-        return answer.json() if answer.content else None
     try:
-        problem = answer.json()
+        said = answer.json() if answer.content else None
     except ValueError:
-        problem = {"detail": f"{answer.url.host} answers {answer.status_code}, and not as a Tradewind does"}
-    raise RefusedError(answer.status_code, problem if isinstance(problem, dict) else {})
+        said, foreign = None, True
+    else:
+        foreign = not answer.is_success and not isinstance(said, dict)
+    if answer.is_success and not foreign:
+        return said
+    strange: Any = {"detail": f"{answer.url.host} answers {answer.status_code}, and not as a Tradewind does"}
+    raise RefusedError(answer.status_code, strange if foreign else cast("dict[str, Any]", said))
 
 
 def _sentence(text: str) -> str:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli import asking, session
-from app.cli.output import AsJson, Workspace, print_json, print_rows
+from app.cli import asking, naming, session
+from app.cli.output import AsJson, Workspace, print_json, print_rows, say, tell
 
 if TYPE_CHECKING:
-    from app.hub import Hub
+    from app.cli.asking import Client
 
 app = typer.Typer(help="Connections: configured accounts at outside systems.", no_args_is_help=True)
 
-Slug = Annotated[str, typer.Argument(help="The connection's slug.")]
+Slug = Annotated[str, typer.Argument(help="The connection's slug.", autocompletion=naming.connections)]
 
 
 @app.command("list")
@@ -31,31 +31,45 @@ def list_connections(workspace: Workspace = "main", as_json: AsJson = False) -> 
 @app.command()
 def apply(
     file: Annotated[Path | None, typer.Argument(help="connections.yaml; TRADEWIND_CONNECTIONS if not said.")] = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Also what another file owns: it is this one's from now on.")
+    ] = False,
     workspace: Workspace = "main",
     as_json: AsJson = False,
 ) -> None:
     """Bring the connections of a file into the hub and test each; those that it no longer names are removed."""
-    from app.domain.connections_file import apply as bring_in
-    from app.domain.connections_file import read_connections
     from app.errors import ConfigError
-    from app.probing import probe
 
     path = file or session.settings().connections
     if path is None:
         raise ConfigError("Say which file: `tradewind connections apply connections.yaml`.")
+    entries = _entries(path)
+    wanted = {"file": str(path.resolve()), "connections": entries, "take_over": take_over}
 
-    async def work(hub: Hub) -> list[str]:
-        declared = read_connections(path, hub.registry)
-        lines = await bring_in(hub.database, hub.ring, declared, f"file:{path.resolve()}", workspace)
-        await hub.connections.refresh(always=True)
-        found = (hub.connections.find(workspace, one.slug) for one in declared)
-        return [*lines, *[f"{each.slug}: {(await probe(hub, each)).said}" for each in found if each is not None]]
+    async def work(client: Client) -> list[str]:
+        lines: list[str] = (await client("POST", "/v1/connections/apply", body=wanted))["lines"]
+        for slug in entries:
+            lines.append(f"{slug}: {(await client('POST', f'/v1/connections/{slug}/test'))['said']}")
+        return lines
 
-    lines = session.in_hub(work)
-    if as_json:
-        print_json(lines)
-    else:
-        typer.echo("\n".join(lines) or "The file names no connection.")
+    lines = asking.asking(work, workspace)
+    tell(lines, as_json, "\n".join(lines) or "The file names no connection.")
+
+
+def _entries(path: Path) -> dict[str, Any]:
+    """What a file declares, filled in from this machine's environment. Raises ConfigError with each fault's place."""
+    from app.domain.connections import split_secrets
+    from app.domain.connections_file import read_connections
+    from app.registry import Registry
+
+    entries = {}
+    for one in read_connections(path, Registry.of(session.settings())):
+        plain, secret = split_secrets(one.settings)
+        entries[one.slug] = {
+            "connector": one.connector.slug, "settings": plain | secret, "role": one.role, "base_url": one.base_url,
+            "as": one.alias, "history": one.history,
+        }  # fmt: skip
+    return entries
 
 
 @app.command("test")
@@ -65,7 +79,7 @@ def prove_connection(slug: Slug, workspace: Workspace = "main", as_json: AsJson 
     if as_json:
         print_json({"connection": slug, **proof})
     else:
-        typer.secho(f"{slug}: {proof['said']}", fg=None if proof["works"] else "red")
+        say(f"{slug}: {proof['said']}", None if proof["works"] else "red")
         if proof["authorised_until"] is not None:
             typer.echo(f"authorise it again before {proof['authorised_until'][:10]}")
         typer.echo(f"recipes that call it: {', '.join(proof['recipes']) or 'none'}")
@@ -76,20 +90,20 @@ LaneOnly = Annotated[bool, typer.Option("--lane", help="Only its lane, apart fro
 
 
 @app.command()
-def pause(slug: Slug, lane: LaneOnly = False, workspace: Workspace = "main") -> None:
+def pause(slug: Slug, lane: LaneOnly = False, workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """Make no more calls at a connection; they wait, in order. Webhooks are still taken in."""
-    _pause(slug, workspace, True, lane)
+    stands = _pause(slug, workspace, True, lane)
     again = f"tradewind connections resume {slug}{' --lane' if lane else ''}"
-    typer.echo(f"{'The lane of ' if lane else ''}{slug} is paused: calls wait until `{again}`.")
+    tell(stands, as_json, f"{'The lane of ' if lane else ''}{slug} is paused: calls wait until `{again}`.")
 
 
 @app.command()
-def resume(slug: Slug, lane: LaneOnly = False, workspace: Workspace = "main") -> None:
+def resume(slug: Slug, lane: LaneOnly = False, workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """Make the calls that waited, in order."""
-    _pause(slug, workspace, False, lane)
-    typer.echo(f"{'The lane of ' if lane else ''}{slug} goes on.")
+    stands = _pause(slug, workspace, False, lane)
+    tell(stands, as_json, f"{'The lane of ' if lane else ''}{slug} goes on.")
 
 
-def _pause(slug: str, workspace: str, paused: bool, lane: bool) -> None:
+def _pause(slug: str, workspace: str, paused: bool, lane: bool) -> Any:
     verb = "pause" if paused else "resume"
-    asking.ask("POST", f"/v1/connections/{slug}/{'lane/' if lane else ''}{verb}", workspace=workspace)
+    return asking.ask("POST", f"/v1/connections/{slug}/{'lane/' if lane else ''}{verb}", workspace=workspace)

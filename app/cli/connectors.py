@@ -38,11 +38,15 @@ def list_connectors(as_json: AsJson = False) -> None:
 def new(
     name: Annotated[str, typer.Argument(help="Its slug: lower-case letters and digits, as acme.")],
     folder: Annotated[Path | None, typer.Option(help="Where the connectors are.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a connector that already passes every check."""
     from app.scaffold import write_connector
 
     written = write_connector(name, folder)
+    if as_json:
+        print_json([str(path) for path in written])
+        return
     for path in written:
         typer.echo(path)
     typer.echo(f"It passes as it is: make test TESTARGS='tests/connectors -k {name}'. Now make it speak {name}'s API.")

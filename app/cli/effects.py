@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from app.cli import asking
+from app.cli import asking, naming
 from app.cli.output import AsJson, Limit, Workspace, print_json, print_rows
 
 app = typer.Typer(help="Effects outside: what was done, and what nobody is sure of.", no_args_is_help=True)
@@ -57,10 +57,17 @@ def answer(
 
 def cancel(
     run: Annotated[UUID | None, typer.Argument(help="One run; none: all that the filter finds.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Filter: runs of this recipe.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Filter: runs of this recipe.", autocompletion=naming.recipes)
+    ] = None,
     state: Annotated[Literal["running", "waiting", "held"] | None, typer.Option(help="Filter: only these.")] = None,
-    connection: Annotated[str | None, typer.Option(help="Filter: the connection that the event came from.")] = None,
-    type_: Annotated[str | None, typer.Option("--type", help="Filter: the event's type.")] = None,
+    connection: Annotated[
+        str | None,
+        typer.Option(help="Filter: the connection that the event came from.", autocompletion=naming.connections),
+    ] = None,
+    type_: Annotated[
+        str | None, typer.Option("--type", help="Filter: the event's type.", autocompletion=naming.event_types)
+    ] = None,
     replay: Annotated[UUID | None, typer.Option(help="Filter: runs that this replay began.")] = None,
     since: Annotated[str | None, typer.Option(help="Filter: begun from this moment on.")] = None,
     until: Annotated[str | None, typer.Option(help="Filter: begun before this moment.")] = None,

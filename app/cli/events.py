@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from app.cli import asking, session
+from app.cli import asking, naming, session
 from app.cli.output import AsJson, Limit, Workspace, print_json, print_rows
 
 webhooks = typer.Typer(help="What came in.", no_args_is_help=True)
@@ -42,9 +42,16 @@ def trace(
 
 def events(
     text: Annotated[str | None, typer.Argument(help="An order number, e-mail address, sender's id, or error.")] = None,
-    type_: Annotated[str | None, typer.Option("--type", help="Only this type, as order.paid, or order.*")] = None,
-    connection: Annotated[str | None, typer.Option(help="Only of this connection.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Only those that this recipe answered.")] = None,
+    type_: Annotated[
+        str | None,
+        typer.Option("--type", help="Only this type, as order.paid, or order.*", autocompletion=naming.event_types),
+    ] = None,
+    connection: Annotated[
+        str | None, typer.Option(help="Only of this connection.", autocompletion=naming.connections)
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Only those that this recipe answered.", autocompletion=naming.recipes)
+    ] = None,
     limit: Limit = 20,
     workspace: Workspace = "main",
     as_json: AsJson = False,
@@ -59,7 +66,7 @@ def events(
 
 def runs(
     text: Annotated[str | None, typer.Argument(help="An order number, e-mail address, sender's id, or error.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Only of this recipe.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Only of this recipe.", autocompletion=naming.recipes)] = None,
     state: Annotated[
         Literal["running", "waiting", "held", "done", "failed", "cancelled"] | None, typer.Option(help="Only these.")
     ] = None,
@@ -79,7 +86,9 @@ def list_webhooks(
         Literal["due", "reading", "normalised", "ignored", "unknown", "malformed"] | None,
         typer.Option(help="Only these."),
     ] = None,
-    connection: Annotated[str | None, typer.Option(help="Only of this connection.")] = None,
+    connection: Annotated[
+        str | None, typer.Option(help="Only of this connection.", autocompletion=naming.connections)
+    ] = None,
     topic: Annotated[str | None, typer.Option(help="Only of this topic.")] = None,
     limit: Limit = 20,
     workspace: Workspace = "main",
@@ -99,25 +108,17 @@ def _rows(rows: Sequence[Any], shown: Sequence[str]) -> list[dict[str, Any]]:
 @webhooks.command()
 def states(workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """Count what came in by connection and by what became of it: known, ignored, unknown, malformed."""
-    from app.store import lists
-    from app.store.database import Database, Row
-    from app.store.tables import WEBHOOK_STATES
-
-    async def work(database: Database) -> list[Row]:
-        async with database.acquire() as db:
-            return await lists.webhook_counts(db, workspace)
-
-    counts: dict[str, dict[str, int]] = {}
-    for row in session.in_database(work):
-        counts.setdefault(row["connection"] or "removed", dict.fromkeys(WEBHOOK_STATES, 0))[row["state"]] = row["count"]
-    rows = [{"connection": slug, **by_state} for slug, by_state in counts.items()]
+    found = asking.ask("GET", "/v1/webhooks/states", workspace=workspace)["items"]
+    rows = found if as_json else [{"connection": each["connection"] or "removed", **each["states"]} for each in found]
     print_rows(rows, as_json, empty="Nothing came in yet.")
 
 
 @webhooks.command()
 def reprocess(
     state: Annotated[Literal["unknown", "malformed"], typer.Option(help="Read these again.")],
-    connection: Annotated[str | None, typer.Option(help="Only of this connection.")] = None,
+    connection: Annotated[
+        str | None, typer.Option(help="Only of this connection.", autocompletion=naming.connections)
+    ] = None,
     workspace: Workspace = "main",
     as_json: AsJson = False,
 ) -> None:

@@ -8,11 +8,13 @@ from uuid import UUID
 
 import typer
 
-from app.cli import asking, session
-from app.cli.output import AsJson, Workspace, print_json, print_rows
+from app.cli import asking, naming, session
+from app.cli.output import AsJson, Workspace, print_json, print_rows, tell
 
 if TYPE_CHECKING:
     from app.hub import Hub
+
+SCOPES = naming.SCOPES
 
 app = typer.Typer(help="API keys, and keys that encrypt secrets.", no_args_is_help=True)
 
@@ -29,12 +31,16 @@ def list_keys(workspace: Workspace = "main", as_json: AsJson = False) -> None:
 def new(
     name: Annotated[str, typer.Option(help="What it is for.")] = "",
     scope: Annotated[
-        list[str] | None, typer.Option(help="read, replay, recipes, connections or admin; may be repeated.")
+        list[str] | None,
+        typer.Option(help=f"{', '.join(SCOPES)}; may be repeated.", autocompletion=naming.scopes),
     ] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Days until it expires.")] = None,
     connection: Annotated[
         list[str] | None,
-        typer.Option(help="It opens only what came in by this connection; may be repeated (not for recipes, admin)."),
+        typer.Option(
+            help="It opens only what came in by this connection; may be repeated (not for recipes, admin).",
+            autocompletion=naming.connections,
+        ),
     ] = None,
     every_workspace: Annotated[bool, typer.Option("--every-workspace", help="It opens all workspaces.")] = False,
     workspace: Workspace = "main",
@@ -42,9 +48,12 @@ def new(
 ) -> None:
     """Make an API key; it is shown once."""
     expires = datetime.now(UTC) + timedelta(days=days) if days else None
-    wanted = {"name": name or "made by command line", "scopes": scope or ["read"], "connections": connection}
+    scopes = scope or ["read"]
+    wanted = {"name": name or "made by command line", "scopes": scopes, "connections": connection}
     if every_workspace:
-        made = _of_all(name, scope or ["read"], expires)
+        if connection:
+            raise typer.BadParameter("a key of every workspace cannot be limited to connections")
+        made = _of_all(name, scopes, expires)
     else:
         body = wanted | {"expires_at": expires.isoformat() if expires else None}
         made = asking.ask("POST", "/v1/keys", workspace=workspace, body=body)
@@ -71,10 +80,11 @@ def _of_all(name: str, scopes: list[str], expires: datetime | None) -> dict[str,
 def revoke(
     key_id: Annotated[UUID, typer.Argument(help="Its id, as `tradewind keys list` shows it.")],
     workspace: Workspace = "main",
+    as_json: AsJson = False,
 ) -> None:
     """Close an API key for ever; it opens nothing after a second."""
     asking.ask("POST", f"/v1/keys/{key_id}/revoke", workspace=workspace)
-    typer.echo(f"{key_id} is revoked.")
+    tell({"id": str(key_id), "revoked": True}, as_json, f"{key_id} is revoked.")
 
 
 @app.command()
@@ -101,9 +111,9 @@ def rotate(
         )
     if new:
         keyfile.put_in_front(found.home)
-        typer.echo(
-            f"{found.home / keyfile.FILE} holds a new key. Start the hub anew, then run `tradewind keys rotate`."
-        )
+        path = found.home / keyfile.FILE
+        said = f"{path} holds a new key. Start the hub anew, then run `tradewind keys rotate`."
+        tell({"file": str(path)}, as_json, said)
         return
 
     if not found.secret_keys and keyfile.newer_than_dev(found.home):
@@ -126,8 +136,9 @@ def rotate(
 
 
 @app.command("new-secret")
-def new_secret() -> None:
+def new_secret(as_json: AsJson = False) -> None:
     """Make a key for TRADEWIND_SECRET_KEYS, under which secrets are encrypted."""
     from app.crypto import new_key
 
-    typer.echo(new_key())
+    key = new_key()
+    tell({"key": key}, as_json, key)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli import asking, session
-from app.cli.output import AsJson, Workspace, print_json, print_rows
+from app.cli import asking, naming, session
+from app.cli.output import AsJson, Workspace, print_json, print_rows, say, tell
 
 if TYPE_CHECKING:
     from app.byhand.flow import RecipeVerb
@@ -20,7 +20,7 @@ app = typer.Typer(help="Recipes: the automations.", no_args_is_help=True)
 Folder = Annotated[Path | None, typer.Argument(help="Folder of recipes; TRADEWIND_RECIPES if not said.")]
 
 
-Name = Annotated[str, typer.Argument(help="The recipe's name: that of its file.")]
+Name = Annotated[str, typer.Argument(help="The recipe's name: that of its file.", autocompletion=naming.recipes)]
 
 
 @app.command("list")
@@ -48,49 +48,75 @@ def check(folder: Folder = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def sync(folder: Folder = None, workspace: Workspace = "main", as_json: AsJson = False) -> None:
+def sync(
+    folder: Folder = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Also what another folder owns: it is this one's from now on.")
+    ] = False,
+    workspace: Workspace = "main",
+    as_json: AsJson = False,
+) -> None:
     """Bring the recipes of a folder into the hub, which takes them up within a second."""
-    from app.domain.recipes import sync_folder
-    from app.hub import Hub
+    from app.documents import Problem
 
     place = _folder(folder)
-
-    async def work(hub: Hub) -> list[Problem]:
-        return await sync_folder(hub.database, hub.registry, place.resolve(), workspace, actor="command line")
-
-    problems = session.in_hub(work)
+    body = {"folder": str(place.resolve()), "recipes": _texts(place), "templates": templates_of(place)}
+    answer = asking.ask("POST", "/v1/recipes/sync", workspace=workspace, body={**body, "take_over": take_over})
+    problems = [Problem(**each) for each in answer["problems"]]
     _report(problems, as_json)
     if not as_json:
         typer.echo(f"The recipes of {place} are in the hub.")
     raise typer.Exit(1 if any(problem.severity == "error" for problem in problems) else 0)
 
 
+def _texts(folder: Path) -> dict[str, str]:
+    from app.recipes import recipe_files
+
+    return {path.stem: text_of(path) for path in recipe_files(folder)}
+
+
+def templates_of(folder: Path) -> dict[str, str]:
+    """The files of templates beside recipes."""
+    return {path.name: text_of(path) for path in sorted((folder / "templates").glob("[!.]*")) if path.is_file()}
+
+
+def text_of(path: Path) -> str:
+    """Raises ConfigError for a file that is no text."""
+    from app.errors import ConfigError
+
+    try:
+        return path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as e:
+        raise ConfigError(f"{path} cannot be read as text: {e}.") from e
+
+
 @app.command()
-def pause(name: Name, workspace: Workspace = "main") -> None:
+def pause(name: Name, workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """Hold a recipe's runs: they are made, and wait."""
-    _set(workspace, name, "pause")
-    typer.echo(f"{name} is paused: its runs are made and wait until `tradewind recipes resume {name}`.")
+    stands = _set(workspace, name, "pause")
+    again = f"tradewind recipes resume {name}"
+    tell(stands, as_json, f"{name} is paused: its runs are made and wait until `{again}`.")
 
 
 @app.command()
-def resume(name: Name, workspace: Workspace = "main") -> None:
+def resume(name: Name, workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """Let the runs go on that waited."""
-    released = _set(workspace, name, "resume")
-    typer.echo(f"{name} goes on; {released} runs that waited with it.")
+    stands = _set(workspace, name, "resume")
+    tell(stands, as_json, f"{name} goes on; {stands['released']} runs that waited with it.")
 
 
 @app.command()
-def disable(name: Name, workspace: Workspace = "main") -> None:
+def disable(name: Name, workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """Make no more runs of a recipe."""
-    _set(workspace, name, "disable")
-    typer.echo(f"{name} is disabled: events start no runs of it until `tradewind recipes enable {name}`.")
+    stands = _set(workspace, name, "disable")
+    again = f"tradewind recipes enable {name}"
+    tell(stands, as_json, f"{name} is disabled: events start no runs of it until `{again}`.")
 
 
 @app.command()
-def enable(name: Name, workspace: Workspace = "main") -> None:
+def enable(name: Name, workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """Make runs of a recipe again."""
-    _set(workspace, name, "enable")
-    typer.echo(f"{name} is enabled.")
+    tell(_set(workspace, name, "enable"), as_json, f"{name} is enabled.")
 
 
 @app.command()
@@ -101,30 +127,14 @@ def inputs(
     as_json: AsJson = False,
 ) -> None:
     """Show what a shop has set of a recipe's inputs, or set some, without a change of its file."""
-    from app.byhand.inputs import InputsSet, inputs_set, plain, set_inputs
-    from app.hub import Hub
-
     given = _given(values or [])
-
-    async def work(hub: Hub) -> InputsSet:
-        if given:
-            return await set_inputs(hub, workspace, name, given, "command line")
-        return await inputs_set(hub, workspace, name)
-
-    stands = session.in_hub(work)
-    shown = [
-        {
-            "input": each.declared.name,
-            "value": plain(each.value),
-            "set": each.own,
-            "type": each.declared.type,
-            "description": each.declared.description,
-        }
-        for each in stands.inputs
-    ]
-    print_rows(shown, as_json, empty=f"{name} has no inputs.")
-    if stands.problem:
-        typer.secho(f"It runs for no event: {stands.problem}", fg="yellow", err=True)
+    path = f"/v1/recipes/{name}/inputs"
+    stands = asking.ask("PATCH" if given else "GET", path, workspace=workspace, body=given or None)
+    shown = ("value", "set", "type", "description")
+    rows = [{"input": each["name"], **{key: each[key] for key in shown}} for each in stands["inputs"]]
+    print_rows(rows, as_json, empty=f"{name} has no inputs.")
+    if stands["problem"]:
+        say(f"It runs for no event: {stands['problem']}", "yellow", err=True)
 
 
 def _given(values: list[str]) -> dict[str, str | None]:
@@ -139,9 +149,8 @@ def _given(values: list[str]) -> dict[str, str | None]:
     return given
 
 
-def _set(workspace: str, name: str, verb: RecipeVerb) -> int:
-    released: int = asking.ask("POST", f"/v1/recipes/{name}/{verb}", workspace=workspace)["released"]
-    return released
+def _set(workspace: str, name: str, verb: RecipeVerb) -> Any:
+    return asking.ask("POST", f"/v1/recipes/{name}/{verb}", workspace=workspace)
 
 
 def _folder(given: Path | None) -> Path:
@@ -160,7 +169,7 @@ def _report(problems: list[Problem], as_json: bool) -> None:
         print_json([asdict(problem) for problem in problems])
         return
     for problem in problems:
-        typer.secho(str(problem), fg="red" if problem.severity == "error" else "yellow", err=True)
+        say(str(problem), "red" if problem.severity == "error" else "yellow", err=True)
 
 
 @app.command()
@@ -195,22 +204,23 @@ def preview(
 
 def _stored(event: str, workspace: str) -> Happened:
     """A stored event, by its id."""
+    from datetime import datetime
     from uuid import UUID
 
-    from app.errors import ConfigError
-    from app.hub import Hub
-    from app.pipeline.match.dry import stated
-    from app.store import events as store
+    import orjson
 
-    async def work(hub: Hub) -> Happened:
-        async with hub.database.acquire() as db:
-            row = (await store.load(db, [UUID(event)])).get(UUID(event))
-        if row is None or row["workspace"] != workspace:
-            raise ConfigError(f"There is no event {event}.")
-        return stated(hub.connections, row)
+    from app import events
+    from app.errors import ConfigError
+    from app.events import Event, Ref
+    from app.pipeline.match.simulate import Happened
 
     try:
-        UUID(event)
+        event_id = UUID(event)
     except ValueError:
         raise ConfigError(f"{event!r} is no event's id: `tradewind events` lists them.") from None
-    return session.in_hub(work)
+    row = asking.ask("GET", f"/v1/events/{event_id}", workspace=workspace)
+    said = {name: row[name] for name in ("type", "version", "test", "historical", "echo")}
+    at = datetime.fromisoformat(row["occurred_at"])
+    data = events.load(row["type"], row["schema_version"], orjson.dumps(row["data"]))
+    fact = Event(**said, object=Ref(**row["object"]), subject=Ref(**row["subject"]), occurred_at=at, data=data)
+    return Happened(event_id, workspace, None, fact, fact.test, at)

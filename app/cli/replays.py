@@ -6,8 +6,8 @@ from uuid import UUID
 
 import typer
 
-from app.cli import asking
-from app.cli.output import AsJson, Limit, Workspace, print_json, print_rows
+from app.cli import asking, naming
+from app.cli.output import AsJson, Limit, Workspace, print_json, print_rows, progress, tell
 
 app = typer.Typer(help="Replays of many events: how they stand, and stopping them.", no_args_is_help=True)
 
@@ -23,7 +23,9 @@ OVER = ("done", "cancelled", "paused", "previewed", "draft")
 Text = Annotated[
     str | None, typer.Argument(help="An order number, e-mail address or sender's id, or an event's id; none: a filter.")
 ]
-Recipes = Annotated[list[str] | None, typer.Option(help="Only this recipe; may be repeated.")]
+Recipes = Annotated[
+    list[str] | None, typer.Option(help="Only this recipe; may be repeated.", autocompletion=naming.recipes)
+]
 Redo = Annotated[list[str] | None, typer.Option(help="Do this effect anew although it exists: step, key or call id.")]
 State = Annotated[
     Literal["running", "waiting", "held", "done", "failed", "cancelled"] | None,
@@ -37,8 +39,13 @@ def replay(
     redo: Redo = None,
     original: Annotated[bool, typer.Option("--original", help="The versions that ran then, not today's.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would do.")] = False,
-    type_: Annotated[str | None, typer.Option("--type", help="Only events of this type; may end in *.")] = None,
-    connection: Annotated[str | None, typer.Option(help="Only events of this connection.")] = None,
+    type_: Annotated[
+        str | None,
+        typer.Option("--type", help="Only events of this type; may end in *.", autocompletion=naming.event_types),
+    ] = None,
+    connection: Annotated[
+        str | None, typer.Option(help="Only events of this connection.", autocompletion=naming.connections)
+    ] = None,
     state: State = None,
     error: Annotated[str | None, typer.Option(help="Filter: part of the last run's error.")] = None,
     since: Annotated[str | None, typer.Option(help="Filter: from this moment on, 2026-11-22T00:00:00Z.")] = None,
@@ -154,8 +161,10 @@ def _by_filter(body: Any, dry_run: bool, yes: bool, workspace: str, as_json: boo
 
 def _wait(path: str, workspace: str, states: tuple[str, ...]) -> Any:
     """The replay once it stands so. Workers do the work: without one this waits."""
-    while (seen := asking.ask("GET", path, workspace=workspace))["state"] not in states:
-        time.sleep(0.3)
+    with progress("replay", "events") as bar:
+        while (seen := asking.ask("GET", path, workspace=workspace))["state"] not in states:
+            bar(seen["done"], seen["total"] or 0, seen["done"])
+            time.sleep(0.3)
     return seen
 
 
@@ -193,29 +202,29 @@ Id = Annotated[UUID, typer.Argument(help="The replay's id.")]
 
 
 @app.command()
-def show(id: Id, workspace: Workspace = "main") -> None:
+def show(id: Id, workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """Print a replay as JSON: filter, preview, progress, report."""
     print_json(asking.ask("GET", f"/v1/replays/{id}", workspace=workspace))
 
 
 @app.command()
-def pause(id: Id, workspace: Workspace = "main") -> None:
+def pause(id: Id, workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """Begin no further runs until it is resumed."""
-    _set(id, "pause", workspace)
+    _set(id, "pause", workspace, as_json)
 
 
 @app.command()
-def resume(id: Id, workspace: Workspace = "main") -> None:
+def resume(id: Id, workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """Go on from where it was paused."""
-    _set(id, "resume", workspace)
+    _set(id, "resume", workspace, as_json)
 
 
 @app.command()
-def cancel(id: Id, workspace: Workspace = "main") -> None:
+def cancel(id: Id, workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """Begin no further runs; those that it began go on (`tradewind cancel --replay` ends them)."""
-    _set(id, "cancel", workspace)
+    _set(id, "cancel", workspace, as_json)
 
 
-def _set(id: UUID, verb: str, workspace: str) -> None:
+def _set(id: UUID, verb: str, workspace: str, as_json: bool) -> None:
     seen = asking.ask("POST", f"/v1/replays/{id}/{verb}", workspace=workspace)
-    typer.echo(f"replay {id} is {seen['state']}: {seen['done']} events worked.")
+    tell(seen, as_json, f"replay {id} is {seen['state']}: {seen['done']} events worked.")

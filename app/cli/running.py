@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli import session
+from app.cli.output import AsJson, tell
 
 NoPrepare = Annotated[
     bool, typer.Option("--no-prepare", help="Schema, connections and recipes were brought up to date by somebody else.")
@@ -58,10 +59,11 @@ def sandbox(
     processes.run_sandbox(host, port or settings.port + 1, Registry.of(settings), smtp_port)
 
 
-def migrate() -> None:
+def migrate(as_json: AsJson = False) -> None:
     """Bring the database to the newest schema."""
     from app.processes import migrate_database
 
     settings = session.settings()
     migrate_database(settings)
-    typer.echo(f"The schema of {session.shown(settings.database_url)} is up to date.")
+    place = session.shown(settings.database_url)
+    tell({"database": place}, as_json, f"The schema of {place} is up to date.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, TypeVar
 from app.errors import ConfigError
 
 if TYPE_CHECKING:
-    from app.domain.connections import Connection
     from app.hub import Hub
     from app.settings import Settings
     from app.store.database import Database
@@ -55,6 +53,8 @@ def on_servers(work: Callable[[Settings], Awaitable[T]]) -> T:
 
 def in_hub(work: Callable[[Hub], Awaitable[T]]) -> T:
     """Do `work` with an open hub: keys, connectors, connections and recipes. Raises ConfigError as `in_database`."""
+    import asyncio
+
     found = settings()
     _has_servers(found)
 
@@ -83,6 +83,8 @@ def _has_servers(found: Settings) -> None:
 
 
 def _answering(found: Settings, main: Callable[[], Awaitable[T]]) -> T:
+    import asyncio
+
     from asyncpg import InvalidCatalogNameError, InvalidPasswordError, UndefinedTableError
     from sqlalchemy.exc import ProgrammingError
 
@@ -117,15 +119,8 @@ def shown(url: str) -> str:
     return f"{parts.hostname}:{parts.port or ''}{parts.path}"
 
 
-def connection_of(hub: Hub, workspace: str, slug: str) -> Connection:
-    """The connection with this slug. Raises ConfigError with those that there are."""
-    found = hub.connections.find(workspace, slug)
-    if found is None:
-        there = ", ".join(sorted(each.slug for each in hub.connections if each.workspace == workspace)) or "none"
-        raise ConfigError(f"There is no connection {slug!r}; there are: {there}.")
-    return found
-
-
-def host_of(settings: Settings) -> str:
+def own_address() -> str:
     """The address by which this machine reaches its own API."""
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    found = settings()
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(found.host, found.host)
+    return f"http://{host}:{found.port}"

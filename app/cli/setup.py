@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli import session
-from app.cli.output import AsJson, print_json
+from app.cli.output import AsJson, print_json, say
 
 _STYLES = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "fault": ("✗", "red")}
 
@@ -36,6 +36,6 @@ def doctor(
 
 def _say(verdict: str, about: str, said: str, mend: str) -> None:
     mark, colour = _STYLES[verdict]
-    typer.echo(f"{typer.style(mark, fg=colour)} {about:<22} {said}")
+    say(f"{mark} {about:<22} {said}", None if verdict == "ok" else colour)
     if mend:
-        typer.echo(f"  {'':<22} {mend}")
+        say(f"  {'':<22} {mend}")

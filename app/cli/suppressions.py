@@ -1,16 +1,12 @@
 """Addresses that are not written to any more."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
+from urllib.parse import quote
 
 import typer
 
-from app.cli import session
-from app.cli.output import AsJson, Workspace, print_rows
-
-if TYPE_CHECKING:
-    from app.hub import Hub
+from app.cli import asking
+from app.cli.output import AsJson, Workspace, print_rows, tell
 
 app = typer.Typer(help="Addresses that are not written to any more.", no_args_is_help=True)
 Address = Annotated[str, typer.Argument(help="The e-mail address.")]
@@ -18,47 +14,41 @@ Address = Annotated[str, typer.Argument(help="The e-mail address.")]
 
 @app.command("list")
 def list_suppressions(
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100, workspace: Workspace = "main", as_json: AsJson = False
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many at most.")] = 100,
+    workspace: Workspace = "main",
+    as_json: AsJson = False,
 ) -> None:
     """List them, the newest first."""
-
-    async def work(hub: Hub) -> list[dict[str, object]]:
-        return [
-            {"address": each.address or "(erased)", "reason": each.reason, "since": each.since, "said": each.said}
-            for each in await hub.suppressions.newest(workspace, limit)
-        ]
-
-    print_rows(session.in_hub(work), as_json, empty="Every address may be written to.")
+    found = asking.ask("GET", "/v1/suppressions", workspace=workspace, limit=limit)["items"]
+    rows = found if as_json else [{**each, "address": each["address"] or "(erased)"} for each in found]
+    print_rows(rows, as_json, empty="Every address may be written to.")
 
 
 @app.command()
 def add(
     address: Address,
-    reason: Annotated[str, typer.Option(help="unsubscribed, bounced, complained or `by hand`.")] = "by hand",
+    reason: Annotated[
+        Literal["unsubscribed", "bounced", "complained", "by hand"], typer.Option(help="Why.")
+    ] = "by hand",
     workspace: Workspace = "main",
+    as_json: AsJson = False,
 ) -> None:
     """Write to an address no more."""
-    from app.domain.suppressions import REASONS
-    from app.errors import ConfigError
-
-    known = next((each for each in REASONS if each == reason), None)
-    if known is None or "@" not in address:
-        raise ConfigError(f"{address!r} for {reason!r} cannot be kept: a reason is one of {', '.join(REASONS)}.")
-
-    async def work(hub: Hub) -> bool:
-        return await hub.suppressions.add(workspace, address, known, actor="command line")
-
-    there = session.in_hub(work)
-    typer.echo(f"{address} is not written to any more." if there else f"{address} was on the list already.")
+    body = {"address": address, "reason": reason}
+    made = asking.ask("POST", "/v1/suppressions", workspace=workspace, body=body)
+    tell(made, as_json, f"{address} is not written to any more, since {made['since'][:10]}: {made['reason']}.")
 
 
 @app.command()
-def remove(address: Address, workspace: Workspace = "main") -> None:
+def remove(address: Address, workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """Write to an address again. Exit code 1 if it was not on the list."""
-
-    async def work(hub: Hub) -> bool:
-        return await hub.suppressions.remove(workspace, address, actor="command line")
-
-    gone = session.in_hub(work)
-    typer.echo(f"{address} may be written to again." if gone else f"{address} was not on the list.")
+    try:
+        asking.ask("DELETE", f"/v1/suppressions/{quote(address, safe='@')}", workspace=workspace)
+        gone = True
+    except asking.RefusedError as e:
+        if e.status != 404:
+            raise
+        gone = False
+    said = f"{address} may be written to again." if gone else f"{address} was not on the list."
+    tell({"address": address, "removed": gone}, as_json, said)
     raise typer.Exit(0 if gone else 1)

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import sys
-from datetime import datetime
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from app.cli import session
-from app.cli.output import AsJson, Workspace, print_json, print_rows
-from app.cli.recipes import Folder, Name, _folder, app
+from app.cli import asking, naming, session
+from app.cli.output import AsJson, Workspace, print_json, print_rows, progress, say
+from app.cli.recipes import Folder, Name, _folder, app, templates_of, text_of
 
 if TYPE_CHECKING:
     from app.byhand.versions import Version
+    from app.cli.asking import Client
     from app.hub import Hub
-    from app.pipeline.match.reports import Answered, Backtest, Totals
-    from app.pipeline.match.why import Explanation, Why
 
 __all__ = ["app"]
 
-File = Annotated[Path | None, typer.Option(help="A file, instead of the version that runs.", exists=True)]
+File = Annotated[
+    Path | None, typer.Option(help="A file, instead of the version that runs.", exists=True, dir_okay=False)
+]
+EXPLAINED = 5
+"""Events under one order number or address that are explained, newest first."""
+OTHERS = "it does not ask for"
+"""How the reason begins of a recipe that has nothing to do with such events."""
+SHOWN = 200
+"""Differing events that a hub tells one by one, at most."""
 
 
 @app.command("test")
@@ -43,68 +50,81 @@ def try_event(
     name: Name,
     event: Annotated[UUID, typer.Argument(help="The id of a stored event, as `tradewind events` shows it.")],
     file: File = None,
-    version: Annotated[int | None, typer.Option(help="An earlier version, by its number.")] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="An earlier version, by its number.")] = None,
     passes: Annotated[str, typer.Option("--pass", help="How much time passes after the event, as 30d.")] = "0s",
     reads: Annotated[bool, typer.Option("--reads", help="Make calls that only read, for real.")] = False,
     workspace: Workspace = "main",
     as_json: AsJson = False,
 ) -> None:
     """Show what a recipe would do about a stored event: every call with its input, nothing sent."""
-    from app.byhand.trying import dry, span_in
-    from app.pipeline.match.dry import DryRun
-
-    async def work(hub: Hub) -> DryRun:
-        version_ = await _version(hub, workspace, name, file, version)
-        return await dry(hub, workspace, event, version_.recipe, None, span_in(passes), reads)
-
-    shown = session.in_hub(work)
+    wanted = {"event_id": str(event), "version": version, "passes": passes, "reads": reads, **_text(file, "source")}
+    shown = asking.ask("POST", f"/v1/recipes/{name}/dry-run", workspace=workspace, body=wanted)
     if as_json:
-        print_json(shown.as_json())
+        print_json(shown)
         return
-    went = f"; it would be {shown.state}" if shown.state != "none" else ""
-    typer.echo(f"{shown.decision}{went}" + (f": {shown.reason}" if shown.reason else ""))
-    for call in shown.calls:
-        answer = ", answered by an example" if call.assumed else ""
-        typer.echo(
-            f"  {call.at:%Y-%m-%d %H:%M}  {call.use} at {call.connection} (step {call.step}{answer}): {call.input}"
-        )
+    went = f"; it would be {shown['state']}" if shown["state"] != "none" else ""
+    typer.echo(f"{shown['decision']}{went}" + (f": {shown['reason']}" if shown["reason"] else ""))
+    for call in shown["calls"]:
+        answer = ", answered by an example" if call["assumed"] else ""
+        at = call["at"][:16].replace("T", " ")
+        place = f"{call['use']} at {call['connection']} (step {call['step']}{answer})"
+        typer.echo(f"  {at}  {place}: {_compact(call['input'])}")
+
+
+def _text(file: Path | None, name: str) -> dict[str, Any]:
+    """A recipe that is in no hub yet: its text under this name, and the templates beside it."""
+    return {} if file is None else {name: text_of(file), "templates": templates_of(file.parent)}
 
 
 @app.command()
 def explain(
     event: Annotated[str, typer.Argument(help="The id of a stored event, or an order number or e-mail address.")],
-    recipe: Annotated[str | None, typer.Option(help="Only this recipe.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Only this recipe.", autocompletion=naming.recipes)] = None,
     workspace: Workspace = "main",
     as_json: AsJson = False,
 ) -> None:
     """Say why each recipe ran for an event or did not: which part of its `where` was false, and with which values."""
-    from app.byhand.trying import explained
-    from app.pipeline.match.why import OTHERS
 
-    async def work(hub: Hub) -> list[Explanation]:
-        return await explained(hub, workspace, event, recipe)
+    async def work(client: Client) -> list[Any]:
+        ids = await _events(client, event)
+        return [await client("GET", f"/v1/events/{each}/explain", params={"recipe": recipe}) for each in ids]
 
-    found = session.in_hub(work)
+    found = asking.asking(work, workspace)
     if as_json:
-        print_json([each.as_json() for each in found])
+        print_json(found)
         return
     for each in found:
-        typer.secho(f"{each.type} {each.number or ''} {each.at:%Y-%m-%d %H:%M}  {each.event_id}", bold=True)
-        asked = [why for why in each.recipes if not why.reason.startswith(OTHERS)]
+        at = each["at"][:16].replace("T", " ")
+        say(f"{each['type']} {each['number'] or ''} {at}  {each['event_id']}", bold=True)
+        asked = [why for why in each["recipes"] if not why["reason"].startswith(OTHERS)]
         for why in asked:
             _tell(why)
-        if others := [why.recipe for why in each.recipes if why not in asked]:
-            typer.echo(f"  – do not ask for {each.type}: {', '.join(others)}")
+        if others := [why["recipe"] for why in each["recipes"] if why not in asked]:
+            typer.echo(f"  – do not ask for {each['type']}: {', '.join(others)}")
 
 
-def _tell(why: Why) -> None:
-    run = f": run {why.run_id}" if why.ran else ""
-    mark, said = ("✓", f"ran{run}") if why.ran else ("–", f"did not run: {why.reason}")
-    typer.secho(f"  {mark} {why.recipe} {said}", fg="green" if why.ran else None)
-    for part in why.parts:
-        sign = {True: "✓", False: "✗", None: "?"}[part.holds]
-        values = ", ".join(f"{name} is {value}" for name, value in part.values.items())
-        typer.echo(f"      {sign} {part.condition}" + (f"  ({part.error or values})" if part.error or values else ""))
+async def _events(client: Client, text: str) -> list[str]:
+    """The event with this id, or the newest ones under an order number or address."""
+    from app.errors import ConfigError
+
+    try:
+        return [str(UUID(text))]
+    except ValueError:
+        rows = (await client("GET", "/v1/events", params={"q": text, "limit": EXPLAINED}))["items"]
+    if not rows:
+        raise ConfigError(f"There is no event under {text!r}.")
+    return [row["id"] for row in rows]
+
+
+def _tell(why: Any) -> None:
+    run = f": run {why['run_id']}" if why["ran"] else ""
+    mark, said = ("✓", f"ran{run}") if why["ran"] else ("–", f"did not run: {why['reason']}")
+    say(f"  {mark} {why['recipe']} {said}", "green" if why["ran"] else None)
+    for part in why["parts"]:
+        sign = {True: "✓", False: "✗", None: "?"}[part["holds"]]
+        values = ", ".join(f"{name} is {value}" for name, value in part["values"].items())
+        beside = part["error"] or values
+        typer.echo(f"      {sign} {part['condition']}" + (f"  ({beside})" if beside else ""))
 
 
 @app.command()
@@ -114,86 +134,116 @@ def backtest(
     against: Annotated[
         str, typer.Option(help="What to compare with: `current` (the version that runs), a version's number, a file.")
     ] = "",
-    differences: Annotated[int, typer.Option(min=0, help="How many differing events are told one by one.")] = 50,
+    differences: Annotated[
+        int, typer.Option(min=0, max=SHOWN, help="How many differing events are told one by one.")
+    ] = 50,
     workspace: Workspace = "main",
     as_json: AsJson = False,
 ) -> None:
     """Run the stored events of the last days through a recipe, and tell what it would have done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from app.errors import ConfigError
 
+    if against and against != "current" and not against.isdigit() and not Path(against).is_file():
+        raise ConfigError(f"--against {against}: say `current`, the number of a version, or a file.")
+    if asking.address() is None:
+        report = _backtest_here(file, last, against, differences, workspace)
+    else:
+        report = _backtest_there(file, last, against, differences, workspace)
+    print_json(report) if as_json else _report(report)
+
+
+def _backtest_there(file: Path, last: str, against: str, differences: int, workspace: str) -> Any:
+    """By the workers of a hub that runs; an interrupted command cancels it."""
+    from app.errors import ConfigError
+
+    wanted = {"recipe": file.stem, "last": last, "differences": differences, **_text(file, "source")}
+    if against == "current" or against.isdigit():
+        wanted["against"] = int(against) if against.isdigit() else against
+    elif against:
+        wanted["against_source"] = text_of(Path(against))
+    job = asking.ask("POST", "/v1/backtests", workspace=workspace, body=wanted)
+    path = f"/v1/backtests/{job['id']}"
+    try:
+        with progress(file.stem, "events") as bar:
+            while job["state"] in ("queued", "running"):
+                bar(job["share"], 1, job["events"])
+                time.sleep(0.3)
+                job = asking.ask("GET", path, workspace=workspace)
+    except KeyboardInterrupt:
+        asking.ask("POST", f"{path}/cancel", workspace=workspace)
+        raise
+    if job["state"] != "done":
+        raise ConfigError(f"The backtest is {job['state']}: {job['error'] or 'somebody ended it'}.")
+    return job["report"]
+
+
+def _backtest_here(file: Path, last: str, against: str, differences: int, workspace: str) -> Any:
+    """In this process, beside the database alone."""
     from app.byhand.trials import try_out
     from app.byhand.trying import span_in, wanted_trial
 
     span = span_in(last)
 
-    async def work(hub: Hub) -> Backtest:
+    async def work(hub: Hub) -> Any:
         version = await _version(hub, workspace, file.stem, file, None)
         other = await _other(hub, workspace, version.recipe.name, against)
         until = hub.clock.now()
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-                   TextColumn("{task.fields[events]} events"), TimeRemainingColumn())  # fmt: skip
-        with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-            task = bar.add_task(file.stem, total=span.total_seconds(), events=0)
+        with progress(file.stem, "events") as bar:
 
-            def progress(events: int, at: datetime) -> None:
-                bar.update(task, completed=(at - until + span).total_seconds(), events=events)
+            def heard(events: int, at: datetime) -> None:
+                bar((at - until + span) / timedelta(seconds=1), span.total_seconds(), events)
 
             trial = wanted_trial(hub, workspace, version, until - span, until, other, differences)
-            return await try_out(hub, trial, progress)
+            return (await try_out(hub, trial, heard)).as_json()
 
-    report = session.in_hub(work)
-    print_json(report.as_json()) if as_json else _report(report)
+    return session.in_hub(work)
 
 
 async def _version(hub: Hub, workspace: str, name: str, file: Path | None, number: int | None) -> Version:
     from app.byhand.versions import version_of
 
-    source = file.read_text() if file else None
-    return await version_of(hub, workspace, name, source=source, number=number, file=str(file or ""))
+    source, templates = (text_of(file), templates_of(file.parent)) if file else (None, None)
+    return await version_of(
+        hub, workspace, name, source=source, number=number, file=str(file or ""), templates=templates
+    )
 
 
 async def _other(hub: Hub, workspace: str, name: str, against: str) -> Version | None:
-    from app.errors import ConfigError
-
     if not against:
         return None
     if against.isdigit():
         return await _version(hub, workspace, name, None, int(against))
-    if against != "current" and not Path(against).is_file():
-        raise ConfigError(f"--against {against}: say `current`, the number of a version, or a file.")
     return await _version(hub, workspace, name, None if against == "current" else Path(against), None)
 
 
-def _report(report: Backtest) -> None:
-    sides = {"new": report.new} | ({"current": report.current} if report.current else {})
-    print_rows([{"": name, **_row(each)} for name, each in sides.items()], False, empty="")
-    unread = f", {report.unreadable} of them unreadable" if report.unreadable else ""
-    differing = f", {report.differing} answered otherwise" if report.current else ""
-    typer.echo(f"{report.events} events from {report.since:%Y-%m-%d} to {report.until:%Y-%m-%d}{unread}{differing}")
-    if any(each.assumed for each in sides.values()):
+def _report(report: Any) -> None:
+    sides = {"new": report["new"]} | ({"current": report["current"]} if report["current"] else {})
+    rows = [{"": name, **each, "errors": sum(each["errors"].values())} for name, each in sides.items()]
+    print_rows(rows, False, empty="")
+    unread = f", {report['unreadable']} of them unreadable" if report["unreadable"] else ""
+    differing = f", {report['differing']} answered otherwise" if report["current"] else ""
+    span = f"{report['since'][:10]} to {report['until'][:10]}"
+    typer.echo(f"{report['events']} events from {span}{unread}{differing}")
+    if any(each["assumed"] for each in sides.values()):
         typer.echo("assumed: decisions that rest on an example, because no stored run recorded the answer of a call")
     for name, each in sides.items():
-        for error, count in each.errors.most_common(10):
-            typer.secho(f"  {name}: {count} x {error}", fg="red")
-    for difference in report.differences:
-        typer.echo(f"  {difference.at:%Y-%m-%d %H:%M} {difference.event_id}")
-        _side("-", difference.before)
-        _side("+", difference.after)
-    if left := report.differing - len(report.differences):
+        for error, count in list(each["errors"].items())[:10]:
+            say(f"  {name}: {count} x {error}", "red")
+    for difference in report["differences"]:
+        typer.echo(f"  {difference['at'][:16].replace('T', ' ')} {difference['event_id']}")
+        _side("-", difference["before"])
+        _side("+", difference["after"])
+    if left := report["differing"] - len(report["differences"]):
         typer.echo(f"  and {left} more (--differences says how many are told)")
 
 
-def _side(mark: str, answered: Answered) -> None:
-    typer.echo(f"    {mark} {answered.run}" + ("" if answered.calls else ", no calls"))
-    for call in answered.calls:
-        typer.echo(f"    {mark}   {str(call)[:300]}")
+def _side(mark: str, answered: Any) -> None:
+    typer.echo(f"    {mark} {answered['run']}" + ("" if answered["calls"] else ", no calls"))
+    for call in answered["calls"]:
+        typer.echo(f"    {mark}   {call['use']} {_compact(call['input'])[:300]}")
 
 
-def _row(totals: Totals) -> dict[str, Any]:
-    """Counts for a table: objects as `name: number`."""
-    said = totals.as_json() | {"errors": sum(totals.errors.values())}
-    return {
-        key: ", ".join(f"{name}: {number}" for name, number in each.items()) if isinstance(each, dict) else each
-        for key, each in said.items()
-    }
+def _compact(value: Any) -> str:
+    import orjson
+
+    return orjson.dumps(value).decode()

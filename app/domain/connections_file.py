@@ -21,7 +21,7 @@ from app.registry import Registry
 from app.store import connections as store
 from app.store import workspaces
 from app.store.byhand import Deed, note_change
-from app.store.database import Database
+from app.store.database import Condition, Database
 
 _KEYS = {"connector", "role", "settings", "base_url", "as", "history"}
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -186,12 +186,16 @@ async def apply(
     workspace: str = "main",
     *,
     actor: str = "command line",
+    condition: Condition | None = None,
 ) -> list[str]:
     """Bring declared connections into the database; those that this origin no longer names are removed. Answers a line
-    for each. A renamed slug keeps its permanent id; tokens that rotated since are not touched."""
+    for each. A renamed slug keeps its permanent id; tokens that rotated since are not touched. condition: may refuse,
+    within the transaction."""
     lines, kept = [], []
     async with database.begin() as db:
         await workspaces.ensure(db, workspace)
+        if condition is not None:
+            await condition(db)
         for one in declared:
             known = await store.find_account(db, workspace, one.connector.slug, one.account, one.alias)
             row_id = known.id if known is not None else new_id()

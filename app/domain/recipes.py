@@ -1,5 +1,6 @@
 """The recipes that a running hub knows: current versions to match events against, older ones of running runs."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ from app.registry import Registry
 from app.store import recipes as store
 from app.store import waiters, workspaces
 from app.store.byhand import Deed, note_change
-from app.store.database import Database
+from app.store.database import Condition, Database
 
 log = structlog.get_logger()
 
@@ -334,16 +335,20 @@ def _parsed(name: str, source: str, templates: Mapping[str, str]) -> Recipe | No
 
 
 async def sync_folder(
-    database: Database, registry: Registry, folder: Path, workspace: str = "main", *, actor: str = "start of the hub"
-) -> list[Problem]:
+    database: Database, registry: Registry, folder: Path, workspace: str = "main", *, actor: str = "start of the hub",
+    origin: str = "", condition: Condition | None = None,
+) -> list[Problem]:  # fmt: skip
     """Bring the recipes of a folder into the database: new versions for changed files, nothing for broken ones (their
-    last good version goes on). Answers what is wrong with files, errors and warnings."""
-    origin = f"folder:{folder}"
+    last good version goes on). Answers what is wrong with files, errors and warnings. origin: whose they are, if not
+    this folder's; condition: may refuse, within the transaction."""
+    origin = origin or f"folder:{folder}"
     async with database.begin() as db:
+        if condition is not None:
+            await condition(db)
         texts = {path.stem: path.read_text() for path in recipe_files(folder)}
         if _as_stored(folder, texts, await store.current_texts(db, workspace, origin)):
             return []
-        loaded = load_folder(folder, RegistryCatalogue(registry))
+        loaded = await asyncio.to_thread(load_folder, folder, RegistryCatalogue(registry))
         for one in loaded:
             templates = texts_of(one.recipe.templates) if one.recipe else {}
             if one.usable and await store.save(db, workspace, one.name, one.text, origin, templates):

@@ -6,7 +6,7 @@ Nothing here or above it relies on a session (no LISTEN, session locks or SET), 
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,8 @@ from sqlalchemy.pool import NullPool
 from app.store import partitions, stream
 
 Row = asyncpg.Record
+Condition = Callable[[AsyncConnection], Awaitable[None]]
+"""Looks within a transaction whether a change may be made; raises where not."""
 
 
 class Connection(Protocol):

@@ -136,6 +136,13 @@ async def lock(db: AsyncConnection, workspace: str, name: str) -> Any:
     ).one_or_none()
 
 
+async def owners(db: AsyncConnection, workspace: str, names: Sequence[str]) -> dict[str, str]:
+    """The origin of each recipe that is there, by name."""
+    wanted = (recipe.c.workspace == workspace) & recipe.c.name.in_(list(names)) & ~recipe.c.removed
+    rows = await db.execute(select(recipe.c.name, recipe.c.origin).where(wanted))
+    return {row.name: row.origin for row in rows}
+
+
 async def current_number(db: AsyncConnection, workspace: str, name: str) -> int:
     number: int = (
         await db.execute(

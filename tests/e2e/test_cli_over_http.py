@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.byhand.replays import Replays
-from tests.support.bench import KEY, Bench, benched
+from tests.support.bench import KEY, TWO_STEPS, Bench, benched
 from tests.support.serving import serving
 from tests.support.testconnector import payload
 
@@ -93,10 +93,67 @@ async def test_commands_work_on_a_remote_hub_and_load_little(bench: Bench, tmp_p
         assert (unknown.code, unknown.err) == (2, "there is no recipe 'no-such-recipe'.\n")
         closed = await run({**there, "TRADEWIND_KEY": "tw_wrong"}, "runs", home=home)
         assert (closed.code, "opens nothing" in closed.err) == (2, True)
-        local = await cli("capture", "--connection", "shop", "--out", "x")
+        local = await cli("keys", "rotate")
         assert (local.code, "own database" in local.err) == (2, True)
     away = await run(there, "events", home=home)
     assert (away.code, f"No Tradewind answers at {url}" in away.err) == (2, True)
+
+
+FILE = """
+connections:
+  far:
+    connector: testbench
+    settings: {account: far, token: "${FAR_TOKEN}", webhook_secrets: [a-webhook-secret]}
+"""
+
+
+async def test_files_of_this_machine_reach_a_remote_hub(bench: Bench, tmp_path: Path) -> None:
+    """A folder of recipes, a file of connections, a text that is in no hub, a body to send: and what comes back."""
+    event_id = await bench.order()
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text(TWO_STEPS)
+    (folder / "broken.yaml").write_text("title: Broken\non: order.payed\nsteps: []\n")
+    (tmp_path / "connections.yaml").write_text(FILE)
+    async with serving(bench.app) as url:
+        there = {"TRADEWIND_URL": url, "TRADEWIND_KEY": KEY, "FAR_TOKEN": "the-token-of-far",
+                 "TRADEWIND_CONNECTORS": "tests.support.testconnector"}  # fmt: skip
+
+        async def cli(*arguments: str) -> Ran:
+            return await run(there, *arguments, home=tmp_path / "empty")
+
+        synced = await cli("recipes", "sync", str(folder))
+        assert (synced.code, "mine/broken.yaml:2:5: there is no event type" in synced.err) == (1, True), synced.err
+        mine = await bench.get("/v1/recipes/mine")
+        assert mine["origin"] == f"folder:{folder}"
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "mine.yaml").write_text(TWO_STEPS)
+        refused = await cli("recipes", "sync", str(tmp_path / "other"))
+        assert (refused.code, f"recipe mine belongs to {folder}" in refused.err) == (2, True), refused.err
+        assert (await cli("recipes", "sync", str(tmp_path / "other"), "--take-over")).code == 0
+
+        applied = await cli("connections", "apply", str(tmp_path / "connections.yaml"), "--json")
+        assert applied.json[0] == "far: Test bench far", applied.err  # type: ignore[index]
+        assert "the-token-of-far" not in applied.out + json.dumps(await bench.get("/v1/connections/far"))
+
+        dry = await cli("recipes", "dry-run", "mine", event_id, "--file", str(folder / "mine.yaml"), "--json")
+        assert dry.json["decision"] == "run", dry.err  # type: ignore[index,call-overload]
+        (told,) = (await cli("recipes", "explain", "1001", "--recipe", "two-steps", "--json")).json  # type: ignore[misc]
+        assert told["recipes"][0]["ran"]
+
+        (tmp_path / "body.json").write_bytes(payload(77))
+        sent = await cli("send", "shop", "--topic", "order.paid", "--file", str(tmp_path / "body.json"))
+        assert (sent.code, "1 x 200" in sent.out) == (0, True), sent.err
+        (path,) = (
+            await cli("capture", "--connection", "shop", "--out", str(tmp_path / "out"), "--last", "1")
+        ).out.split()
+        assert json.loads(Path(path).read_text())["number"] == "77"
+
+        (who,) = (await cli("customers", "list", "--json")).json  # type: ignore[misc]
+        held = await cli("customers", "export", who["email"], "--json")
+        assert [each["id"] for each in held.json["events"]] == [event_id]  # type: ignore[index,call-overload]
+        erased = await cli("customers", "erase", who["id"], "--yes")
+        assert (erased.code, "removed from 1 events" in erased.out) == (0, True), erased.err
 
 
 async def test_commands_work_on_a_database_without_any_process(bench: Bench, tmp_path: Path) -> None:

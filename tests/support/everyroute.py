@@ -139,6 +139,12 @@ class World:
             "POST /v1/recipes/{name}/dry-run": {"event_id": self.event},
             "PATCH /v1/recipes/{name}/inputs": {"days": 3},
             "PUT /v1/connections/{slug}": {"connector": "testbench", "settings": settings},
+            "POST /v1/recipes/sync": {"folder": "/elsewhere", "recipes": {"more": TWO_STEPS}},
+            "POST /v1/connections/apply": {
+                "file": "/elsewhere.yaml",
+                "connections": {"applied": {"connector": "testbench", "settings": {**settings, "account": "applied"}}},
+            },
+            "POST /v1/connections/{slug}/sign": {"topic": "order.paid", "body": "e30="},
             "POST /v1/backtests": {"recipe": "two-steps"},
             "POST /v1/webhooks/reprocess": {"state": "unknown"},
             "POST /v1/webhook-subscriptions": {"slug": "erp"} | SUBSCRIBED,
