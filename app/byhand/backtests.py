@@ -229,7 +229,7 @@ class Backtests:
     async def _end(self, job_id: UUID, trying: "asyncio.Task[Any]") -> None:
         error = trying.exception()
         if error is not None:
-            log.warning("a backtest failed", backtest=str(job_id), error=str(error)[:300])
+            log.warning("a backtest failed", backtest=str(job_id), exc_info=error)
         report = None if error is not None else trying.result().as_json()
         async with self.hub.database.acquire() as db:
             await store.heard(db, job_id, self.hub.name, *self.said)

@@ -99,6 +99,7 @@ class Export(BaseModel):
     events: list[dict[str, Any]] = Field(description="Events about them, with their data, oldest first.")
     webhooks: list[dict[str, Any]] = Field(description="What came in that names them: headers and body as sent.")
     runs: list[dict[str, Any]] = Field(description="What recipes did about them: steps, calls, attempts, effects.")
+    suppressions: list[dict[str, Any]] = Field(description="That nothing is written to an address of theirs, and why.")
 
 
 async def find(hub: Hub, workspace: str, page: Page, text: str | None) -> list[CustomerShown]:
@@ -219,6 +220,7 @@ async def export(hub: Hub, workspace: str, customer_id: UUID, actor: str) -> Exp
         named = await _webhooks(db, hub, who, {row["webhook_id"] for row in events if row["webhook_id"]})
         deed = Deed(workspace, actor, "customer.exported", f"customer/{customer.id}", {})
         await audit.note(db, deed, to_json({"events": len(events)}))
+    left = await hub.suppressions.kept(workspace, who.emails)
     secrets = {
         secret for each in hub.connections if each.workspace == workspace for secret in secret_texts(each.settings)
     }
@@ -228,6 +230,9 @@ async def export(hub: Hub, workspace: str, customer_id: UUID, actor: str) -> Exp
         events=blotted([_event(hub, row) for row in events], secrets),
         webhooks=blotted(named, secrets),
         runs=blotted(runs, secrets),
+        suppressions=[
+            {"address": each.address, "reason": each.reason, "said": each.said, "since": each.since} for each in left
+        ],
     )
 
 

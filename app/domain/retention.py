@@ -33,6 +33,8 @@ _NOBODYS: tuple[tuple[str, Callable[..., Awaitable[Mapping[str, int] | None]]], 
     ("webhook", untied.blank_webhooks),
     ("attempt", untied.blank_attempts),
 )
+_AGES = {"rejected": "raw", "backtest": "calls"}
+"""Of tables whose rows carry no time of their own: whose retention they have."""
 ORDER = ("webhook", "run", "event", "step", "call", "attempt")
 """Runs before their events, so that all that is open is in its table when events are copied into it."""
 
@@ -100,7 +102,7 @@ class Retention:
                     await self._let_go(partition, now, kept)
             await self._let_go_of_nobodys(now, kept)
             for table in retention.TRIMMED:
-                before = now - self._age("raw") if table == "rejected" else now
+                before = now - self._age(_AGES[table]) if table in _AGES else now
                 await self._batches(kept.trimmed, table, partial(retention.trim, table=table, before=before))
             async with self.database.acquire() as db:
                 await echo.forget(db)

@@ -32,6 +32,11 @@ class Suppressions:
             found = await store.find(db, workspace, list(keys))
         return {keys[each.key]: Suppression(_reason(each.reason), each.since) for each in found}
 
+    async def kept(self, workspace: str, addresses: Sequence[str]) -> list[Kept]:
+        """All that is kept of these addresses."""
+        async with self._database.begin() as db:
+            return await store.find(db, workspace, [self.key(workspace, address) for address in addresses])
+
     async def add(
         self,
         workspace: str,

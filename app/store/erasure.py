@@ -14,6 +14,7 @@ from app.store.packing import pack
 ERASED = "erased on request"
 """The note of an event whose personal data is gone."""
 NOTHING = pack(b"{}")
+NO_HEADERS = pack(b"[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ async def blank_events(connection: Connection, blank: Sequence[tuple[UUID, datet
 
 
 _WEBHOOKS = """
-update webhook set body = $2, size = 0, reads = null, reason = $3,
+update webhook set body = $2, headers = $4, size = 0, reads = null, reason = $3,
     state = case when state in ('reading', 'unknown', 'malformed') then 'ignored' else state end
 where id = any($1::uuid[])
 """
@@ -103,6 +104,17 @@ _OF_CALLS = (
     "update attempt set requests = null, response = null, error = null where call_id = any($1::uuid[])",
     "update effect set output = null, label = null where call_id = any($1::uuid[])",
 )
+_TOLD = """
+update backtest b set error = null, report = b.report || jsonb_build_object('differences', coalesce(
+    (select jsonb_agg(told order by n)
+     from jsonb_array_elements(b.report -> 'differences') with ordinality as d(told, n)
+     where told ->> 'event_id' <> all($2::text[])), '[]'))
+from (select distinct workspace from event where id = any($1::uuid[])) e
+where b.workspace = e.workspace and b.ended_at is not null
+  and exists (select from jsonb_array_elements(b.report -> 'differences') as told
+              where told ->> 'event_id' = any($2::text[]))
+"""
+"""Reports of backtests that tell of these events, without what they tell of them."""
 _OF_RUNS = (
     "update step set output = null, error = null where run_id = any($1::uuid[])",
     "delete from waiter where run_id = any($1::uuid[])",
@@ -116,7 +128,7 @@ async def blank_webhooks(connection: Connection, webhook_ids: Sequence[UUID]) ->
     """Remove bodies and what was read for them; one that was not understood will not be read again."""
     ids = list(webhook_ids)
     if ids:
-        await connection.execute(_WEBHOOKS, ids, NOTHING, ERASED)
+        await connection.execute(_WEBHOOKS, ids, NOTHING, ERASED, NO_HEADERS)
         await connection.execute(_READS, [str(each) for each in ids])
 
 
@@ -131,6 +143,7 @@ async def blank_what_followed(connection: Connection, event_ids: Sequence[UUID])
     await connection.execute(steps, of_runs)
     await connection.execute(waiters, of_runs)
     await connection.execute(ended, of_runs, ERASED)
+    await connection.execute(_TOLD, ids, [str(each) for each in ids])
     calls = await connection.fetch(
         "select id, state in ('due', 'uncertain') as open from call where event_id = any($1::uuid[])", ids
     )
@@ -178,11 +191,17 @@ _MENTIONS = (
     "update lane set reason = regexp_replace(reason, $2, 'erased', 'gi') where workspace = $1 and reason ~* $2",
     "update connection set problem = regexp_replace(problem, $2, 'erased', 'gi') "
     "where workspace = $1 and problem ~* $2",
+    "update backtest set error = regexp_replace(error, $2, 'erased', 'gi'), "
+    "report = regexp_replace(report::text, $2, 'erased', 'gi')::jsonb, "
+    "wanted = regexp_replace(wanted::text, $2, 'erased', 'gi')::jsonb "
+    "where workspace = $1 and ended_at is not null and (error ~* $2 or report::text ~* $2 or wanted::text ~* $2)",
+    "update idempotency set answer = null where workspace = $1 and $2 <> ''",
 )
 
 
 async def blank_mentions(connection: Connection, workspace: str, words: Sequence[str]) -> None:
-    """Take words (addresses, names) out of what people and systems wrote in free text."""
+    """Take words (addresses, names) out of what people and systems wrote in free text. Answers that are kept for
+    repeats are sealed: they go whatever they say, and a repeat learns that it was done."""
     if words:
         pattern = "|".join(re.escape(word) for word in words)
         for statement in _MENTIONS:

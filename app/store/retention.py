@@ -150,13 +150,14 @@ _EXPIRED = {
     "place": "(key, run_id) in (select key, run_id from place where expires_at < $1 limit $2 for update skip locked)",
     "idempotency": "key in (select key from idempotency where expires_at < $1 limit $2 for update skip locked)",
     "rejected": "id in (select id from rejected where id < $1 order by id limit $2)",
+    "backtest": "id in (select id from backtest where id < $1 and ended_at is not null order by id limit $2)",
 }
 TRIMMED: Sequence[str] = tuple(_EXPIRED)
 
 
 async def trim(db: Connection, table: str, before: datetime, limit: int = 500) -> int:
-    """Forget at most `limit` keys that expired before that moment (of `rejected`: rows made before it); answers how
-    many went."""
-    bound = first_id(before) if table == "rejected" else before
+    """Forget at most `limit` keys that expired before that moment (of `rejected` and `backtest`: rows made before it);
+    answers how many went."""
+    bound = first_id(before) if table in ("rejected", "backtest") else before
     status = await db.execute(f"delete from {table} where {_EXPIRED[table]}", bound, limit)
     return int(status.rpartition(" ")[2])

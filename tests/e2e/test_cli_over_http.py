@@ -113,7 +113,7 @@ async def test_files_of_this_machine_reach_a_remote_hub(bench: Bench, tmp_path: 
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "mine.yaml").write_text(TWO_STEPS)
-    (folder / "broken.yaml").write_text("title: Broken\non: order.payed\nsteps: []\n")
+    (folder / "broken.yaml").write_text(TWO_STEPS.replace("order.paid", "order.payed"))
     (tmp_path / "connections.yaml").write_text(FILE)
     async with serving(bench.app) as url:
         there = {"TRADEWIND_URL": url, "TRADEWIND_KEY": KEY, "FAR_TOKEN": "the-token-of-far",
@@ -123,7 +123,7 @@ async def test_files_of_this_machine_reach_a_remote_hub(bench: Bench, tmp_path: 
             return await run(there, *arguments, home=tmp_path / "empty")
 
         synced = await cli("recipes", "sync", str(folder))
-        assert (synced.code, "mine/broken.yaml:2:5: there is no event type" in synced.err) == (1, True), synced.err
+        assert (synced.code, "mine/broken.yaml:" in synced.err) == (1, True), synced.err
         mine = await bench.get("/v1/recipes/mine")
         assert mine["origin"] == f"folder:{folder}"
         (tmp_path / "other").mkdir()
@@ -133,7 +133,7 @@ async def test_files_of_this_machine_reach_a_remote_hub(bench: Bench, tmp_path: 
         assert (await cli("recipes", "sync", str(tmp_path / "other"), "--take-over")).code == 0
 
         applied = await cli("connections", "apply", str(tmp_path / "connections.yaml"), "--json")
-        assert applied.json[0] == "far: Test bench far", applied.err  # type: ignore[index]
+        assert applied.json[0] == "far: Testbench far", applied.err  # type: ignore[index]
         assert "the-token-of-far" not in applied.out + json.dumps(await bench.get("/v1/connections/far"))
 
         dry = await cli("recipes", "dry-run", "mine", event_id, "--file", str(folder / "mine.yaml"), "--json")
@@ -141,13 +141,12 @@ async def test_files_of_this_machine_reach_a_remote_hub(bench: Bench, tmp_path: 
         (told,) = (await cli("recipes", "explain", "1001", "--recipe", "two-steps", "--json")).json  # type: ignore[misc]
         assert told["recipes"][0]["ran"]
 
-        (tmp_path / "body.json").write_bytes(payload(77))
+        (tmp_path / "body.json").write_text(json.dumps(payload(77)))
         sent = await cli("send", "shop", "--topic", "order.paid", "--file", str(tmp_path / "body.json"))
         assert (sent.code, "1 x 200" in sent.out) == (0, True), sent.err
-        (path,) = (
-            await cli("capture", "--connection", "shop", "--out", str(tmp_path / "out"), "--last", "1")
-        ).out.split()
-        assert json.loads(Path(path).read_text())["number"] == "77"
+        kept = await cli("capture", "--connection", "shop", "--out", str(tmp_path / "out"), "--last", "1")
+        (fixture,) = (tmp_path / "out").rglob("captured-1.json")
+        assert (json.loads(fixture.read_text())["number"], "buyer-77" in fixture.read_text()) == ("#77", False), kept
 
         (who,) = (await cli("customers", "list", "--json")).json  # type: ignore[misc]
         held = await cli("customers", "export", who["email"], "--json")

@@ -68,6 +68,8 @@ async def kept(hub: Harness, word: str) -> list[str]:
             values = dict(row)
             if table.name == "attempt" and row["requests"]:
                 values["requests"] = hub.hub.ring.open(row["requests"], row["call_id"].bytes)
+            if table.name == "idempotency" and row["answer"]:
+                values["answer"] = hub.hub.ring.open(row["answer"], row["key"])
             if any(word.lower() in readable(value).lower() for value in values.values()):
                 found.append(table.name)
     return sorted(set(found))

@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 
 from app.cli.commands import app
 from app.domain.suppressions import Suppressions
+from app.ids import new_id
 from app.pipeline.normalise import erasing
 from app.registry import Registry
+from app.store.database import to_json
 from tests.e2e.test_erasure import SHIP, WAIT, kept, sink
 from tests.support import testconnector
 from tests.support.harness import Harness, running
@@ -151,7 +153,7 @@ async def test_who_is_erased_stands_in_no_table_any_more(hub: Harness) -> None:
         await order(hub, number, topic)
         await hub.settle()
     await hub.send("store", "orders/create", shopify_order(1, email="zelda@example.com", note="a repeat"))
-    await hub.send("store", "nobody/knows", {"email": "zelda@example.com"})
+    await hub.send("store", "nobody/knows", {"email": "zelda@example.com"}, headers={"x-buyer": "zelda@example.com"})
     await hub.send("store", "orders/paid", b'{"id": 12, "email": "zelda@example.com", "total_price": {}, "lines')
     await order(hub, 3, first_name="Bob", email="bob@example.com")
     await hub.settle()
@@ -159,10 +161,12 @@ async def test_who_is_erased_stands_in_no_table_any_more(hub: Harness) -> None:
     await hub.client.post("/v1/replays", headers=KEY, json=wanted)
     suppressions = Suppressions(hub.hub.database, hub.hub.hasher)
     await suppressions.add("main", "zelda@example.com", "unsubscribed", "Zelda asked for it")
+    once = {**KEY, "idempotency-key": "once"}
+    await hub.client.post("/v1/suppressions", headers=once, json={"address": "zelda@example.com"})
+    await told_by_a_backtest(hub)
     before = await kept(hub, "zelda")
-    assert {"webhook", "event", "customer", "call", "attempt", "replay", "remembered", "run", "suppression"} <= set(
-        before
-    ), before
+    everywhere = "webhook event customer call attempt replay remembered run suppression backtest idempotency"
+    assert set(everywhere.split()) <= set(before), before
     id_ = (await zelda(hub))["id"]
     erased = await ask(hub, f"customers/{id_}/erase", method="POST")
     assert (erased["done"], erased["open_calls"]) == (True, 0)
@@ -170,7 +174,7 @@ async def test_who_is_erased_stands_in_no_table_any_more(hub: Harness) -> None:
         assert await kept(hub, word) == [], word
     assert await suppressions.find("main", ["zelda@example.com"]), "who is erased is still left in peace"
     assert await hub.one("select count(*) from run where state in ('running', 'waiting', 'held')") == 1, "Bob's waits"
-    assert "event" in await kept(hub, "bob@example.com")
+    assert {"event", "backtest"} <= set(await kept(hub, "bob@example.com"))
     (proof,) = await hub.rows("select actor, detail from audit where verb = 'customer.erased'")
     assert proof["detail"]["customers"] == [id_]
     assert (proof["detail"]["events"], proof["detail"]["webhooks"]) == (erased["events"], erased["webhooks"])
@@ -178,6 +182,24 @@ async def test_who_is_erased_stands_in_no_table_any_more(hub: Harness) -> None:
     gone = await ask(hub, f"customers/{id_}")
     assert (gone["erased"], gone["email"], gone["orders_count"]) == (True, None, 2)
     assert gone["lifetime_value"] == [{"amount": "69.02", "currency": "EUR"}]
+    again = await hub.client.post("/v1/suppressions", headers=once, json={"address": "zelda@example.com"})
+    assert again.status_code == 409, "its answer is gone, and that it was done is known"
+
+
+async def told_by_a_backtest(hub: Harness) -> None:
+    """A report that tells of Zelda's events and of Bob's, and quotes Zelda in an error."""
+    ids = {
+        row["email"]: str(row["id"]) for row in await hub.rows("select id, email from event where type = 'order.paid'")
+    }
+    differences = [{"event_id": id_, "after": {"calls": [{"input": {"to": email}}]}} for email, id_ in ids.items()]
+    report = {"new": {"errors": {"cannot write to zelda@example.com": 1}}, "differences": differences}
+    async with hub.hub.database.acquire() as db:
+        await db.execute(
+            "insert into backtest (id, workspace, recipe, wanted, state, report, ended_at) "
+            "values ($1, 'main', 'ship', '{}', 'done', $2::jsonb, now())",
+            new_id(),
+            to_json(report),
+        )
 
 
 async def test_an_erasure_that_a_worker_carries_out_is_answered_with_its_counts(
