@@ -61,7 +61,7 @@ async def examine(settings: Settings, url: str | None = None) -> AsyncIterator[F
             yield finding
     for finding in _recipes(settings):
         yield finding
-    yield await _reachable(url or f"http://{_host(settings)}:{settings.port}")
+    yield await reachable(url or f"http://{_host(settings)}:{settings.port}")
 
 
 async def _database(settings: Settings) -> AsyncIterator[Finding]:
@@ -208,7 +208,8 @@ def _recipes(settings: Settings) -> list[Finding]:
     return [Finding("recipes", "ok", f"{sum(each.usable for each in loaded)} of {len(loaded)} are good"), *found]
 
 
-async def _reachable(url: str) -> Finding:
+async def reachable(url: str) -> Finding:
+    """Whether webhooks come in at an address."""
     mend = f"Is `tradewind serve` running there? Senders post to {url}/webhooks/<connection>; set another by --url."
     try:
         async with httpx.AsyncClient(timeout=5, follow_redirects=False) as client:

@@ -1,37 +1,83 @@
 """Whether everything is set up rightly."""
 
-from typing import Annotated
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli import session
+from app.cli import asking, session
 from app.cli.output import AsJson, print_json, say
 
+if TYPE_CHECKING:
+    from app.cli.asking import Client
+    from app.doctor import Finding
+
 _STYLES = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "fault": ("✗", "red")}
+_VERDICTS = {"ok": "ok", "paused": "warning", "degraded": "warning", "failing": "fault"}
 
 
 def doctor(
-    url: Annotated[str | None, typer.Option(help="Where senders reach the hub; this machine if not said.")] = None,
+    url: Annotated[str | None, typer.Option(help="Where senders reach the hub; the hub itself if not said.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check database, Redis, schema, clock, secrets, connections, recipes and webhooks. Exit code 1 on a fault."""
     import asyncio
     from dataclasses import asdict
 
-    from app.doctor import Finding, examine
+    place = url.rstrip("/") if url else None
+    findings = []
 
-    async def work() -> list[Finding]:
-        found = []
-        async for finding in examine(session.settings(), url.rstrip("/") if url else None):
-            found.append(finding)
-            if not as_json:
-                _say(finding.verdict, finding.about, finding.said, finding.mend)
-        return found
+    def tell(finding: Finding) -> None:
+        findings.append(finding)
+        if not as_json:
+            _say(finding.verdict, finding.about, finding.said, finding.mend)
 
-    findings = asyncio.run(work())
+    async def here() -> None:
+        from app.doctor import examine
+
+        async for finding in examine(session.settings(), place):
+            tell(finding)
+
+    async def there(client: Client) -> None:
+        async for finding in _far(client, place or os.environ["TRADEWIND_URL"].rstrip("/")):
+            tell(finding)
+
+    if os.environ.get("TRADEWIND_URL") and not os.environ.get("TRADEWIND_DATABASE_URL"):
+        asking.asking(there)
+    else:
+        asyncio.run(here())
     if as_json:
         print_json([asdict(finding) for finding in findings])
     raise typer.Exit(1 if any(finding.verdict == "fault" for finding in findings) else 0)
+
+
+async def _far(client: Client, url: str) -> AsyncIterator[Finding]:
+    """What can be seen of a hub from another machine: that it takes webhooks in, and how its connections and recipes
+    do."""
+    from app.doctor import Finding, reachable
+
+    yield await reachable(url)
+    try:
+        connections = (await client("GET", "/v1/connections"))["items"]
+        recipes = (await client("GET", "/v1/recipes"))["items"]
+    except asking.RefusedError as e:
+        mend = "Make one where the hub runs, by `tradewind keys new`, and set TRADEWIND_KEY."
+        yield Finding("key", "fault", str(e), mend)
+        return
+    yield Finding("key", "ok", "it opens what it should")
+    for slug in (each["slug"] for each in connections):
+        told = await client("GET", f"/v1/connections/{slug}/health")
+        verdict = _VERDICTS[told["verdict"]]
+        mend = "" if verdict == "ok" else f"`tradewind connections test {slug}` tries its credentials."
+        yield Finding(f"connection {slug}", verdict, "; ".join(told["reasons"]) or "ok", mend)  # type: ignore[arg-type]
+    for name in (each["name"] for each in recipes if not each["usable"]):
+        yield Finding(
+            f"recipe {name}", "fault", "its text no longer loads", "Bring in one that does: `tradewind recipes sync`."
+        )
+    yield Finding("elsewhere", "ok", "database, Redis, schema, clock and secrets: run this where the hub runs")
 
 
 def _say(verdict: str, about: str, said: str, mend: str) -> None:

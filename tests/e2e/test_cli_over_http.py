@@ -150,9 +150,9 @@ async def test_files_of_this_machine_reach_a_remote_hub(bench: Bench, tmp_path: 
 
         (who,) = (await cli("customers", "list", "--json")).json  # type: ignore[misc]
         held = await cli("customers", "export", who["email"], "--json")
-        assert [each["id"] for each in held.json["events"]] == [event_id]  # type: ignore[index,call-overload]
+        assert event_id in [each["id"] for each in held.json["events"]]  # type: ignore[index,call-overload]
         erased = await cli("customers", "erase", who["id"], "--yes")
-        assert (erased.code, "removed from 1 events" in erased.out) == (0, True), erased.err
+        assert (erased.code, who["id"] in erased.out) == (0, True), erased.err
 
 
 async def test_commands_work_on_a_database_without_any_process(bench: Bench, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.cli import main
+from app.cli.output import print_rows
 from app.errors import ConfigError, MalformedError
 from app.fixtures import cleaned
 from app.flow import Flow, Followed, event_line, refused_line
@@ -78,6 +80,60 @@ def test_every_command_is_there_with_a_help_line_and_documented() -> None:
     for name, command in found.items():
         assert command.help, name
         assert f"`tradewind {name}" in documented, f"docs/cli.md does not tell of `tradewind {name}`"
+
+
+def test_every_command_but_the_servers_answers_json_if_asked() -> None:
+    servers = {"dev", "serve", "worker", "sandbox"}
+    for name, command in all_commands().items():
+        takes = {option for parameter in command.params for option in parameter.opts}
+        assert ("--json" in takes) is (name not in servers), name
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("tradewind recipes pa", ["pause"]),
+        ("tradewind keys new --scope re", ["read", "replay", "recipes"]),
+        ("tradewind events --type order.par", ["order.partially_paid", "order.partially_fulfilled"]),
+        ("tradewind recipes pause no-hub-knows", []),
+    ],
+)
+def test_names_are_completed_and_a_hub_that_is_away_completes_nothing(
+    typed: str, offered: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    environment = {"_TRADEWIND_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    for name, value in {**environment, "TRADEWIND_HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    assert run(monkeypatch) == 0
+    said = capsys.readouterr()
+    assert (said.out.split(), said.err) == (offered, "")
+
+
+ROWS = [
+    {
+        "id": "01a22cfe-4770-769f-a10d-7828bb0c114b",
+        "state": "failed",
+        "reason": "word " * 40,
+        "at": "2026-11-30T15:06:33.1Z",
+    }
+]
+
+
+def test_a_table_wider_than_the_terminal_becomes_blocks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+    print_rows(ROWS, False, empty="")
+    assert len(capsys.readouterr().out.splitlines()) == 2, "who reads a pipe cuts columns: a row is a line"
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    print_rows(ROWS, False, empty="")
+    painted = capsys.readouterr().out
+    lines = re.sub(r"\x1b\[\d*m", "", painted).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert "01a22cfe-4770-769f-a10d-7828bb0c114b" in lines[0]
+    assert lines[-1].split() == ["at", "2026-11-30", "15:06:33Z"]
+    assert "\x1b[3" not in painted, "NO_COLOR was asked for"
 
 
 def test_every_setting_is_documented() -> None:
