@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import HTMLResponse
 
 from app.api import etags
@@ -14,6 +14,7 @@ from app.api.context import HubDep, Name
 from app.api.etags import IfMatch, IfNoneMatch
 from app.byhand import authorising, connecting
 from app.byhand.connecting import ConnectionWanted
+from app.byhand.rotating import Rotation, rotate_secret
 from app.byhand.texts import PlainObject, PlainText
 from app.errors import NotFoundError
 from app.hub import Hub
@@ -52,6 +53,31 @@ class ConnectionProof(BaseModel):
     tried: bool = Field(description="False where the system offers nothing to try.")
     authorised_until: datetime | None = Field(description="When it must be authorised again, where the system says so.")
     recipes: list[str] = Field(description="Recipes that call it.")
+
+
+class SecretToRotate(BaseModel):
+    """A new secret for a connection, and what becomes of the old ones."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"setting": "webhook_secrets", "value": "the-new-secret"}]}
+    )
+
+    setting: Annotated[PlainText, Field(max_length=100)] | None = Field(
+        None, description="Which secret; may be left out where the connector has only one."
+    )
+    value: Annotated[SecretStr, Field(min_length=1, max_length=10_000)] | None = Field(
+        None, description="The new secret."
+    )
+    forget_old: bool = Field(False, description="From now on only the newest of several is taken.")
+
+
+class SecretRotated(BaseModel):
+    """What a rotation came to."""
+
+    setting: str = Field(examples=["webhook_secrets"])
+    taken: int = Field(description="Secrets that are taken now: the newest, and at most two older ones.")
+    works: bool | None = Field(description="Whether a cheap read with a new credential worked, where one can be tried.")
+    said: str | None = Field(description="What the system said to it.")
 
 
 class OAuthStarted(BaseModel):
@@ -114,6 +140,18 @@ async def test_connection(caller: ConnectionKeeper, hub: HubDep, slug: Name) -> 
         authorised_until=shown.authorised_until,
         recipes=shown.recipes,
     )
+
+
+@router.post("/{slug}/rotate", summary="Rotate a connection's secret")
+async def rotate_connection(caller: ConnectionKeeper, hub: HubDep, slug: Name, wanted: SecretToRotate) -> SecretRotated:
+    """A new signing secret counts at once, and the two before it are taken until `forget_old`: a sender may go on with
+    the last one for an hour. A token or password is proven at the system first; one that it refuses changes nothing.
+    What a file owns is changed there (409)."""
+    value = wanted.value.get_secret_value() if wanted.value is not None else None
+    done = await rotate_secret(
+        hub, caller.workspace, slug, Rotation(wanted.setting, value, wanted.forget_old), caller.name
+    )
+    return SecretRotated(setting=done.setting, taken=done.taken, works=done.works, said=done.said)
 
 
 @router.post("/{slug}/oauth/start", summary="Begin to authorise a connection (OAuth 2)")

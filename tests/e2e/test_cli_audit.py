@@ -48,6 +48,7 @@ def verbs(world: World, folder: Path) -> list[tuple[str, list[str]]]:
         ("recipes sync", [str(folder / "recipes")]),
         *((f"recipes {verb}", ["two-steps"]) for verb in ("pause", "resume", "disable", "enable")),
         ("connections apply", [str(folder / "connections.yaml")]),
+        ("connections rotate", ["shop", "--setting", "webhook_secrets", "--generate"]),
         *((f"connections {verb}", ["shop"]) for verb in ("pause", "resume")),
         ("suppressions add", ["ada@example.com"]),
         ("suppressions remove", ["ada@example.com"]),

@@ -145,6 +145,7 @@ class World:
                 "connections": {"applied": {"connector": "testbench", "settings": {**settings, "account": "applied"}}},
             },
             "POST /v1/connections/{slug}/sign": {"topic": "order.paid", "body": "e30="},
+            "POST /v1/connections/{slug}/rotate": {"setting": "webhook_secrets", "value": "a-newer-webhook-secret"},
             "POST /v1/backtests": {"recipe": "two-steps"},
             "POST /v1/webhooks/reprocess": {"state": "unknown"},
             "POST /v1/webhook-subscriptions": {"slug": "erp"} | SUBSCRIBED,

@@ -1,0 +1,128 @@
+"""Rotating a connection's secrets by hand: the new one counts at once, old signing secrets are taken meanwhile."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.byhand.connecting import checked_settings
+from app.byhand.writing import refuse_owned
+from app.connector import Connector, OAuth2
+from app.domain.connections import open_row
+from app.domain.connections_file import Declared, stored
+from app.errors import InvalidError, NotFoundError
+from app.hub import Hub
+from app.store import byhand
+from app.store import connections as store
+from app.store.byhand import Deed
+
+OLD = 2
+"""Old secrets that are taken beside a new one: a sender may sign with the last for an hour (Shopify), and somebody may
+rotate again within it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """setting: the one that was changed. taken: how many secrets it holds now. works, said: what a cheap read at the
+    system with the new secret gave, where there is one to prove."""
+
+    setting: str
+    taken: int
+    works: bool | None = None
+    said: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What shall change. setting: None where the connector has only one secret. value: the new secret, None for none;
+    forget_old: take only the newest from now on."""
+
+    setting: str | None = None
+    value: str | None = None
+    forget_old: bool = False
+
+
+async def rotate_secret(hub: Hub, workspace: str, slug: str, wanted: Rotation, actor: str) -> Rotated:
+    """Put a new secret in the place of an old one. One of several (signing secrets) goes first, and two older ones are
+    still taken until they are forgotten; a single one (a token) is proven at the system before it counts.
+
+    Raises NotFoundError, ConflictError for what a file owns, InvalidError for what does not fit or is refused there.
+    """
+    async with hub.database.begin() as db:
+        row = await store.lock(db, workspace, slug)
+    connector, setting = _place(hub, slug, row, wanted)
+    proof = await _proven(hub, row, connector, setting, wanted) if not several(connector, setting) else None
+    async with hub.database.begin() as db:
+        row = await store.lock(db, workspace, slug)
+        connector, setting = _place(hub, slug, row, wanted)
+        settings = _rotated(_kept(hub, row), connector, setting, wanted)
+        one = Declared(slug, connector, settings, row.role, row.base_url, row.alias)
+        await store.save(db, stored(one, workspace, row.origin, row.id, hub.ring))
+        detail = {"setting": setting, "forget_old": wanted.forget_old}
+        await byhand.note_change(db, Deed(workspace, actor, "rotate", f"connection/{slug}", detail))
+    await hub.connections.refresh()
+    value = getattr(settings, setting)
+    taken = len(value) if isinstance(value, list) else 1
+    return Rotated(setting, taken, *(proof or ()))
+
+
+def secret_settings(connector: Connector[Any]) -> list[str]:
+    """The settings that are secret."""
+    return [name for name, info in connector.settings.model_fields.items() if "SecretStr" in repr(info.annotation)]
+
+
+def several(connector: Connector[Any], setting: str) -> bool:
+    """Whether a setting takes several secrets at a time."""
+    return "list[" in repr(connector.settings.model_fields[setting].annotation)
+
+
+def _place(hub: Hub, slug: str, row: Any | None, wanted: Rotation) -> tuple[Connector[Any], str]:
+    """The connector and the setting that is meant."""
+    if row is None:
+        raise NotFoundError(f"there is no connection {slug!r}")
+    refuse_owned(row, f"connection {slug}")
+    connector = hub.registry[row.connector]
+    names = secret_settings(connector)
+    if wanted.setting is None and len(names) != 1:
+        raise _refusal("setting", f"say which secret: {', '.join(names) or f'{connector.slug} has none'}")
+    setting = wanted.setting or names[0]
+    if setting not in names:
+        raise _refusal("setting", f"{connector.slug} has no such secret; it has {', '.join(names) or 'none'}")
+    if wanted.forget_old and not several(connector, setting):
+        raise _refusal("forget_old", f"{setting} holds one secret: there is no old one")
+    if not wanted.value and not wanted.forget_old:
+        raise _refusal("value", "give the new secret, or forget the old ones")
+    return connector, setting
+
+
+def _kept(hub: Hub, row: Any) -> dict[str, Any]:
+    return {**row.settings, **hub.ring.open_json(row.secrets, row.id.bytes)}
+
+
+def _rotated(kept: Mapping[str, Any], connector: Connector[Any], setting: str, wanted: Rotation) -> BaseModel:
+    """The settings as they are after it."""
+    if not several(connector, setting):
+        return checked_settings(connector, {**kept, setting: wanted.value})
+    new, old = [wanted.value] if wanted.value else [], list(kept.get(setting) or ())
+    held = [*new, *(each for each in old if each not in new)]
+    return checked_settings(connector, {**kept, setting: held[: 1 if wanted.forget_old else 1 + OLD]})
+
+
+async def _proven(
+    hub: Hub, row: Any, connector: Connector[Any], setting: str, wanted: Rotation
+) -> tuple[bool | None, str | None]:
+    """What the system says to the new secret. Raises InvalidError where it refuses it: the old one stays."""
+    from app.proof import prove  # with all that a process needs which calls outside systems
+
+    settings, auth = _rotated(_kept(hub, row), connector, setting, wanted), connector.auth
+    if isinstance(auth, OAuth2) and auth.first(settings) == wanted.value:
+        raise _refusal("setting", f"{setting} rotates by itself: authorise the connection anew instead")
+    proof = await prove(hub, replace(open_row(row, hub.registry, hub.ring), settings=settings))
+    if proof.refused:
+        raise _refusal("value", f"{connector.title} refuses it, and the old one stays: {proof.said}")
+    return (proof.works, proof.said) if proof.tried else (None, None)
+
+
+def _refusal(field: str, detail: str) -> InvalidError:
+    return InvalidError("the secret is not rotated", [{"field": f"body.{field}", "detail": detail}])

@@ -1,0 +1,83 @@
+"""A connection gets a new secret: what signs with an older one is taken meanwhile, and a token is proven first."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from app.sandbox import make_app
+from tests.support.bench import Bench, benched
+from tests.support.serving import serving
+from tests.support.testconnector import payload
+
+
+@pytest.fixture
+async def bench(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with benched(database_url, redis_url, tmp_path) as made:
+        yield made
+
+
+async def rotate(bench: Bench, slug: str, expect: int = 200, **wanted: Any) -> Any:
+    answer = await bench.api.post(f"/v1/connections/{slug}/rotate", json=wanted)
+    assert answer.status_code == expect, answer.text
+    await bench.refresh()
+    return answer.json()
+
+
+async def taken(bench: Bench, *secrets: str) -> list[int]:
+    """The answers to webhooks that are signed with each of these."""
+    found = bench.hub.hub.connections.find("main", "shop")
+    assert found is not None
+    said = []
+    for number, secret in enumerate(secrets):
+        settings = found.connector.settings.model_validate({"account": "x", "webhook_secrets": [secret]})
+        body, now = orjson.dumps(payload(number)), bench.hub.hub.clock.now()
+        signed = found.source.signature.sign(body, settings, now)
+        beside = found.source.headers("order.paid", body, settings, now) if found.source.headers else {}
+        headers = {"content-type": "application/json", **beside, **signed.headers}
+        said.append((await bench.hub.client.post("/webhooks/shop", content=body, headers=headers)).status_code)
+    return said
+
+
+async def test_two_older_signing_secrets_are_taken_until_they_are_forgotten(bench: Bench) -> None:
+    names = [f"signing-secret-{number}" for number in range(4)]
+    for name in names:
+        done = await rotate(bench, "shop", setting="webhook_secrets", value=name)
+    assert (done["taken"], done["works"]) == (3, None)
+    assert await taken(bench, *names) == [401, 200, 200, 200]
+    assert (await rotate(bench, "shop", setting="webhook_secrets", value=names[2]))["taken"] == 3, "back to an older one"
+    assert (await rotate(bench, "shop", setting="webhook_secrets", forget_old=True))["taken"] == 1
+    assert await taken(bench, *names) == [401, 401, 200, 401]
+    (line,) = [each for each in (await bench.get("/v1/audit"))["items"] if each["verb"] == "rotate"][:1]
+    assert line["detail"] == {"setting": "webhook_secrets", "forget_old": True}
+
+
+async def test_a_token_counts_only_when_the_system_takes_it(bench: Bench) -> None:
+    shopify = bench.hub.hub.registry["shopify"]
+    assert shopify.sandbox is not None
+    given = dict(shopify.sandbox().settings)
+    async with serving(make_app(bench.hub.hub.registry)) as outside:
+        where = f"{outside}/shopify"
+        await bench.hub.connect("store", shopify, given | {"access_token": None}, role="shop", base_url=where)
+        refused = await rotate(bench, "store", 422, setting="access_token", value="shpat_of-another-shop")
+        assert "the old one stays" in refused["errors"][0]["detail"]
+        assert "shpat_of-another-shop" not in str(refused)
+        done = await rotate(bench, "store", setting="access_token", value=given["access_token"])
+        assert (done["taken"], done["works"]) == (1, True)
+        assert (await bench.api.post("/v1/connections/store/test")).json()["works"]
+
+
+async def test_what_cannot_be_rotated_is_said(bench: Bench) -> None:
+    async def why(**wanted: Any) -> str:
+        return str((await rotate(bench, "shop", 422, **wanted))["errors"][0]["detail"])
+
+    assert await why(value="x" * 20) == "say which secret: token, webhook_secrets"
+    assert "no such secret; it has token" in await why(setting="account", value="y")
+    assert await why(setting="webhook_secrets") == "give the new secret, or forget the old ones"
+    assert "holds one secret" in await why(setting="token", forget_old=True)
+    assert (await bench.api.post("/v1/connections/no-such/rotate", json={"value": "x"})).status_code == 404
+    await bench.hub.rows("update connection set origin = 'file:/etc/connections.yaml' where slug = 'shop'")
+    owned = await rotate(bench, "shop", 409, setting="token", value="another-token")
+    assert "/etc/connections.yaml" in owned["detail"]
