@@ -359,6 +359,10 @@ class Context(Protocol[S_co]):
     @property
     def now(self) -> datetime: ...
 
+    def touches(self, *ids: str) -> None:
+        """Say before a request what it changes, by the ids that events carry, where the input does not (`order_id`,
+        `customer_id`, `product_id` ... are seen there): what the system then tells of it is marked as an echo."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unsafe:

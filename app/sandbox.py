@@ -24,7 +24,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.connector import Connector, Envelope, Json, Mailbox, Sandbox
 from app.registry import Registry
+from app.sandbox_journal import Journal
 from app.sandbox_mail import Listener
+from app.settings import Settings
 
 KEPT_REQUESTS = 1000
 KEPT_BODY = 65536
@@ -113,15 +115,28 @@ class _Mounted:
 class _Faults:
     """The ASGI middleware around a sandbox's routes: reads the request whole, notes it, and lets faults strike."""
 
-    def __init__(self, mounted: _Mounted) -> None:
+    def __init__(self, mounted: _Mounted, journal: Journal | None) -> None:
         self._mounted = mounted
+        self._journal = journal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         body = await _body(request)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        self._mounted.requests.append(_noted(request, path, body))
+        noted = _noted(request, path, body)
+        self._mounted.requests.append(noted)
         fault = self._mounted.struck(request.method, path, body)
+        if self._journal is None or _is_secret(path):
+            await self._answered(fault, body, scope, receive, send)
+            return
+        exchange = self._journal.begin(self._mounted.connector.slug, noted, body)
+        exchange.told = fault is not None
+        try:
+            await self._answered(fault, body, scope, receive, exchange.hears(send))
+        finally:
+            self._journal.end(exchange)
+
+    async def _answered(self, fault: Fault | None, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         replay = _replay(body, receive)
         if fault is None:
             await self._mounted.router(scope, replay, send)
@@ -161,7 +176,9 @@ def make_app(registry: Registry, smtp: tuple[str, int] | None = None) -> Starlet
     """The ASGI app of all sandboxes: run it with uvicorn, in a process of its own. smtp: host and port on which the one
     that takes mail listens while the app lives."""
     mounted = {each.slug: _Mounted(each) for each in registry if each.sandbox is not None}
-    mounts = [Mount(f"/{slug}", _Faults(each)) for slug, each in mounted.items()]
+    folder = Settings().sandbox_journal
+    journal = Journal(folder) if folder is not None else None
+    mounts = [Mount(f"/{slug}", _Faults(each, journal)) for slug, each in mounted.items()]
     listener = next((_listener(each) for each in mounted.values() if each.sandbox.mailbox is not None), None)
 
     @asynccontextmanager
@@ -286,14 +303,17 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
+def _is_secret(path: str) -> bool:
+    return any(word in path for word in _SECRET_PATHS)
+
+
 def _noted(request: Request, path: str, body: bytes) -> dict[str, Json]:
     """What is kept of a request: no credentials."""
-    secret = any(word in path for word in _SECRET_PATHS)
     return {
         "method": request.method,
         "path": path + (f"?{request.url.query}" if request.url.query else ""),
         "headers": {name: value for name, value in request.headers.items() if not _SECRET_HEADER.search(name)},
-        "body": "(credentials)" if secret else body[:KEPT_BODY].decode(errors="replace"),
+        "body": "(credentials)" if _is_secret(path) else body[:KEPT_BODY].decode(errors="replace"),
     }
 
 

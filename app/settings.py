@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     retention_attempts_days: int = Field(90, description="Days that calls and attempts are kept.")
     retention_events_days: int = Field(400, description="Days that events and runs are kept.")
 
+    sandbox_journal: Path | None = Field(None, description="Folder where sandboxes write what they were sent.")
     trouble_window_seconds: int = Field(300, description="One event of an object's trouble in this time; more gather.")
     silent_factor: float = Field(20, description="A shop is silent after this many of its usual gaps ...")
     silent_minutes: int = Field(60, description="... but never before this many minutes.")

@@ -1,12 +1,14 @@
 """Fixtures for all tests. Servers start when the first test asks for them: unit tests never wait."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 import redis
 
 from app.embedded import Service
+from tests.support.journal import Journal, told
 from tests.support.services import Databases, running_postgres, running_redis
 
 
@@ -17,6 +19,27 @@ def _no_settings_from_outside() -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith("TRADEWIND_")]:
             patch.delenv(name)
         yield
+
+
+@pytest.fixture(scope="session")
+def sandbox_journal(
+    _no_settings_from_outside: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Journal]:
+    """Where every sandbox of this run, in whichever process, writes what it was sent."""
+    folder = tmp_path_factory.mktemp("sandboxes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRADEWIND_SANDBOX_JOURNAL", str(folder))
+        yield Journal(folder)
+
+
+@pytest.fixture(autouse=True)
+def _every_request_is_judged(request: pytest.FixtureRequest, sandbox_journal: Journal) -> Iterator[None]:
+    """What any sandbox was sent in a test, and what it answered, fits the vendor's description."""
+    yield
+    judged = sandbox_journal.judge_new()
+    if judged.counts:
+        request.node.user_properties.append(("judged", [[*what, number] for what, number in judged.counts.items()]))
+    assert judged.wrong == []
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +78,16 @@ def redis_url(redis_server: Service) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests recorded to be read, whichever process they ran in."""
+    """Print what tests recorded to be read, whichever process they ran in, and what the sandboxes were sent in all."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for report in terminalreporter.getreports("") + terminalreporter.getreports("error"):
+        for name, said in getattr(report, "user_properties", ()):
+            if name == "judged" and report.when == "teardown":
+                counts.update({(slug, what): number for slug, what, number in said})
+    if counts:
+        terminalreporter.write_line("requests to sandboxes, held against the vendors' descriptions:")
+        for line in told(counts):
+            terminalreporter.write_line(line)
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
         for name, said in getattr(report, "user_properties", ()):
             if name == "printed" and report.when == "call":

@@ -258,6 +258,8 @@ class Recipes:
         self, workspace: str, recipe: Recipe, call: Call, event_connection: Connection | None
     ) -> Connection | str:
         """The connection that a call goes to, or why there is none."""
+        if call.connector == "store" and call.connection:
+            return self._connections.find(workspace, call.connection) or f"there is no connection {call.connection!r}"
         if call.connector == "store":
             return event_connection or "the event came from no store"
         there = {each.slug: each for each in self._connections.of_connector(workspace, call.connector)}

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.connector import Action
-from app.documents import Document, Path, Problem
+from app.documents import Document, Path, Problem, Severity
 from app.recipes.catalogue import Catalogue
 from app.recipes.check import emits
 from app.recipes.model import Call, Emit, Recipe, Step
@@ -22,8 +22,13 @@ def check_together(pairs: Sequence[Pair], catalogue: Catalogue) -> list[Problem]
 def check_connections(
     recipe: Recipe, document: Document, catalogue: Catalogue, connections: Mapping[str, Sequence[str]]
 ) -> list[Problem]:
-    """Whether each call knows its connection. connections: slugs of a workspace, by connector."""
-    return list(_unconnected(recipe, document, connections)) + list(_untold(recipe, document, connections))
+    """Whether each call knows its connection, and the connected shops can do what is wanted of `store`. connections:
+    slugs of a workspace, by connector."""
+    return [
+        *_unconnected(recipe, document, connections),
+        *_untold(recipe, document, connections),
+        *_impossible(recipe, document, catalogue, connections),
+    ]
 
 
 def connection_of(recipe: Recipe, call: Call, connections: Mapping[str, Sequence[str]]) -> str | None:
@@ -56,6 +61,39 @@ def _untold(recipe: Recipe, document: Document, connections: Mapping[str, Sequen
         else:
             message = f"{call.connector} has several connections, and none is named"
             yield document.problem((*step.at, "use"), message, f"add `connection:` with one of: {', '.join(slugs)}")
+
+
+def _impossible(
+    recipe: Recipe, document: Document, catalogue: Catalogue, connections: Mapping[str, Sequence[str]]
+) -> Iterator[Problem]:
+    """Of a `store.<action>`, the connected shops that have no way to do it: all of them is an error."""
+    actions, refusals = catalogue.store_actions(), catalogue.store_refusals()
+    shops = {slug: name for name in {*actions, *refusals} for slug in connections.get(name, ())}
+    for step, call in calls(recipe):
+        if call.connector != "store":
+            continue
+        meant = {slug: name for slug, name in shops.items() if _is_meant(recipe, call, slug, name, name in actions)}
+        cannot = {slug: name for slug, name in meant.items() if call.action not in actions.get(name, {})}
+        if not cannot:
+            continue
+        said = [f"{slug}: {refusals.get(name, {}).get(call.action, f'{name} has no such action')}"
+                for slug, name in sorted(cannot.items())]  # fmt: skip
+        message = f"not every connected shop can {call.action.replace('_', ' ')}: {'; '.join(said)}"
+        if len(cannot) == len(meant):
+            message = f"no connected shop can {call.action.replace('_', ' ')}: {'; '.join(said)}"
+        severity: Severity = "error" if len(cannot) == len(meant) else "warning"
+        yield document.problem((*step.at, "use"), message, "leave the step out for these shops", severity=severity)
+
+
+def _is_meant(recipe: Recipe, call: Call, slug: str, platform: str, is_shop: bool) -> bool:
+    """Whether `store` may be this connection: the one named, else any shop that may send an event of the recipe."""
+    if call.connection:
+        return call.connection == slug
+    return any(
+        (each.connection == slug or (each.connection is None and (is_shop or each.platform is not None)))
+        and each.platform in (None, platform)
+        for each in recipe.triggers
+    )
 
 
 def _offer(slugs: set[str]) -> str:

@@ -137,7 +137,7 @@ class Sending:
     owner: str
     requests: bytes
     seconds: float
-    touches: str | None = None
+    touches: Sequence[str] = ()
     """The id of what it changes at a store, if events come of that."""
 
 
@@ -156,8 +156,8 @@ with incoming as materialized (
     returning c.id, c.workspace, c.action
 ), echoing as (
     insert into echo (connection_id, object_id, action)
-    select t.connection_id, t.touches, w.action from incoming t join allowed w on w.id = t.call_id
-    where t.touches is not null
+    select t.connection_id, object_id, w.action from incoming t join allowed w on w.id = t.call_id
+        cross join unnest(string_to_array(t.touches, E'\n')) as object_id
 )
 insert into attempt as a (id, at, workspace, call_id, connection_id, number, state, fence, requests, deadline)
 select t.id, t.at, w.workspace, t.call_id, t.connection_id, t.number, 'sending', t.fence, t.requests,
@@ -173,7 +173,7 @@ async def mark_sending(connection: Connection, attempts: Sequence[Sending]) -> s
     others were cancelled, their lane was lost, or somebody paused it or their recipe)."""
     rows = [
         (a.id, time_of(a.id), a.call_id, time_of(a.call_id), a.connection_id, a.number, a.fence, a.owner, a.requests,
-         a.seconds, a.touches)
+         a.seconds, "\n".join(a.touches) or None)
         for a in attempts
     ]  # fmt: skip
     earliest = min(row[3] for row in rows)

@@ -20,6 +20,8 @@ from connectors.shopify.source import source
 KEYS_LAST = timedelta(hours=24)
 """Shopify does not say how long it remembers a key of `@idempotent`; a day is what it says of refunds."""
 
+STOCK_MOVES = ("inventory.changed", "inventory.out_of_stock", "inventory.back_in_stock")
+
 # --- discounts --------------------------------------------------------------------------------------------------
 
 
@@ -152,6 +154,7 @@ async def _place(ctx: Context[Settings], input: Stocked) -> tuple[str, str]:
     if location is None:
         raise PermanentError("which location? set `location_id` in the step, or in the connection's settings")
     item = input.inventory_item_id or await _item_of(ctx, input)
+    ctx.touches(f"{plain_id(item)}:{plain_id(location)}")  # a level has no id of its own
     return gid("InventoryItem", item), gid("Location", location)
 
 
@@ -175,7 +178,7 @@ async def _item_of(ctx: Context[Settings], input: Stocked) -> str:
 @action(
     safe=native_key(KEYS_LAST, then=unsafe),
     example=lambda: AdjustStock(inventory_item_id="46200000000000", location_id="7100042001", delta=-1),
-    causes=("inventory.changed",),
+    causes=STOCK_MOVES,
 )
 async def adjust_inventory(ctx: Context[Settings], input: AdjustStock) -> Stock:
     """Change what is available of an item at a place by so many, up or down."""
@@ -194,7 +197,7 @@ async def adjust_inventory(ctx: Context[Settings], input: AdjustStock) -> Stock:
 @action(
     safe=native_key(KEYS_LAST, then=upsert),
     example=lambda: SetStock(inventory_item_id="46200000000000", location_id="7100042001", quantity=12),
-    causes=("inventory.changed",),
+    causes=STOCK_MOVES,
 )
 async def set_inventory(ctx: Context[Settings], input: SetStock) -> Stock:
     """Set what is available of an item at a place."""

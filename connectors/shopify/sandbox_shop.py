@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from connectors.shopify.sample import CATALOGUE
+
 Json = dict[str, Any]
 Payload = Json
 HELD_AT_MOST = 10
@@ -278,7 +280,8 @@ class Shop:
     def productVariants(self, info: Any, query: str | None = None, **page: Any) -> Json:  # noqa: N802
         wanted = (query or "").removeprefix("sku:").strip('"')
         variants = [each for product in self.products.values() for each in product["variants"].get("nodes", ())]
-        return {"nodes": [each for each in variants if not wanted or each["sku"] == wanted]}
+        found = [each for each in variants if not wanted or each["sku"] == wanted]
+        return {"nodes": found or [_of_catalogue(n) for n, each in enumerate(CATALOGUE) if each[0] == wanted]}
 
     def metafieldsSet(self, info: Any, metafields: list[Json]) -> Payload:  # noqa: N802
         if len(metafields) > 25:
@@ -350,6 +353,12 @@ class Shop:
         made = {"id": self._new("WebhookSubscription"), "topic": topic, "uri": uri}
         self.webhooks.append(made)
         return {"webhookSubscription": made, "userErrors": []}
+
+
+def _of_catalogue(place: int) -> Json:
+    """The variant that the sample orders name so."""
+    item = {"id": gid("InventoryItem", 46_200_000_000_000 + place)}
+    return {"id": gid("ProductVariant", 44_100_000_000_000 + place), "sku": CATALOGUE[place][0], "inventoryItem": item}
 
 
 def _unknown_fulfillment_order() -> Payload:

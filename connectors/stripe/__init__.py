@@ -46,4 +46,12 @@ connector = Connector(
     ),
     sandbox=sandbox,
     test=_test,
+    cannot={
+        "tag_order": "Stripe knows payments, not orders: nothing of it bears tags",
+        "add_note": "Stripe knows payments, not orders: nothing of it bears a note",
+        "hold_order": "Stripe sends no goods: there is nothing to hold",
+        "archive_order": "Stripe keeps no list of open orders",
+        "set_stock": "Stripe counts no stock",
+        "create_discount_code": "our Stripe actions make no coupons: its promotion codes count at its own checkout only",
+    },
 )

@@ -36,7 +36,11 @@ def _ref(order: Body) -> OrderRef:
     return OrderRef(id=ident(order, "id") or "", status=text(order, "status") or "", tags=tags_of(meta(order)) or [])
 
 
-@action(safe=upsert, causes=ECHO, example=lambda: SetStatus(order_id="1001", status="completed"))
+@action(
+    safe=upsert,
+    causes=(*ECHO, "order.paid", "order.fulfilled", "order.cancelled"),
+    example=lambda: SetStatus(order_id="1001", status="completed"),
+)
 async def set_status(ctx: Context[Settings], input: SetStatus) -> OrderRef:
     """Move an order to another status. WooCommerce sends the mails that belong to the change."""
     return _ref(await put(ctx, f"/orders/{input.order_id}", {"status": input.status}))

@@ -22,7 +22,7 @@ from connectors.woocommerce.settings import API, Settings
 
 @action(
     safe=upsert,
-    causes=("product.updated", "inventory.changed"),
+    causes=("product.updated", "inventory.changed", "inventory.out_of_stock", "inventory.back_in_stock"),
     example=lambda: SetStock(product_id="2001", quantity=12),
 )
 async def set_stock(ctx: Context[Settings], input: SetStock) -> StockRef:
@@ -45,6 +45,7 @@ async def _item(ctx: Context[Settings], input: SetStock) -> str:
     else:
         item = (await ctx.http.get(f"{API}/products/{input.inventory_item_id}")).json()
     parent, number = ident(item, "parent_id"), ident(item, "id")
+    ctx.touches(*(each for each in (number, parent) if each))
     return f"/products/{parent}/variations/{number}" if parent else f"/products/{number}"
 
 

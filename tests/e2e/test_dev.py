@@ -19,6 +19,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.support.journal import Journal
 from tests.support.services import free_port, temporary_home
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +48,11 @@ def port() -> int:
             except OSError:
                 continue
         return port
+
+
+@pytest.fixture(autouse=True)
+def _journal(sandbox_journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENVIRONMENT, "TRADEWIND_SANDBOX_JOURNAL", str(sandbox_journal.folder))
 
 
 def cli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from app.sandbox import make_app
 from connectors.shopify.sample import order
-from connectors.shopify.sample_later import changed
+from connectors.shopify.sample_later import changed, stock
 from tests.support.harness import Harness, running
 from tests.support.serving import serving
 
@@ -30,6 +30,13 @@ title: Changes of others
 on: order.updated
 where: not event.echo
 steps: [{emit: seen.other}]
+"""
+STOCK = """
+title: Count
+on: order.paid
+steps:
+  - use: store.set_stock
+    with: {sku: "{{ order.line_items[0].sku }}", location_id: "7100042001", quantity: 3}
 """
 KEY = {"authorization": "Bearer test-admin-key-of-good-length"}
 
@@ -75,3 +82,23 @@ async def test_what_comes_late_or_of_another_kind_is_no_echo(hub: Harness) -> No
     await hub.settle()
     marks = await hub.rows("select type, echo from event where type in ('order.updated', 'order.cancelled')")
     assert {(row["type"], row["echo"]) for row in marks} == {("order.updated", None), ("order.cancelled", None)}
+
+
+async def test_stock_that_is_set_by_its_sku_is_an_echo_too(hub: Harness) -> None:
+    await hub.recipe("count", STOCK)
+    now = datetime.now(UTC)
+    body = order(1001, at=now, rng=Random(1001), paid=True)
+    sku = body["line_items"][0]["sku"]
+    await hub.send("store", "inventory_levels/update", stock(sku, 0, now - timedelta(minutes=1)))
+    await hub.settle()
+    await hub.send("store", "orders/paid", body)
+    await hub.settle()
+    assert await hub.one("select state from call where recipe = 'count'") == "done"
+    await hub.send("store", "inventory_levels/update", stock(sku, 3, datetime.now(UTC)))
+    await hub.settle()
+    marks = await hub.rows("select type, echo from event where type like 'inventory.%' order by id")
+    assert [(row["type"], row["echo"]) for row in marks] == [
+        ("inventory.changed", None),
+        ("inventory.changed", "shopify.set_inventory"),
+        ("inventory.back_in_stock", "shopify.set_inventory"),
+    ]

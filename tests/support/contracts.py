@@ -65,10 +65,22 @@ def description(slug: str) -> Description | None:
 
 
 def judge(slug: str, request: httpx.Request, answer: httpx.Response | None) -> Verdict | None:
-    """The verdict on a request (and its answer, unless a fault was told); None where nothing is described."""
+    """The verdict on a request (and its answer, unless a fault was told); None where nothing is described. What was
+    sent and answered alike before is not judged anew."""
     described = description(slug)
     if described is None:
         return None
+    said = (answer.status_code, answer.content) if answer is not None else ()
+    alike = hash((slug, request.method, str(request.url), request.headers.get("content-type"), request.content, said))
+    if alike not in _JUDGED:
+        _JUDGED[alike] = _verdict(slug, described, request, answer)
+    return _JUDGED[alike]
+
+
+_JUDGED: dict[int, Verdict] = {}
+
+
+def _verdict(slug: str, described: Description, request: httpx.Request, answer: httpx.Response | None) -> Verdict:
     path = request.url.path.removeprefix(f"/{slug}")
     verdict = described.judge(request, path, answer)
     if verdict.wrong is None and verdict.operation not in NOT_DESCRIBED[slug]:

@@ -656,6 +656,25 @@ def test_two_recipes_that_make_the_same_thing_are_warned_of() -> None:
     assert check_together([pair(with_steps(message), "one"), pair(with_steps(message), "two")], SHELF) == []
 
 
+def test_what_the_connected_shops_cannot_do_is_said() -> None:
+    tagging = "  - use: store.tag_order\n    with: {order_id: '{{ order.id }}', tags: [a]}\n"
+
+    def said(on: str, **connections: list[str]) -> list[tuple[str, str]]:
+        found = check_connections(*pair(with_steps(tagging, on), "one"), SHELF, connections)
+        return [(each.severity, each.message) for each in found]
+
+    assert said("order.paid", shopify=["tea"]) == []
+    assert said("order.paid", shopify=["tea"], woocommerce=["wool"]) == [], "woocommerce is no shop to this shelf"
+    only = "{event: order.paid, connection: wool}"
+    assert said(only, shopify=["tea"], woocommerce=["wool"]) == [
+        ("error", "no connected shop can tag order: wool: it knows no tags")
+    ]
+    both = "[{event: order.paid, connection: tea}, {event: order.created, connection: wool}]"
+    assert said(both, shopify=["tea"], woocommerce=["wool"]) == [
+        ("warning", "not every connected shop can tag order: wool: it knows no tags")
+    ]
+
+
 def test_a_name_is_claimed_once() -> None:
     one = pair(with_steps("  - wait: 1h\n"), "one")
     two = pair(with_steps("  - wait: 1h\n", more="was: [one]\n"), "two")

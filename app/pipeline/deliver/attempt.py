@@ -57,7 +57,7 @@ class Attempt:
     sent: bool = False
     cleared: bool = False
     last: Reply | None = None
-    touches: str | None = None
+    touches: list[str] = field(default_factory=list)
     patience: asyncio.Timeout | None = None
     waited: float = 0.0
 
@@ -275,6 +275,11 @@ class CallContext:
     settings: BaseModel
     key: EffectKey
     now: datetime
+    attempt: Attempt
+
+    def touches(self, *ids: str) -> None:
+        """As events carry them: `1001` of `gid://shopify/Order/1001`."""
+        self.attempt.touches += [each.rpartition("/")[2] for each in ids]
 
 
 def context_of(line: Line, attempt: Attempt, key: EffectKey, stored: Sequence[bytes] = ()) -> CallContext:
@@ -288,7 +293,7 @@ def context_of(line: Line, attempt: Attempt, key: EffectKey, stored: Sequence[by
         attempt,
         SEND_WITHIN,
     )
-    return CallContext(LaneHttp(line, attempt, stored), mail, line.connection.settings, key, line.now())
+    return CallContext(LaneHttp(line, attempt, stored), mail, line.connection.settings, key, line.now(), attempt)
 
 
 async def run(
@@ -311,7 +316,8 @@ async def _act(
     context: CallContext, action: Action, attempt: Attempt, if_found: bool, secrets: Collection[str]
 ) -> Outcome:
     given, now = action.input.model_validate_json(unpack(attempt.call.input)), context.now
-    attempt.touches = touched(given) if action.causes else None
+    if action.causes:
+        context.touches(*touched(given))
     safe = weakened(action.safe, attempt.call.sent_at or now, now)
     if if_found and isinstance(safe, Lookup):
         found = await safe.find(context, given)
@@ -323,13 +329,12 @@ async def _act(
     return Ok(output, last.status if last else None, _kept(last, secrets))
 
 
-_TOUCHED = ("order_id", "customer_id", "product_id", "variant_id", "sale_id", "payment_id")
+_TOUCHED = ("order_id", "customer_id", "product_id", "variant_id", "sale_id", "payment_id", "owner_id")
 
 
-def touched(given: BaseModel) -> str | None:
-    """The id of what an action is asked to change, as events carry it (`1001` of `gid://shopify/Order/1001`)."""
-    said = next((value for name in _TOUCHED if isinstance(value := getattr(given, name, None), str)), None)
-    return said.rpartition("/")[2] if said else None
+def touched(given: BaseModel) -> list[str]:
+    """The ids of what an action is asked to change."""
+    return [value for name in _TOUCHED if isinstance(value := getattr(given, name, None), str)]
 
 
 def _kept(reply: Reply | None, secrets: Collection[str]) -> bytes | None:

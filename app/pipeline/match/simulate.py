@@ -583,10 +583,11 @@ class Simulation:
                 self._made.setdefault((found.connector.slug, found.slug), found)
                 return found
         if call.connector == "store":
-            if facts.connection is None:
+            shop = self.source(call.connection, None) if call.connection else facts.connection
+            if shop is None:
                 return "the event came from no store"
-            self._made.setdefault((facts.connection.connector.slug, facts.connection.slug), facts.connection)
-            return facts.connection
+            self._made.setdefault((shop.connector.slug, shop.slug), shop)
+            return shop
         connector = self.connectors.get(call.connector)
         return f"there is no connector {call.connector}" if connector is None else self._connection(connector)
 
