@@ -376,7 +376,7 @@ class Dev:
             say(
                 "Demo shop", "none", "the folder `demo` of the source code is not here, so no orders come by themselves"
             )
-        self.console.print("Ctrl-C stops everything; what was done is kept.\n")
+        self.console.print("Ctrl-C stops everything; the hub keeps what was done, the sandboxes begin anew.\n")
         self.console.print(HEADING, style="dim", soft_wrap=True)
 
     def _say(self, name: str, what: str, more: str) -> None:

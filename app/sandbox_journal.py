@@ -55,7 +55,9 @@ class Journal:
 
     def begin(self, connector: str, noted: Mapping[str, Json], body: bytes) -> Exchange:
         """noted: what people are shown of the request: no credentials among its headers."""
-        return Exchange(connector, noted["method"], noted["path"], list(noted["headers"].items()), body.decode("latin-1"))
+        return Exchange(
+            connector, noted["method"], noted["path"], list(noted["headers"].items()), body.decode("latin-1")
+        )
 
     def end(self, exchange: Exchange) -> None:
         os.write(self._file, orjson.dumps(exchange) + b"\n")

@@ -22,9 +22,7 @@ def _no_settings_from_outside() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def sandbox_journal(
-    _no_settings_from_outside: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Journal]:
+def sandbox_journal(_no_settings_from_outside: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journal]:
     """Where every sandbox of this run, in whichever process, writes what it was sent."""
     folder = tmp_path_factory.mktemp("sandboxes")
     with pytest.MonkeyPatch.context() as patch:

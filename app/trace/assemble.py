@@ -169,6 +169,9 @@ class _Tracing:
 
     async def of_name(self, asked: str) -> Trace:
         rows = await store.events_named(self._db, self._workspace, asked, MOST + 1) if asked else []
+        if not rows and "://" in asked:  # a global id, or the address of an order's page: its last part is the id
+            bare = asked.partition("?")[0].rstrip("/").rpartition("/")[2]
+            rows = await store.events_named(self._db, self._workspace, bare, MOST + 1) if bare else []
         kind = "name" if rows else None
         ways = await self._ways(list(reversed(rows[:MOST])))
         return Trace(asked=asked, kind=kind, ways=ways, more=len(rows) > MOST)

@@ -52,6 +52,6 @@ connector = Connector(
         "hold_order": "Stripe sends no goods: there is nothing to hold",
         "archive_order": "Stripe keeps no list of open orders",
         "set_stock": "Stripe counts no stock",
-        "create_discount_code": "our Stripe actions make no coupons: its promotion codes count at its own checkout only",
+        "create_discount_code": "Stripe's promotion codes count at its own checkout only; no action makes them",
     },
 )

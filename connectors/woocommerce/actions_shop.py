@@ -56,7 +56,7 @@ def _code(ctx: Context[Settings], input: CreateCoupon) -> str:
 
 def _description(ctx: Context[Settings], input: CreateCoupon) -> str:
     """Carries the effect key, by which a repeat knows its own coupon from somebody else's of the same code."""
-    return f"{input.title or 'Made by Tradewind'} [{ctx.key[:12]}]"
+    return f"{input.description or 'Made by Tradewind'} [{ctx.key[:12]}]"
 
 
 async def _find_coupon(ctx: Context[Settings], input: CreateCoupon) -> CouponRef | None:
@@ -76,16 +76,16 @@ async def _find_coupon(ctx: Context[Settings], input: CreateCoupon) -> CouponRef
 async def create_coupon(ctx: Context[Settings], input: CreateCoupon) -> CouponRef:
     """Make a coupon code, the one given or one made up. A code that exists already is refused by WooCommerce."""
     kind, value = input.value
-    ends_at = input.ends_at or (ctx.now + timedelta(days=input.valid_days) if input.valid_days else None)
+    expires_at = input.expires_at or (ctx.now + timedelta(days=input.valid_days) if input.valid_days else None)
     said = {
         "code": _code(ctx, input),
         "discount_type": kind,
         "amount": value,
         "description": _description(ctx, input),
-        "date_expires_gmt": f"{ends_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" if ends_at else None,
+        "date_expires_gmt": f"{expires_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" if expires_at else None,
         "usage_limit": input.usage_limit,
         "usage_limit_per_user": 1 if input.once_per_customer else None,
-        "minimum_amount": plain(input.minimum_subtotal) if input.minimum_subtotal else None,
+        "minimum_amount": plain(input.minimum_amount) if input.minimum_amount else None,
         "email_restrictions": [input.email] if input.email else None,
         "free_shipping": True if input.free_shipping else None,
     }

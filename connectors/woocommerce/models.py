@@ -86,12 +86,12 @@ class CreateCoupon(Input):
     prefix: Annotated[str, Field(pattern=r"^\S{0,30}$", description="What a made code begins with")] = ""
     percent: Annotated[Decimal | None, Field(gt=0, le=100)] = None
     amount: Money | None = None
-    title: Annotated[str | None, Field(max_length=200, description="What the staff reads")] = None
-    ends_at: datetime | None = None
-    valid_days: Annotated[int | None, Field(ge=1, le=3650, description="Instead of ends_at")] = None
+    description: Annotated[str | None, Field(max_length=200, description="What the staff reads")] = None
+    expires_at: datetime | None = None
+    valid_days: Annotated[int | None, Field(ge=1, le=3650, description="Instead of expires_at")] = None
     usage_limit: Annotated[int | None, Field(ge=1, description="How often in all")] = 1
     once_per_customer: bool = True
-    minimum_subtotal: Money | None = None
+    minimum_amount: Money | None = None
     email: Annotated[str | None, Field(description="Only for this buyer")] = None
     free_shipping: bool = False
 

@@ -1,18 +1,21 @@
 """The connectors' pages are as the code is: their reference part is generated, its examples executed."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from tests.support.contracts import description
-from tests.support.pages import FOLDER, MARK, ROOT, SHIPPED, documents, head
+from tests.support.pages import FOLDER, MARK, ROOT, SHIPPED, documents, head, matrix
 
 
-def test_the_reference_part_of_every_page_is_up_to_date() -> None:
-    """`make docs` writes it."""
+def test_the_reference_part_of_every_page_is_up_to_date(record_property: Callable[[str, object], None]) -> None:
+    """`make docs` writes it. The matrix of what is held against descriptions is printed at the end of the run."""
     if description("quickbooks") is None:
         pytest.skip("the vendors' descriptions, by which the pages say what is checked, do not lie beside the checkout")
-    found = {path.name: (path.read_text(), text) for path, text in asyncio.run(documents()).items()}
+    written = asyncio.run(documents())
+    record_property("printed", matrix(written))
+    found = {path.name: (path.read_text(), text) for path, text in written.items()}
     assert [name for name, (written, wanted) in found.items() if written != wanted] == []
 
 

@@ -1,14 +1,18 @@
 """The checkers of vendors' descriptions find what is wrong. Every request of every test's bench goes through them
 (`tests.support.contracts`), and a bench fails at its end if one was wrong."""
 
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from app.connector import Connector
+from app.sandbox import make_app
 from tests.connectors.conftest import REGISTRY, open_bench
 from tests.support.contracts import NOT_DESCRIBED, description, judge
+from tests.support.journal import Journal
 from tests.support.vendorspecs import spec
 
 
@@ -44,6 +48,25 @@ def test_what_is_wrong_is_found(slug: str, method: str, path: str, body: Any) ->
     if verdict is None:
         pytest.skip("the vendor's description does not lie beside the checkout")
     assert verdict.wrong
+
+
+async def test_what_any_sandbox_is_sent_is_written_down_and_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in another process, also where a fault was told; what the sandbox itself refuses is a test of that."""
+    if description("stripe") is None:
+        pytest.skip("the vendor's description does not lie beside the checkout")
+    monkeypatch.setenv("TRADEWIND_SANDBOX_JOURNAL", str(tmp_path))
+    transport = httpx.ASGITransport(make_app(REGISTRY))
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        await client.post("/stripe/v1/refunds", data={"amount": "one"})
+        await client.post("/_faults/stripe", json={"status": 500})
+        await client.post("/stripe/v1/refunds", data={"amount": "one"}, headers={"authorization": "Bearer a-secret"})
+    judged = Journal(tmp_path).judge_new()
+    assert judged.counts == Counter({("stripe", "refused"): 1, ("stripe", "checked"): 1})
+    (wrong,) = judged.wrong
+    assert wrong.startswith("stripe: POST /v1/refunds: body amount")
+    assert "a-secret" not in next(tmp_path.glob("*.jsonl")).read_text()
 
 
 def test_the_checker_finds_what_is_wrong() -> None:

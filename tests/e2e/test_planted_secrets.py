@@ -132,7 +132,7 @@ async def test_planted_secrets_stand_nowhere(
     for connector in WITH_ACTIONS:
         await hub.recipe(f"all-{connector.slug}", recipe((connector, action) for action in connector.actions))
     await hub.send("bench", "order.paid", payload(1))
-    await hub.settle(60)
+    await hub.settle(120)
     done = await hub.rows("select action, state, error from call")
     acted = {row["action"] for row in done if row["state"] == "done"}
     wanted = {f"{each.slug}.{action.name}" for each in WITH_ACTIONS for action in each.actions}
@@ -140,7 +140,7 @@ async def test_planted_secrets_stand_nowhere(
     await webhooks(everything)
     everything.outside.echo = True  # from now on every answer is a 400 that holds the whole request
     await hub.send("bench", "order.paid", payload(2))
-    await hub.settle(60)
+    await hub.settle(120)
     assert await hub.one("select count(*) from call where state = 'dead'") > 50
     shown = [await tables(hub), await answers(hub), caplog.text, *capfd.readouterr()]
     for text in shown:
@@ -161,7 +161,7 @@ async def webhooks(everything: Planted) -> None:
         assert answer.status_code in (401, 404)
         greeted = await everything.hub.client.get(f"/webhooks/{connector.slug}", params={"token": "wrong"})
         assert greeted.status_code in (404, 405)
-    await everything.hub.settle(60)
+    await everything.hub.settle(120)
 
 
 async def tables(hub: Harness) -> str:
@@ -198,10 +198,16 @@ async def answers(hub: Harness) -> str:
     ids = {
         "/v1/events/{id}": "select distinct on (type) id from event",
         "/v1/events/{id}/raw": "select distinct on (type) id from event",
+        "/v1/events/{id}/explain": "select distinct on (type) id from event",
         "/v1/runs/{id}": "select id from run",
+        "/v1/customers/{id}": "select id from customer limit 5",
+        "/v1/customers/{id}/export": "select id from customer limit 5",
         "/v1/connections/{slug}": "select slug from connection",
+        "/v1/connections/{slug}/health": "select slug from connection",
         "/v1/connectors/{slug}": "select distinct connector from connection",
         "/v1/recipes/{name}": "select name from recipe",
+        "/v1/recipes/{name}/versions": "select name from recipe",
+        "/v1/recipes/{name}/inputs": "select name from recipe",
     }
     paths = [path for path, said in described.items() if "get" in said and "{" not in path]
     for path, query in ids.items():

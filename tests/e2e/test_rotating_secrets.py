@@ -47,7 +47,9 @@ async def test_two_older_signing_secrets_are_taken_until_they_are_forgotten(benc
         done = await rotate(bench, "shop", setting="webhook_secrets", value=name)
     assert (done["taken"], done["works"]) == (3, None)
     assert await taken(bench, *names) == [401, 200, 200, 200]
-    assert (await rotate(bench, "shop", setting="webhook_secrets", value=names[2]))["taken"] == 3, "back to an older one"
+    assert (await rotate(bench, "shop", setting="webhook_secrets", value=names[2]))["taken"] == 3, (
+        "back to an older one"
+    )
     assert (await rotate(bench, "shop", setting="webhook_secrets", forget_old=True))["taken"] == 1
     assert await taken(bench, *names) == [401, 401, 200, 401]
     (line,) = [each for each in (await bench.get("/v1/audit"))["items"] if each["verb"] == "rotate"][:1]

@@ -29,7 +29,7 @@ NOT_DESCRIBED = {
     "mailchimp": {"PUT /3.0/ecommerce/stores/{}/products/{}/variants/{}"},
     "woocommerce": set[str](),
     "shopify": {"GET /admin/api/{}/fulfillment_orders/{}.json"},
-    "stripe": set[str](),
+    "stripe": {"GET /v1/checkout/sessions/{}/line_items"},
 }
 """Requests that a vendor's description leaves out: each must stand here, so that none slips through."""
 CREATION_ONLY = {"body : 'Line' is a required property", "body : 'CustomerRef' is a required property"}
@@ -110,14 +110,14 @@ class OpenApi:
         wrong = self.vendor.check_request(request, path)
         if request.url.params.get("operation") == "void":
             wrong = [each for each in wrong if each not in CREATION_ONLY]
-        if answer is not None and answer.status_code < 300 and not _refuses(answer):
+        if answer is not None and answer.status_code < 300 and not refuses(answer):
             wrong += self.vendor.check_answer(request, path, answer)
         return Verdict(f"{operation.method} {operation.template}", wrong)
 
 
-def _refuses(answer: httpx.Response) -> bool:
-    """Slack and Intuit refuse with status 200, in a form that their descriptions leave out."""
-    return answer.content.startswith((b'{"ok":false', b'{"Fault"'))
+def refuses(answer: httpx.Response) -> bool:
+    """Slack, Intuit and Shopify (of a whole document) refuse with status 200, in a form that no description has."""
+    return answer.content.startswith((b'{"ok":false', b'{"Fault"', b'{"errors"', b'{"data":null,"errors"'))
 
 
 class GraphQl:
@@ -130,12 +130,15 @@ class GraphQl:
         self.schema = build_schema(path.read_text(), assume_valid=True)
 
     def judge(self, request: httpx.Request, path: str, answer: httpx.Response | None) -> Verdict:
-        from graphql import execute_sync, parse, validate
+        from graphql import GraphQLError, execute_sync, parse, validate
 
         if not path.endswith("/graphql.json"):
             return Verdict(left_out("shopify", request.method, path), None)
         asked = orjson.loads(request.content)
-        document = parse(asked["query"])
+        try:
+            document = parse(asked["query"])
+        except GraphQLError as e:
+            return Verdict("a document", [e.message])
         first: Any = document.definitions[0]
         names = ", ".join(dict.fromkeys(each.name.value for each in first.selection_set.selections))
         said = orjson.loads(answer.content) if answer is not None else {}

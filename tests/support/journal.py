@@ -50,16 +50,16 @@ class Journal:
 
 
 def _judge(exchange: Exchange, judged: Judged) -> None:
-    from tests.support.contracts import NOT_DESCRIBED, judge  # only where there is something to judge
+    from tests.support.contracts import NOT_DESCRIBED, judge, refuses  # only where there is something to judge
 
-    slug = exchange.connector
+    slug, answer = exchange.connector, _answer(exchange)
     if slug not in NOT_DESCRIBED:
         judged.counts[slug, "undescribed"] += 1
         return
-    if exchange.status is not None and exchange.status >= 400 and not exchange.told:
+    if answer is not None and (answer.status_code >= 400 or refuses(answer)):
         judged.counts[slug, "refused"] += 1  # by the sandbox itself, as the vendor would: tests of that
         return
-    verdict = judge(slug, _request(exchange), _answer(exchange))
+    verdict = judge(slug, _request(exchange), answer)
     if verdict is None:
         judged.counts[slug, "undescribed"] += 1
         return

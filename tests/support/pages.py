@@ -67,7 +67,7 @@ def generated(connector: Connector[Any], examples: Mapping[str, Executed]) -> st
     for action in connector.actions:
         parts += list(action_part(connector, action, examples[action.name]))
     if connector.actions:
-        parts += ["### Requests held against the vendor's description", *matrix_of(connector, examples), ""]
+        parts += [HELD, *matrix_of(connector, examples), ""]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -243,6 +243,15 @@ def matrix_of(connector: Connector[Any], examples: Mapping[str, Executed]) -> It
         yield f"| `{action.name}` | {', '.join(good) or 'none'} | {', '.join(left_out) or ''} |"
 
 
+HELD = "### Requests held against the vendor's description"
+
+
+def matrix(documents: Mapping[Path, str]) -> str:
+    """The part of every page that says which actions' requests are checked, for people at a terminal."""
+    tables = {path.stem: text.partition(HELD)[2].strip() for path, text in documents.items()}
+    return "\n\n".join(f"{name}\n{table}" for name, table in tables.items() if table)
+
+
 WHY_NOT = {
     "shippo": "Shippo's description does not lie beside the checkout; the sandbox demands what its pages do",
     "discord": "Discord's description does not lie beside the checkout; the sandbox demands what its pages do",
@@ -288,6 +297,7 @@ def stale() -> list[Path]:
 
 
 if __name__ == "__main__":
-    for path, text in asyncio.run(documents()).items():
+    written = asyncio.run(documents())
+    for path, text in written.items():
         path.write_text(text)
-    sys.stdout.write((FOLDER / INDEX).read_text().partition(MARK)[2])
+    sys.stdout.write(f"{written[FOLDER / INDEX].partition(MARK)[2]}\n{matrix(written)}\n")

@@ -48,11 +48,11 @@ async def test_every_kind_of_request_fits_the_tables(shop: Bench) -> None:
     coupon = CreateCoupon(
         code="SORRY5",
         amount=eur("5"),
-        title="For the delay",
-        ends_at=datetime(2027, 1, 1, tzinfo=UTC),
+        description="For the delay",
+        expires_at=datetime(2027, 1, 1, tzinfo=UTC),
         usage_limit=1,
         once_per_customer=True,
-        minimum_subtotal=eur("20.00"),
+        minimum_amount=eur("20.00"),
         email="ada@example.com",
         free_shipping=True,
     )
