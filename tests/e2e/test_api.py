@@ -396,7 +396,7 @@ async def test_one_trace_is_found_by_every_name_and_id_of_it(bench: Bench) -> No
     step = run["steps"][0]
     call = step["calls"][0]
     names = {
-        "name": ["1001", "#1001", "Buyer-1001@example.com"],
+        "name": ["1001", "#1001", "Buyer-1001@example.com", "gid://shop/Order/1001", "https://shop.example/o/1001/"],
         "webhook": [event["webhook_id"]],
         "event": [event_id],
         "run": [run["id"]],

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import orjson
 import pytest
+import structlog
 import yaml
 from pydantic import SecretStr
 
@@ -222,14 +223,27 @@ async def answers(hub: Harness) -> str:
     return "\n".join(texts)
 
 
-async def test_the_search_finds_what_is_there(everything: Planted) -> None:
-    """A secret put where none belongs, in any of its written forms, is found."""
+async def test_the_search_finds_what_is_there(
+    everything: Planted, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A secret put where none belongs, in any of its written forms, is found: in tables, logs and answers."""
     hub, secret = everything.hub, next(iter(everything.secrets))
-    for form in (secret, quote(secret, ""), base64.b64encode(f"user:{secret}".encode()).decode()):
+    escaped = orjson.dumps(secret).decode()[1:-1]
+    for form in (secret, quote(secret, ""), escaped, base64.b64encode(f"user:{secret}".encode()).decode()):
         raw = pack(orjson.dumps({"said": form, "more": "x" * 500}))
         await hub.rows("update connection set problem = $1 where slug = 'slack'", form)
         assert everything.found_in(await tables(hub)) == {secret}
         await hub.rows("update connection set problem = null, credentials = $1 where slug = 'slack'", raw)
         assert everything.found_in(await tables(hub)) == {secret}
         await hub.rows("update connection set credentials = null where slug = 'slack'")
+        for log in (structlog.get_logger().error, logging.getLogger("anybody").error):
+            log(form)
+            assert everything.found_in("".join([caplog.text, *capfd.readouterr()])) == {secret}
+            caplog.clear()
     assert everything.found_in(await tables(hub)) == set()
+    told = await answers(hub)
+    assert "# HELP tradewind_" in told, "the metrics are among the answers"
+    assert everything.found_in(told) == set()
+    leaky = {"title": secret, "on": "order.paid", "steps": [{"emit": "seen.it"}]}
+    await hub.recipe("leaky", yaml.safe_dump(leaky, sort_keys=False))
+    assert everything.found_in(await answers(hub)) == {secret}
