@@ -50,12 +50,10 @@ async def rotate_secret(hub: Hub, workspace: str, slug: str, wanted: Rotation, a
     Raises NotFoundError, ConflictError for what a file owns, InvalidError for what does not fit or is refused there.
     """
     async with hub.database.begin() as db:
-        row = await store.lock(db, workspace, slug)
-    connector, setting = _place(hub, slug, row, wanted)
+        row, connector, setting = _place(hub, slug, await store.lock(db, workspace, slug), wanted)
     proof = await _proven(hub, row, connector, setting, wanted) if not several(connector, setting) else None
     async with hub.database.begin() as db:
-        row = await store.lock(db, workspace, slug)
-        connector, setting = _place(hub, slug, row, wanted)
+        row, connector, setting = _place(hub, slug, await store.lock(db, workspace, slug), wanted)
         settings = _rotated(_kept(hub, row), connector, setting, wanted)
         one = Declared(slug, connector, settings, row.role, row.base_url, row.alias)
         await store.save(db, stored(one, workspace, row.origin, row.id, hub.ring))
@@ -77,8 +75,8 @@ def several(connector: Connector[Any], setting: str) -> bool:
     return "list[" in repr(connector.settings.model_fields[setting].annotation)
 
 
-def _place(hub: Hub, slug: str, row: Any | None, wanted: Rotation) -> tuple[Connector[Any], str]:
-    """The connector and the setting that is meant."""
+def _place(hub: Hub, slug: str, row: Any | None, wanted: Rotation) -> tuple[Any, Connector[Any], str]:
+    """The row that is there, its connector, and the setting that is meant."""
     if row is None:
         raise NotFoundError(f"there is no connection {slug!r}")
     refuse_owned(row, f"connection {slug}")
@@ -93,7 +91,7 @@ def _place(hub: Hub, slug: str, row: Any | None, wanted: Rotation) -> tuple[Conn
         raise _refusal("forget_old", f"{setting} holds one secret: there is no old one")
     if not wanted.value and not wanted.forget_old:
         raise _refusal("value", "give the new secret, or forget the old ones")
-    return connector, setting
+    return row, connector, setting
 
 
 def _kept(hub: Hub, row: Any) -> dict[str, Any]:

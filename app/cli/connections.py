@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,9 +26,26 @@ def list_connections(workspace: Workspace = "main", as_json: AsJson = False) -> 
     """List the connections of a workspace."""
 
     found = asking.ask("GET", "/v1/connections", workspace=workspace)["items"]
-    shown = ("slug", "connector", "account", "role", "paused", "authorised_until", "base_url", "origin")
+    shown = ("slug", "connector", "account", "role", "paused", "authorised_until", "days_left", "base_url", "origin")
     rows = [{name: each[name] for name in shown} | {"works": each["probe_works"]} for each in found]
+    if as_json:
+        rows = [row | {"recipes": each["recipes"]} for row, each in zip(rows, found, strict=True)]
     print_rows(rows, as_json, empty="There are no connections; see `tradewind connections apply --help`.")
+    for each in found if not as_json else ():
+        if why := _at_risk(each):
+            typer.secho(f"{each['slug']}: {why}; it is called by {', '.join(each['recipes']) or 'no recipe'}", fg="red")
+
+
+SOON = 14
+"""Days before their end from which on credentials are spoken of."""
+
+
+def _at_risk(connection: Mapping[str, Any]) -> str | None:
+    """What is or soon will be wrong with a connection's credentials."""
+    if connection["problem"] or connection["probe_works"] is False:
+        return str(connection["problem"] or connection["probe_said"])
+    days = connection["days_left"]
+    return f"authorise it again within {days} days" if days is not None and days <= SOON else None
 
 
 @app.command()

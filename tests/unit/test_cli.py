@@ -71,8 +71,8 @@ def test_every_command_is_there_with_a_help_line_and_documented() -> None:
     wanted = (
         "dev serve worker sandbox migrate doctor trace events runs replay send capture export|webhooks reprocess|"
         "recipes list|recipes check|recipes test|recipes sync|connectors list|connectors new|connections list|"
-        "connections apply|connections test|connections pause|connections resume|keys list|keys new|keys revoke|"
-        "keys new-secret"
+        "connections apply|connections test|connections rotate|connections pause|connections resume|"
+        "keys list|keys new|keys revoke|keys new-secret"
     )
     names = wanted.split("|")
     assert {*names[0].split(), *names[1:]} <= set(found)
