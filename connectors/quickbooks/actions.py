@@ -293,7 +293,7 @@ async def record_payment(ctx: Context[Settings], input: RecordPayment) -> Transa
         "TxnDate": (input.date or _local(ctx, ctx.now)).isoformat(),
         "PaymentRefNum": input.reference[:21] if input.reference else None,
         "DepositToAccountRef": _ref(input.deposit_account or ctx.settings.deposit_account),
-        "CurrencyRef": _currency(ctx, input.amount.currency),
+        "CurrencyRef": {"value": input.amount.currency},
         "PrivateNote": books.note(ctx, f"Payment {input.reference or ''}".strip()),
         "Line": [{"Amount": input.amount.amount, "LinkedTxn": linked}] if input.invoice_id else None,
     }
@@ -325,7 +325,7 @@ async def _document(
         "ShipAddr": customers.postal(shipping) if shipping and not refund else None,
         "CustomerMemo": {"value": input.memo[:1000]} if input.memo else None,
         "PrivateNote": books.note(ctx, about),
-        "CurrencyRef": _currency(ctx, draft.total.currency),
+        "CurrencyRef": {"value": draft.total.currency},
     }
 
 
@@ -368,11 +368,6 @@ def _sent(invoice: dict[str, Json]) -> InvoiceSent:
     return InvoiceSent(
         id=str(invoice["Id"]), number=invoice.get("DocNumber"), status=invoice.get("EmailStatus", ""), to=to
     )
-
-
-def _currency(ctx: Context[Settings], currency: str) -> dict[str, str] | None:
-    """Said only where the company keeps several currencies."""
-    return {"value": currency} if ctx.settings.home_currency else None
 
 
 def _day(ctx: Context[Settings], order: Order) -> date:

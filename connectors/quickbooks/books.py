@@ -11,6 +11,9 @@ from connectors.quickbooks.lines import Wanted, item_name
 from connectors.quickbooks.models import Settings
 
 Books = Context[Settings]
+MOST_OF_A_NAME = 9
+IN_ONE_QUERY = 40
+"""Values of one `in`: a query is part of the URL, and an order may have hundreds of lines."""
 
 
 def path(ctx: Books, tail: str) -> str:
@@ -75,8 +78,12 @@ async def find_items(ctx: Books, wanted: Sequence[Wanted]) -> dict[Wanted, str]:
 async def _by(ctx: Books, field: str, values: Sequence[str]) -> dict[str, str]:
     if not values:
         return {}
-    texts = ", ".join(quoted(value) for value in dict.fromkeys(values))
-    items = await query(ctx, "Item", f"{field} in ({texts})", 1000)
+    texts = [quoted(value) for value in dict.fromkeys(values)]
+    items = [
+        item
+        for place in range(0, len(texts), IN_ONE_QUERY)
+        for item in await query(ctx, "Item", f"{field} in ({', '.join(texts[place : place + IN_ONE_QUERY])})", 1000)
+    ]
     return {_folded(field, item.get(field, "")): str(item["Id"]) for item in items if item.get("Type") != "Category"}
 
 
@@ -97,14 +104,14 @@ async def create_item(ctx: Books, body: dict[str, Json]) -> tuple[dict[str, Json
     """Make an item, or take the one that bears its name already; the second value says whether it was made."""
     if "IncomeAccountRef" not in body:
         body = {**body, "IncomeAccountRef": {"value": await income_account(ctx)}}
-    try:
-        return await create(ctx, "Item", body, ctx.key(f"item:{body['Name']}")), True
-    except DuplicateNameError:
-        for item in await query(ctx, "Item", f"Name = {quoted(body['Name'])} and Active in (true, false)"):
-            if item.get("Active", True):
-                return item, False
-        again = {**body, "Name": f"{body['Name'][:96]} (2)"}
-        return await create(ctx, "Item", again, ctx.key(f"item:{again['Name']}")), True
+    for number in range(1, MOST_OF_A_NAME + 1):
+        name = body["Name"] if number == 1 else f"{body['Name'][:96]} ({number})"
+        try:
+            return await create(ctx, "Item", {**body, "Name": name}, ctx.key(f"item:{name}")), True
+        except DuplicateNameError:
+            if there := await query(ctx, "Item", f"Name = {quoted(name)}", 1):
+                return there[0], False  # else what bears the name is inactive: the next number
+    raise PermanentError(f"QuickBooks has too many inactive items called {body['Name']!r}: make one of them active")
 
 
 async def income_account(ctx: Books) -> str:
@@ -117,8 +124,8 @@ async def income_account(ctx: Books) -> str:
 
 
 async def made_by(ctx: Books, entity: str, where: str) -> dict[str, Json] | None:
-    """What an earlier attempt of this call made: its private note holds the effect key."""
-    for each in await query(ctx, entity, where):
+    """What an earlier attempt of this call made: its private note holds the effect key. The newest come first."""
+    for each in await query(ctx, entity, f"{where} orderby MetaData.CreateTime desc", 1000):
         if str(ctx.key) in each.get("PrivateNote", ""):
             return each
     return None

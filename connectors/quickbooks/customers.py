@@ -19,9 +19,11 @@ def key_of(input: FindOrCreateCustomer) -> str:
 
 
 async def find(ctx: Books, input: FindOrCreateCustomer) -> CustomerFound | None:
-    """By e-mail address (and currency, where the company has several); without one, by name among those without one."""
+    """By e-mail address (and currency, where the company has several); without one, by the names that we would give,
+    among those without one."""
     email = _email(input)
-    where = f"PrimaryEmailAddr = {quoted(email)}" if email else f"DisplayName = {quoted(_display(ctx, input))}"
+    names = ", ".join(quoted(name) for name in _names(ctx, input))
+    where = f"PrimaryEmailAddr = {quoted(email)}" if email else f"DisplayName in ({names})"
     for each in await books.query(ctx, "Customer", where):
         same_currency = _currency(ctx, input) in (None, each.get("CurrencyRef", {}).get("value"))
         if same_currency and (email or not each.get("PrimaryEmailAddr")):

@@ -14,6 +14,7 @@ from app.connector import Json
 from app.errors import PermanentError
 from app.events import LineItem, Money, Order, Refund, RefundLine, ShippingLine, TaxLine, Totals, total, unit
 from connectors.quickbooks.models import Settings
+from connectors.quickbooks.settled import gross_of, settled
 
 SHIPPING = "SHIPPING_ITEM_ID"
 """The literal by which QuickBooks knows its own shipping line."""
@@ -56,8 +57,13 @@ def draft_of_order(order: Order, settings: Settings) -> Draft:
     totals, whole = order.totals, order.total
     if totals is None or whole is None:
         raise PermanentError("the order states no total")
-    parts = [*_items(order, totals, settings), *_shipping(order, totals, settings), *_others(order, totals, settings)]
-    return _draft(parts, _discount(order, totals), totals.tax, whole, settings)
+    order = settled(order, totals)
+    others = [*_shipping(order, settings), *_others(order, totals, settings)]
+    if not order.line_items:
+        items = _all_in_one(order, totals, others, settings)
+        return _draft([*items, *others], None, totals.tax, whole, settings, order)
+    items = [part for line in order.line_items for part in _item(line, bool(order.taxes_included), settings)]
+    return _draft([*items, *others], _discount(order, totals), totals.tax, whole, settings, order)
 
 
 def draft_of_refund(refund: Refund, order: Order | None, settings: Settings) -> Draft:
@@ -77,7 +83,7 @@ def draft_of_refund(refund: Refund, order: Order | None, settings: Settings) -> 
         parts.append(_ship(refund.shipping, shipping, None, included, settings))
     if not parts:
         parts = [_whole_refund(refund, whole, order, settings)]
-    return _draft(parts, None, refund.tax or total([part.tax for part in parts]), whole, settings)
+    return _draft(parts, None, refund.tax or total([part.tax for part in parts]), whole, settings, order)
 
 
 def to_json(draft: Draft, items: dict[Wanted, str], settings: Settings) -> dict[str, Json]:
@@ -129,28 +135,28 @@ def _unit_price(part: Part) -> Decimal | None:
 # --- an order's parts -------------------------------------------------------------------------------------------
 
 
-def _items(order: Order, totals: Totals, settings: Settings) -> Iterator[Part]:
-    lines = order.line_items
-    if not lines:
-        if totals.items is not None:
-            net = totals.items - (totals.tax or _none(totals.items)) if order.taxes_included else totals.items
-            known = _tax_rate(order.tax_lines, totals.tax, net)
-            code = _code(known, totals.tax, settings)
-            yield Part(Wanted(settings.sales_item), f"Order {order.number or order.id}", net, _tax(totals), code)
-        return
-    for line in lines:
-        yield from _item(line, bool(order.taxes_included), _bears_tax(line, totals), settings)
+def _all_in_one(order: Order, totals: Totals, others: Sequence[Part], settings: Settings) -> list[Part]:
+    """An order without lines: one for all its items, less the discount."""
+    if totals.items is None:
+        return []
+    none = _none(totals.items)
+    own_lines = order.shipping_lines if settings.tax == "global" else ()
+    shipping_off = total([line.discount for line in own_lines or ()]) or none
+    tax = max((totals.tax or none) - (total([part.tax for part in others]) or none), none)
+    net = totals.items - (totals.discount or none) + shipping_off - (tax if order.taxes_included else none)
+    code = _code(_tax_rate(order.tax_lines, tax, net, settings), tax, settings)
+    return [Part(Wanted(settings.sales_item), f"Order {order.number or order.id}", net, tax, code)]
 
 
-def _item(line: LineItem, included: bool, bears_tax: bool, settings: Settings) -> Iterator[Part]:
-    gross = line.subtotal or (line.price * line.quantity if line.price and line.quantity is not None else line.total)
+def _item(line: LineItem, included: bool, settings: Settings) -> Iterator[Part]:
+    gross = gross_of(line)
     if gross is None:
         raise PermanentError(f"line {line.title or line.id} states no price")
     gross = gross.rounded()
     off = line.discount or _none(gross)
     tax = line.tax or total([each.amount for each in line.tax_lines or ()]) or _none(gross)
     net, net_off = _net(gross, off, tax, included)
-    code = _code(_tax_rate(line.tax_lines, tax, net - net_off), tax, settings, bears_tax)
+    code = _code(_tax_rate(line.tax_lines, tax, net - net_off, settings), tax, settings)
     text = " - ".join(part for part in (line.title, line.variant_title) if part) or line.sku or "Item"
     price = None if included else line.price
     quantity = None if line.quantity is None else Decimal(line.quantity)
@@ -159,13 +165,10 @@ def _item(line: LineItem, included: bool, bears_tax: bool, settings: Settings) -
         yield Part(Wanted(settings.discount_item), f"Discount on {text}", -net_off, _none(gross), code)
 
 
-def _shipping(order: Order, totals: Totals, settings: Settings) -> Iterator[Part]:
-    lines = order.shipping_lines or ()
-    for line in lines:
+def _shipping(order: Order, settings: Settings) -> Iterator[Part]:
+    for line in order.shipping_lines or ():
         if line.price is not None and line.price.amount:
             yield from _shipped(line, bool(order.taxes_included), settings)
-    if not lines and totals.shipping is not None and totals.shipping.amount:
-        yield _ship(totals.shipping, None, None, False, settings)
 
 
 def _shipped(line: ShippingLine, included: bool, settings: Settings) -> Iterator[Part]:
@@ -185,7 +188,7 @@ def _ship(gross: Money, line: ShippingLine | None, discount: Money | None, inclu
     stated = (line.tax or total([each.amount for each in line.tax_lines or ()])) if line else None
     tax = stated or _none(gross)
     net, net_off = _net(gross, off, tax, included)
-    code = _code(_tax_rate(line.tax_lines if line else None, tax, net - net_off), tax, settings)
+    code = _code(_tax_rate(line.tax_lines if line else None, tax, net - net_off, settings), tax, settings)
     title = f"Shipping: {line.title}" if line and line.title else "Shipping"
     return Part(Wanted(settings.shipping_item), title, net, tax, code)
 
@@ -197,7 +200,7 @@ def _others(order: Order, totals: Totals, settings: Settings) -> Iterator[Part]:
         if fee.amount is not None and fee.amount.amount:
             tax = fee.tax or total([each.amount for each in fee.tax_lines or ()]) or _none(fee.amount)
             net = _net(fee.amount, _none(fee.amount), tax, included)[0]
-            code = _code(_tax_rate(fee.tax_lines, tax, net), tax, settings)
+            code = _code(_tax_rate(fee.tax_lines, tax, net, settings), tax, settings)
             yield Part(Wanted(settings.fee_item), fee.title or "Fee", net, tax, code)
     plain = [
         (None if order.fee_lines else totals.fees, settings.fee_item, "Fees"),
@@ -220,9 +223,7 @@ def _discount(order: Order, totals: Totals) -> Money | None:
 
 
 def _net_off_of(line: LineItem | ShippingLine) -> Money:
-    gross = line.subtotal if isinstance(line, LineItem) else line.price
-    if gross is None and isinstance(line, LineItem) and line.price is not None and line.quantity is not None:
-        gross = line.price * line.quantity
+    gross = gross_of(line)
     off = line.discount
     if off is None or gross is None:
         raise PermanentError(f"line {line.title or line.id} has a discount, but no price")
@@ -238,7 +239,7 @@ def _refunded(line: RefundLine, ordered: LineItem | None, included: bool, settin
         raise PermanentError("a line of the refund states no amount")
     tax = line.tax or _none(gross)
     net = gross.rounded() - tax if included else gross.rounded()
-    code = _code(_tax_rate(ordered.tax_lines if ordered else None, tax, net), tax, settings)
+    code = _code(_tax_rate(ordered.tax_lines if ordered else None, tax, net, settings), tax, settings)
     title = line.title or (ordered.title if ordered else None) or line.sku or "Refund"
     sku = line.sku or (ordered.sku if ordered else None)
     item = _item_of(LineItem(title=title, sku=sku), settings)
@@ -247,7 +248,7 @@ def _refunded(line: RefundLine, ordered: LineItem | None, included: bool, settin
 
 def _whole_refund(refund: Refund, whole: Money, order: Order | None, settings: Settings) -> Part:
     tax = refund.tax or _none(whole)
-    code = _code(_tax_rate(order.tax_lines if order else None, tax, whole - tax), tax, settings)
+    code = _code(_tax_rate(order.tax_lines if order else None, tax, whole - tax, settings), tax, settings)
     text = f"Refund of order {order.number or order.id}" if order else "Refund"
     return Part(Wanted(settings.sales_item), text, whole - tax, tax, code)
 
@@ -255,13 +256,19 @@ def _whole_refund(refund: Refund, whole: Money, order: Order | None, settings: S
 # --- sums -------------------------------------------------------------------------------------------------------
 
 
-def _draft(parts: list[Part], discount: Money | None, tax: Money | None, whole: Money, settings: Settings) -> Draft:
+def _draft(
+    parts: list[Part], discount: Money | None, tax: Money | None, whole: Money, settings: Settings, order: Order | None
+) -> Draft:
     discount = discount if settings.tax == "us" else None
     tax = (tax or _none(whole)) if settings.tax == "us" else _tax_of_codes(parts, whole, settings)
     made = (total([part.net for part in parts]) or _none(whole)) + tax - (discount or _none(whole))
     missing = whole - made
     if missing.amount:
         parts = [*parts, _untaxed(missing, settings.adjustment_item, "Rounding to the order's total", settings)]
+    if not parts:  # a document without a line is refused
+        parts = [
+            _untaxed(whole, settings.sales_item, f"Order {order.number or order.id}" if order else "Refund", settings)
+        ]
     for money in (whole, tax, discount, *(part.net for part in parts)):
         if money is not None and not money.is_rounded:
             raise PermanentError(f"{money} is not a whole number of the currency's units: round it first")
@@ -302,19 +309,23 @@ def _untaxed(amount: Money, item: str, text: str, settings: Settings) -> Part:
     return Part(Wanted(item), text, amount, _none(amount), _code(Decimal(0), None, settings))
 
 
-def _tax_rate(lines: Sequence[TaxLine] | None, tax: Money | None, net: Money) -> Decimal:
-    """The rate of a line: as stated, else to the tenth of a percent what tax and net make."""
+def _tax_rate(lines: Sequence[TaxLine] | None, tax: Money | None, net: Money, settings: Settings) -> Decimal:
+    """The rate of a line: as stated, else what tax and net make: the nearest of the settings' that makes this tax to
+    the unit, or the tenth of a percent."""
     stated = [line.rate for line in lines or () if line.rate is not None and line.amount and line.amount.amount]
     if stated:
         return sum(stated, Decimal(0))
     if tax is None or not tax.amount or not net.amount:
         return Decimal(0)
-    return (tax.amount / net.amount).quantize(Decimal("0.001"))
+    made = tax.amount / net.amount
+    nearest = min((Decimal(rate) for rate in settings.tax_codes), key=lambda rate: abs(rate - made), default=made)
+    fits = abs(net.amount * nearest - tax.amount) <= unit(net.currency)
+    return nearest if fits else made.quantize(Decimal("0.001"))
 
 
-def _code(rate: Decimal, tax: Money | None, settings: Settings, bears_tax: bool = False) -> str:
+def _code(rate: Decimal, tax: Money | None, settings: Settings) -> str:
     if settings.tax == "us":
-        return "TAX" if bears_tax or (tax is not None and tax.amount) else "NON"
+        return "TAX" if tax is not None and tax.amount else "NON"
     for stated, code in settings.tax_codes.items():
         if Decimal(stated) == rate:
             return code
@@ -325,12 +336,6 @@ def _code(rate: Decimal, tax: Money | None, settings: Settings, bears_tax: bool 
         if rate
         else "no tax code for what bears no tax: set the connection's untaxed_code"
     )
-
-
-def _bears_tax(line: LineItem, totals: Totals) -> bool:
-    """A line that does not say its tax bears some if it is taxable and the order bears any."""
-    said = line.tax is not None or line.tax_lines is not None
-    return not said and line.taxable is not False and bool(totals.tax and totals.tax.amount)
 
 
 def _item_of(line: LineItem, settings: Settings) -> Wanted:
@@ -344,10 +349,6 @@ def item_name(name: str) -> str:
     """As QuickBooks takes it: at most 100 characters, no colon, tab or line break."""
     plain = " ".join(name.replace(":", " ").split())
     return plain[:100].strip() or "Item"
-
-
-def _tax(totals: Totals) -> Money:
-    return totals.tax or _none(totals.total or Money.zero("USD"))
 
 
 def _none(money: Money) -> Money:

@@ -8,6 +8,7 @@ import orjson
 from pydantic import ValidationError
 
 from app.connector import Json
+from app.events import unit
 from connectors.quickbooks import sandbox_forms as forms
 from connectors.quickbooks.sandbox_fault import FaultError
 
@@ -39,8 +40,9 @@ _CENT = Decimal("0.01")
 class Company:
     """All entities by kind and id, as QuickBooks would answer them. `country`: US or DE, by its way of taxing."""
 
-    def __init__(self, tax: Literal["us", "global"]) -> None:
+    def __init__(self, tax: Literal["us", "global"], currency: str | None = None) -> None:
         self.tax = tax
+        self._currency = currency or ("USD" if tax == "us" else "EUR")
         self.country = "US" if tax == "us" else "DE"
         self._kept: dict[str, dict[str, Entity]] = {name: {} for name in _ENTITIES.values()}
         self._next = 200
@@ -71,10 +73,6 @@ class Company:
             "EmailStatus": "NotSet",
         }
         self._put("Invoice", {**invoice, "TotalAmt": Decimal(100), "Balance": Decimal(100)})
-
-    @property
-    def _currency(self) -> str:
-        return "USD" if self.tax == "us" else "EUR"
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -216,14 +214,24 @@ class Company:
             raise FaultError("Required param missing", "2020", "DepositToAccountRef", element="DepositToAccountRef")
         self._refers("Customer", given.get("CustomerRef"), "CustomerRef")
         self._refers("Account", given.get("DepositToAccountRef"), "DepositToAccountRef")
+        given = {**given, "CurrencyRef": given.get("CurrencyRef") or {"value": self._currency}}
+        self._one_currency(given)
         if entity == "Payment":
             return self._payment(given)
         for line in given["Line"]:
             self._line(line)
-        made = {**given, **self._totals(given), "CurrencyRef": given.get("CurrencyRef") or {"value": self._currency}}
+        made = {**given, **self._totals(given)}
         if entity == "Invoice":
             made |= {"Balance": made["TotalAmt"], "EmailStatus": "NotSet"}
         return made
+
+    def _one_currency(self, given: Entity) -> None:
+        """A customer has one currency for ever; sales without a customer are in the company's."""
+        customer = (given.get("CustomerRef") or {}).get("value")
+        held = self._kept["Customer"][customer]["CurrencyRef"]["value"] if customer else self._currency
+        if given["CurrencyRef"]["value"] != held:
+            text = "The currency of the transaction is invalid for customer / vendor / account."
+            raise FaultError("Business Validation Error", "6000", text, element="CurrencyRef")
 
     def _line(self, line: Entity) -> None:
         detail = line.get(line["DetailType"])
@@ -261,7 +269,9 @@ class Company:
         sums: dict[str, Decimal] = {}
         for line in sales:
             sums[_code(line)] = sums.get(_code(line), Decimal(0)) + line["Amount"]
-        return _sum(_cents(net * Decimal(self._kept["TaxCode"][code]["Rate"])) for code, net in sums.items())
+        step = unit(self._currency)
+        rates = {code: Decimal(self._kept["TaxCode"][code]["Rate"]) for code in sums}
+        return _sum((net * rates[code]).quantize(step, ROUND_HALF_UP) for code, net in sums.items())
 
     def _payment(self, given: Entity) -> Entity:
         applied = _sum(line["Amount"] for line in given.get("Line") or ())

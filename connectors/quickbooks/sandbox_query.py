@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _QUERY = re.compile(
     r"""\s*select\s+(?P<what>\*|count\(\*\))\s+from\s+(?P<entity>\w+)
         (?:\s+where\s+(?P<where>.+?))?
-        (?:\s+orderby\s+(?P<order>\w+)(?:\s+(?P<way>asc|desc))?)?
+        (?:\s+orderby\s+(?P<order>[\w.]+)(?:\s+(?P<way>asc|desc))?)?
         (?:\s+startposition\s+(?P<start>\d+))?
         (?:\s+maxresults\s+(?P<most>\d+))?\s*""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
@@ -38,6 +38,8 @@ def run_query(text: str, company: "Company") -> dict[str, Json]:
     if "Active" in company.filterable(entity) and "active" not in (parsed["where"] or "").lower():
         tests.append(lambda each: each.get("Active", True) is True)
     found = [each for each in company.all(entity) if all(test(each) for test in tests)]
+    if parsed["order"]:
+        found.sort(key=_sorting(parsed["order"], company.filterable(entity)), reverse=parsed["way"] == "desc")
     if parsed["what"] != "*":
         return {"totalCount": len(found)}
     start, most = int(parsed["start"] or 1), int(parsed["most"] or 100)
@@ -45,6 +47,15 @@ def run_query(text: str, company: "Company") -> dict[str, Json]:
         raise FaultError("MAXRESULTS is at most 1000 and STARTPOSITION at least 1", "4001")
     page = found[start - 1 : start - 1 + most]
     return {entity: page, "startPosition": start, "maxResults": len(page)} if page else {}
+
+
+def _sorting(field: str, filterable: frozenset[str]) -> Callable[[dict[str, Json]], tuple[int, str]]:
+    """The time of creation goes by ids, which count up."""
+    if field == "MetaData.CreateTime":
+        return lambda entity: (int(entity["Id"]), "")
+    if field not in filterable:
+        raise FaultError("Invalid query", "4001", f"Property {field} is not sortable")
+    return lambda entity: (0, str(_folded(_plain(entity.get(field)))))
 
 
 def _conditions(where: str, filterable: frozenset[str]) -> Iterator[Test]:

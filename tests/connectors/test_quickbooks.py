@@ -2,25 +2,41 @@
 
 import asyncio
 import base64
+import re
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import httpx
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.connector import Reply
 from app.errors import CredentialError, PermanentError, RetryableError, TradewindError, UnsureError
-from app.events import Customer, Fee, LineItem, Money, Order, Refund, RefundLine, ShippingLine, TaxLine, Totals, total
+from app.events import (
+    Customer,
+    Fee,
+    LineItem,
+    Money,
+    Order,
+    Refund,
+    RefundLine,
+    ShippingLine,
+    TaxLine,
+    Totals,
+    total,
+    unit,
+)
 from app.pipeline.deliver.attempt import Attempt
 from app.pipeline.deliver.outcome import Ok
 from app.registry import Registry
 from app.sandbox import make_app
+from connectors.quickbooks import books
 from connectors.quickbooks.actions import example_order, example_refund
 from connectors.quickbooks.faults import DuplicateNameError, StaleError, problem
-from connectors.quickbooks.lines import Draft, draft_of_order, draft_of_refund, item_name, to_json
+from connectors.quickbooks.lines import Draft, Wanted, draft_of_order, draft_of_refund, item_name, to_json
 from connectors.quickbooks.models import (
     CreateCreditMemo,
     CreateInvoice,
@@ -33,6 +49,7 @@ from connectors.quickbooks.models import (
     Settings,
 )
 from connectors.quickbooks.sandbox import sandbox
+from connectors.quickbooks.sandbox_books import Company
 from tests.connectors.conftest import BASE, KEY, Bench, Recorder, due_call
 
 
@@ -56,11 +73,16 @@ class Meddler(httpx.AsyncBaseTransport):
 
 
 US = Settings.model_validate({**sandbox().settings})
+CUSTOMER = {"CustomerRef": {"value": "1"}}
 GLOBAL = Settings.model_validate({**sandbox("global").settings})
 
 
 def eur(amount: str | int | Decimal) -> Money:
     return Money(amount=Decimal(amount), currency="EUR")
+
+
+def usd(amount: str | int) -> Money:
+    return Money(amount=Decimal(amount), currency="USD")
 
 
 def keyed(number: int) -> bytes:
@@ -85,12 +107,21 @@ def sum_of(draft: Draft) -> Money | None:
     return total([*parts, draft.tax, -draft.discount if draft.discount else None])
 
 
-cents = st.integers(0, 100_000).map(lambda number: eur(Decimal(number).scaleb(-2)))
+RATES = [Decimal(0), Decimal("0.07"), Decimal("0.19")]
 
 
 @st.composite
 def orders(draw: st.DrawFn) -> Order:
-    """Orders whose parts need not make the total: as untidy as life."""
+    """Orders whose parts need not make the total: as untidy as life, in currencies with and without cents."""
+    currency = draw(st.sampled_from(["EUR", "JPY"]))
+    amounts = st.integers(0, 100_000).map(lambda number: Money(amount=number * unit(currency), currency=currency))
+    maybe = st.one_of(st.none(), amounts)
+
+    def taxed(line: Any) -> Any:
+        rate = draw(st.sampled_from(RATES))
+        tax_lines = [TaxLine(rate=rate, amount=line.tax)] if rate else []
+        return line.model_copy(update={"tax_lines": tax_lines} if line.tax and rate else {"tax": None})
+
     lines = draw(
         st.lists(
             st.builds(
@@ -98,39 +129,110 @@ def orders(draw: st.DrawFn) -> Order:
                 title=st.sampled_from(["Mug", "Tea: green", "A\tB"]),
                 sku=st.sampled_from([None, "A", "B"]),
                 quantity=st.one_of(st.integers(1, 20), st.sampled_from([Decimal("1.5"), Decimal("0.333")])),
-                price=cents,
-                tax=st.one_of(st.none(), cents),
-                discount=st.one_of(st.none(), cents),
+                price=amounts,
+                tax=maybe,
+                discount=maybe,
+                gift_card=st.booleans(),
             ),
             max_size=4,
         )
     )
+    shipping = draw(st.lists(st.builds(ShippingLine, price=amounts, tax=maybe, discount=maybe), max_size=2))
+    stated = ("items", "shipping", "tax", "discount", "tip", "duty", "fees", "rounding")
+    totals = Totals(total=draw(amounts), **{name: draw(maybe) for name in stated})
     return Order(
         id="1",
         number="1001",
-        currency="EUR",
+        currency=currency,
         taxes_included=draw(st.booleans()),
-        line_items=lines,
-        shipping_lines=draw(st.lists(st.builds(ShippingLine, price=cents), max_size=1)),
-        totals=Totals(
-            items=draw(cents),
-            tax=draw(st.one_of(st.none(), cents)),
-            discount=draw(st.one_of(st.none(), cents)),
-            tip=draw(st.one_of(st.none(), cents)),
-            total=draw(cents),
-        ),
+        line_items=[taxed(line) for line in lines],
+        shipping_lines=[taxed(line) for line in shipping],
+        fee_lines=draw(st.lists(st.builds(Fee, amount=amounts), max_size=1)),
+        tax_lines=[TaxLine(rate=RATES[2], amount=totals.tax)],
+        totals=totals,
     )
 
 
-@given(orders())
-@settings(max_examples=150, deadline=None)
-def test_the_lines_always_make_the_total_that_the_shop_states(order: Order) -> None:
-    draft = draft_of_order(order, US)
-    assert sum_of(draft) == order.total
-    for line in to_json(draft, {part.item: "1" for part in draft.parts}, US)["Line"]:
-        detail = line.get("SalesItemLineDetail", {})
-        if "UnitPrice" in detail:
-            assert detail["UnitPrice"] * detail["Qty"] == line["Amount"]
+@pytest.mark.parametrize("model", ["us", "global"])
+@given(order=orders())
+@settings(max_examples=40, deadline=None)
+def test_quickbooks_comes_to_the_total_that_the_shop_states_for_any_order(
+    model: Literal["us", "global"], order: Order
+) -> None:
+    chosen = US if model == "us" else GLOBAL
+    draft = draft_of_order(order, chosen)
+    body = to_json(draft, {part.item: "1" for part in draft.parts}, chosen)
+    kept = Company(model, order.currency or "").write(
+        "Invoice", orjson.dumps({**CUSTOMER, **body}, default=float), None
+    )
+    assert Decimal(str(kept["Invoice"]["TotalAmt"])) == order.total.amount  # type: ignore[union-attr]
+
+
+@given(order=orders(), amount=st.integers(0, 100_000), lines=st.integers(0, 3), shipping=st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_a_credit_comes_to_the_refunds_amount_for_any_refund(
+    order: Order, amount: int, lines: int, shipping: bool
+) -> None:
+    def money(units: int) -> Money:
+        return Money(amount=units * unit(order.currency or ""), currency=order.currency or "")
+
+    refund = Refund(
+        id="7",
+        amount=money(amount),
+        shipping=money(amount // 3) if shipping else None,
+        lines=[RefundLine(line_item_id="1", quantity=1, amount=money(amount // 5 + n)) for n in range(lines)],
+    )
+    draft = draft_of_refund(refund, order, US)
+    body = to_json(draft, {part.item: "1" for part in draft.parts}, US)
+    made = Company("us", order.currency or "").write(
+        "CreditMemo", orjson.dumps({**CUSTOMER, **body}, default=float), None
+    )
+    assert Decimal(str(made["CreditMemo"]["TotalAmt"])) == refund.amount.amount  # type: ignore[union-attr]
+
+
+def plain_order(totals: Totals, included: bool, **update: Any) -> Order:
+    """Two lines that state neither their tax nor their discount, which only the order does."""
+    lines = [
+        LineItem(title=title, quantity=1, price=eur(price)) for title, price in (("Mug", "23.80"), ("Cup", "11.90"))
+    ]
+    return Order(id="8", currency="EUR", taxes_included=included, line_items=lines, totals=totals, **update)
+
+
+def test_a_tax_that_only_the_order_states_is_spread_over_its_lines() -> None:
+    totals = Totals(items=eur("35.70"), tax=eur("5.70"), total=eur("35.70"))
+    for chosen, code in ((US, "TAX"), (GLOBAL, "5")):
+        draft = draft_of_order(plain_order(totals, included=True), chosen)
+        assert [(str(part.net.amount), part.code) for part in draft.parts] == [("20.00", code), ("10.00", code)]
+        assert (draft.adjustment, str(draft.tax.amount)) == (None, "5.70")
+
+
+def test_a_discount_that_only_the_order_states_bears_the_codes_of_its_lines() -> None:
+    totals = Totals(items=eur("35.70"), discount=eur("3.57"), total=eur("32.13"))
+    draft = draft_of_order(plain_order(totals, included=False), GLOBAL)
+    assert [str(part.net.amount) for part in draft.parts] == ["23.80", "-2.38", "11.90", "-1.19"]
+    assert draft.adjustment is None
+
+
+def test_shipping_without_a_line_bears_the_tax_that_is_left() -> None:
+    totals = Totals(items=eur(10), shipping=eur("1.19"), tax=eur("0.19"), total=eur("11.19"))
+    lines = [LineItem(title="Mug", quantity=1, price=eur(10), tax=eur(0))]
+    draft = draft_of_order(Order(id="8", taxes_included=True, line_items=lines, totals=totals), GLOBAL)
+    assert [(part.text, str(part.net.amount), part.code) for part in draft.parts] == [
+        ("Mug", "10.00", "7"),
+        ("Shipping", "1.00", "5"),
+    ]
+
+
+def test_a_tax_of_pennies_is_still_of_a_rate_that_has_a_code() -> None:
+    """19 % of 0.37 is 0.07, and 0.07 of 0.37 is 18.9 %."""
+    line = LineItem(title="Pin", quantity=1, price=eur("0.37"), tax=eur("0.07"))
+    totals = Totals(items=eur("0.37"), tax=eur("0.07"), total=eur("0.44"))
+    assert draft_of_order(Order(id="8", line_items=[line], totals=totals), GLOBAL).parts[0].code == "5"
+
+
+def test_an_order_of_nothing_still_has_a_line() -> None:
+    draft = draft_of_order(Order(id="8", number="8", totals=Totals(total=eur(0))), US)
+    assert [(part.text, part.net) for part in draft.parts] == [("Order 8", eur(0))]
 
 
 def test_a_tidy_order_needs_no_adjustment() -> None:
@@ -269,6 +371,22 @@ async def test_two_buyers_of_one_name_without_a_mail_address_are_one_customer(qu
     assert (first.id, second.created) == (second.id, False)
 
 
+async def test_a_nameless_buyer_whose_name_a_vendor_bears_is_one_customer_for_ever(quickbooks: Bench) -> None:
+    vendor = FindOrCreateCustomer(customer=Customer(name="Mug Supplies Ltd"))
+    found = [await quickbooks.ok("find_or_create_customer", vendor, key=keyed(number)) for number in range(3)]
+    assert [(each.name, each.created) for each in found] == [
+        ("Mug Supplies Ltd (2)", True),
+        ("Mug Supplies Ltd (2)", False),
+        ("Mug Supplies Ltd (2)", False),
+    ]
+
+
+async def test_an_order_in_another_currency_than_its_customer_is_refused_not_booked(quickbooks: Bench) -> None:
+    failed = await quickbooks.failed("create_invoice", CreateInvoice(order=german_order(), customer_id="1"))
+    assert failed.kind == "permanent"
+    assert "currency" in failed.error
+
+
 async def test_an_order_without_a_customer_is_the_online_customers(quickbooks: Bench) -> None:
     found = await quickbooks.ok("find_or_create_customer", FindOrCreateCustomer(order=Order(id="1")))
     assert found.name == "Online customer"
@@ -310,6 +428,30 @@ async def test_an_item_of_another_sku_but_that_name_is_taken(quickbooks: Bench) 
     await quickbooks.ok("find_or_create_item", FindOrCreateItem(name="Mug"), key=keyed(1))
     found = await quickbooks.ok("find_or_create_item", FindOrCreateItem(name="mug", sku="OTHER"), key=keyed(2))
     assert not found.created
+
+
+async def test_the_item_beside_an_inactive_one_is_found_again(quickbooks: Bench) -> None:
+    made = await quickbooks.ok("find_or_create_item", FindOrCreateItem(name="Mug"), key=keyed(1))
+    body = {"Id": made.id, "SyncToken": "0", "sparse": True, "Active": False}
+    await quickbooks.people.post(
+        "/quickbooks/v3/company/4620816365/item", json=body, headers={"authorization": f"Bearer {quickbooks.token}"}
+    )
+    again = [await quickbooks.ok("find_or_create_item", FindOrCreateItem(name="Mug"), key=keyed(n)) for n in (2, 3)]
+    assert [(each.name, each.created) for each in again] == [("Mug (2)", True), ("Mug (2)", False)]
+    assert again[0].id == again[1].id
+
+
+async def test_an_order_of_hundreds_of_lines_is_asked_for_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def query(ctx: Any, entity: str, where: str, most: int = 100) -> list[dict[str, Any]]:
+        asked.append(where)
+        return [{"Id": sku, "Sku": sku} for sku in re.findall(r"'(\w+)'", where)]
+
+    monkeypatch.setattr(books, "query", query)
+    items = [Wanted(f"Thing {n}", f"T{n}") for n in range(300)]
+    assert await books.find_items(None, items) == {item: item.sku for item in items}  # type: ignore[arg-type]
+    assert (len(asked), max(map(len, asked)) < 1000) == (8, True)
 
 
 async def test_missing_items_count_as_the_general_one_if_told(quickbooks: Bench) -> None:
