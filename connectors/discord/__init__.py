@@ -83,7 +83,11 @@ connector = Connector(
     account="server",
     actions=[post_message, update_message],
     auth=HeaderAuth(lambda settings: {"authorization": f"Bot {settings.bot_token.get_secret_value()}"}),
-    http=HttpOptions(lambda settings: "https://discord.com", limits=(Limit(45, 1), Limit(5, 5, keyed=True))),
+    http=HttpOptions(
+        base_url=lambda settings: "https://discord.com",
+        headers={"user-agent": "DiscordBot (https://discord.com/developers/applications, 1.0) Tradewind"},
+        limits=(Limit(45, 1), Limit(5, 5, keyed=True)),
+    ),
     sandbox=sandbox,
     test=_test,
 )

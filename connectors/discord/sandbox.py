@@ -8,28 +8,37 @@ from starlette.routing import Route
 from app.connector import Sandbox
 
 TOKEN, CHANNEL, MESSAGE = "sandbox-bot-token", "100200300400", "1"
+BOT = {"id": "9", "username": "tradewind", "discriminator": "0", "global_name": None, "avatar": None, "bot": True}
+BOT |= {"public_flags": 0, "flags": 0}
+LISTS: dict[str, object] = {name: [] for name in "mentions mention_roles attachments embeds components".split()}
+PLAIN = {"type": 0, "flags": 0, "tts": False, "pinned": False, "mention_everyone": False, "edited_timestamp": None}
+AS_SENT = ("content", "nonce")
 
 
 def sandbox() -> Sandbox:
-    kept = {MESSAGE: {"id": MESSAGE, "channel_id": CHANNEL, "content": "Welcome"}}
+    first = {"id": MESSAGE, "channel_id": CHANNEL, "content": "Welcome", "timestamp": "2026-01-01T00:00:00+00:00"}
+    kept: dict[str, dict[str, object]] = {MESSAGE: {**LISTS, **PLAIN, "author": BOT, **first}}
 
-    def refused(status: int, message: str) -> Response:
-        return JSONResponse({"message": message, "code": 0}, status)
+    def refused(status: int, message: str, code: int = 0) -> Response:
+        return JSONResponse({"message": message, "code": code}, status)
 
     async def handle(request: Request) -> Response:
         if request.headers.get("authorization") != f"Bot {TOKEN}":
             return refused(401, "401: Unauthorized")
         if request.method == "GET":
-            return JSONResponse({"id": "9", "username": "tradewind"})
+            return JSONResponse(BOT)
         form = orjson.loads(await request.body())
-        if not 0 < len(form.get("content", "")) <= 2000:
-            return refused(400, "Invalid Form Body")
+        if not isinstance(form.get("content"), str) or not 0 < len(form["content"]) <= 2000:
+            return refused(400, "Invalid Form Body", 50035)
         same = [each for each in kept.values() if form.get("enforce_nonce") and each.get("nonce") == form["nonce"]]
         id = request.path_params.get("id") or (same[0]["id"] if same else str(len(kept) + 1))
-        if request.path_params["channel"] != CHANNEL or (request.method == "PATCH" and id not in kept):
-            return refused(404, "Unknown Channel or Message")
+        if request.path_params["channel"] != CHANNEL:
+            return refused(404, "Unknown Channel", 10003)
+        if request.method == "PATCH" and id not in kept:
+            return refused(404, "Unknown Message", 10008)
         if not same:
-            kept[id] = {**kept.get(id, {}), **form, "id": id, "channel_id": CHANNEL}
+            said = {name: form[name] for name in AS_SENT if name in form}
+            kept[id] = {**kept[MESSAGE], **kept.get(id, {}), **said, "id": id, "channel_id": CHANNEL}
         return JSONResponse(kept[id])
 
     routes = [

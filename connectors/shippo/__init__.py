@@ -11,7 +11,9 @@ from connectors.shippo.tracking import source
 
 
 def _headers(settings: Settings) -> Mapping[str, str]:
-    return {"authorization": f"ShippoToken {settings.api_token.get_secret_value()}"}
+    """Tokens of an app that a merchant authorised (`oauth....`) are bearer tokens."""
+    token = settings.api_token.get_secret_value()
+    return {"authorization": f"{'Bearer' if token.startswith('oauth.') else 'ShippoToken'} {token}"}
 
 
 async def _test(ctx: Context[Settings]) -> str:

@@ -31,7 +31,8 @@ from connectors.shippo.tracking import tracking_of
 SETTLE = timedelta(seconds=60)
 """Until a label that was bought surely stands in the list: Shippo says no time."""
 PAGES, PER_PAGE = 50, 100
-"""How far back labels are searched: 5,000 of them."""
+KEPT = timedelta(days=30)
+"""How far back labels are searched: 5,000 of them, and no further than any call is tried."""
 SAMPLE_LABEL = "sandbox-label"
 """In the sandbox."""
 LISTS = "lists"
@@ -125,13 +126,15 @@ async def _find_label(ctx: Context[Settings], input: BuyLabel) -> Label | None:
 
 
 async def _labels(ctx: Context[Settings]) -> AsyncIterator[Body]:
-    """All labels, the newest first. PermanentError after 5,000: somebody must look."""
+    """Labels of the last month, the newest first. PermanentError after 5,000 of them: somebody must look."""
+    oldest = (ctx.now - KEPT).isoformat()
     for page in range(1, PAGES + 1):
         params = {"results": str(PER_PAGE), "page": str(page)}
         said = (await ctx.http.request("GET", "/transactions", params=params, limit_key=LISTS)).json()
         for each in said["results"]:
             yield each
-        if not said.get("next"):
+        last = said["results"][-1].get("object_created") if said["results"] else None
+        if not said.get("next") or (isinstance(last, str) and last < oldest):
             return
     raise PermanentError(
         f"too many labels to search: look in Shippo for one whose metadata begins {mark_of(ctx.key)!r}"

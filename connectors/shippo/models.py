@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from app.events import Address, Exact, LineItem, Money, Order, Text, Time
 
@@ -46,6 +46,13 @@ class Settings(BaseModel):
         list[Token],
         Field(description="Unguessable words for ?token= of the webhook URL; several while one is changed"),
     ] = []
+
+    @field_validator("sender")
+    @classmethod
+    def _says_its_country(cls, sender: Address) -> Address:
+        if not sender.country_code:
+            raise ValueError("sender needs a country_code, as US")
+        return sender
 
 
 class ValidateAddress(BaseModel):

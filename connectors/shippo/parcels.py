@@ -1,7 +1,7 @@
 """From an order to a parcel in Shippo's words: what is still to be shipped, which box, how heavy. Pure."""
 
 import math
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from fnmatch import fnmatchcase
 
 from app.connector import Json
@@ -33,9 +33,9 @@ def _count(item: LineItem) -> Decimal:
 def packed(input: _Parcel, settings: Settings) -> tuple[Box, Decimal]:
     """(box, grams with it). PermanentError says which item has no weight, or that no box fits."""
     items = to_ship(input)
-    goods = Decimal(0) if input.weight is not None else sum((_grams(*each, settings) for each in items), Decimal(0))
-    box = _named(input.box, settings) if input.box else _fitting(items, goods, settings)
-    return box, input.weight if input.weight is not None else goods + box.tare
+    goods = None if input.weight is not None else sum((_grams(*each, settings) for each in items), Decimal(0))
+    box = _named(input.box, settings) if input.box else _fitting(items, goods, input.weight, settings)
+    return box, goods + box.tare if goods is not None else input.weight or Decimal(0)
 
 
 def _grams(item: LineItem, count: Decimal, settings: Settings) -> Decimal:
@@ -53,12 +53,17 @@ def _named(name: str, settings: Settings) -> Box:
     raise PermanentError(f"there is no box {name!r}; there are {', '.join(box.name for box in settings.boxes)}")
 
 
-def _fitting(items: list[tuple[LineItem, Decimal]], grams: Decimal, settings: Settings) -> Box:
+def _fitting(
+    items: list[tuple[LineItem, Decimal]], goods: Decimal | None, weight: Decimal | None, settings: Settings
+) -> Box:
+    """The first box for goods of so many grams, or for a parcel that weighs so much with its box."""
     pieces = sum(math.ceil(count) for _, count in items)
     for box in settings.boxes:
+        grams = goods if goods is not None else (weight or Decimal(0)) - box.tare
         if _holds(box, pieces, grams) and all(_takes(box, item) for item, _ in items):
             return box
-    raise PermanentError(f"no box fits {pieces} pieces of {grams.normalize():f} g: add one, or split the order")
+    heavy = goods if goods is not None else weight or Decimal(0)
+    raise PermanentError(f"no box fits {pieces} pieces of {heavy.normalize():f} g: add one, or split the order")
 
 
 def _holds(box: Box, pieces: int, grams: Decimal) -> bool:
@@ -70,9 +75,10 @@ def _takes(box: Box, item: LineItem) -> bool:
 
 
 def parcel_body(box: Box, grams: Decimal) -> Body:
-    """Numbers are text in Shippo's API."""
+    """Numbers are text in Shippo's API, of at most four decimals; never rounded to less than it is."""
     sizes = {"length": box.length, "width": box.width, "height": box.height, "weight": grams}
-    return {name: f"{size.normalize():f}" for name, size in sizes.items()} | {
+    rounded = {name: size.quantize(Decimal("0.0001"), ROUND_UP).normalize() for name, size in sizes.items()}
+    return {name: f"{size:f}" for name, size in rounded.items()} | {
         "distance_unit": box.unit,
         "mass_unit": "g",
     }
@@ -115,12 +121,12 @@ def destination(input: _Parcel, settings: Settings) -> Address:
     to = input.to or input.order.shipping_address
     if to is None or not (to.country_code or to.country):
         raise PermanentError("the order has no shipping address with a country")
-    home, abroad = settings.sender.country_code, to.country_code or to.country
-    if abroad != home:
+    home, there = settings.sender, to.country_code or to.country
+    if (there or "").casefold() not in {(each or "").casefold() for each in (home.country_code, home.country)}:
         raise PermanentError(
-            f"the parcel goes abroad (from {home} to {abroad}), and customs declarations are not there yet: "
+            f"the parcel goes abroad (from {home.country_code} to {there}), and customs declarations are not there yet: "
             "buy this label by hand"
         )
     order = input.order
     more = {"email": to.email or order.email, "phone": to.phone or order.phone}
-    return to.model_copy(update=more)
+    return to.model_copy(update={**more, "country_code": home.country_code})

@@ -5,6 +5,7 @@ rates; one in the city `Strike` gets rates, but no label (a 201 with status ERRO
 still being bought when the answer comes, and is there when it is asked for again.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar
@@ -16,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.connector import Json, Sandbox
+from connectors.shippo.models import Format
 
 TOKEN = "shippo_test_sandboxsandboxsandboxsandbox"  # noqa: S105
 URL_TOKEN = "sandbox-url-token-0123456789"  # noqa: S105
@@ -49,7 +51,10 @@ _TRACKED = ("PRE_TRANSIT", "TRANSIT", "DELIVERED", "RETURNED", "FAILURE", "UNKNO
 _ERRORS = {401: "Token does not exist", 404: "Not found.", 429: "Request was throttled."}
 Body = dict[str, Json]
 Text = Annotated[str, Field(min_length=1)]
-Number = Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")]
+Number = Annotated[str, Field(pattern=r"^\d{1,6}(\.\d{1,4})?$")]
+"""Up to six digits before the point and four behind it."""
+CARRIER = "b741b99f95e841639b54272834bc478c"
+"""The account at a carrier by which all rates are asked for."""
 F = TypeVar("F", bound=BaseModel)
 
 
@@ -90,7 +95,7 @@ class _Shipment(_Form):
 
 class _Transaction(_Form):
     rate: Text
-    label_file_type: str
+    label_file_type: Format
     metadata: Annotated[str, Field(max_length=100)] = ""
     async_: Annotated[bool, Field(alias="async")]
 
@@ -153,21 +158,21 @@ class _Account:
         form = await _form(_Address, request)
         address = form.model_dump(exclude_none=True, exclude={"validate_"})
         valid = _valid(form)
-        text = {"source": "Shippo Address Validator", "code": "Address Not Found", "text": "The street is not known."}
+        text = {"source": "Shippo Address Validator", "code": "Address Not Found", "type": "address_error"}
+        text["text"] = "The street is not known."
         results = {"is_valid": valid, "messages": [] if valid else [text]}
         more = {"validation_results": results} if form.validate_ else {}
-        return _json({"object_id": "address1", "is_complete": bool(form.street1), **address, **more}, 201)
+        return _json({**_object("address1"), "is_complete": bool(form.street1), **address, **more}, 201)
 
     async def quote(self, request: Request) -> Response:
         form = await _form(_Shipment, request)
         id = f"shipment{len(self._rates) // len(SERVICES) + 1}"
         if not _valid(form.address_to) or form.address_from.country != form.address_to.country:
             message = {"source": "USPS", "code": "", "text": "The address or customs declaration is not valid."}
-            return _json({"object_id": id, "status": "SUCCESS", "rates": [], "messages": [message]}, 201)
-        rates = [_rate(f"{id}-{number}", *service) for number, service in enumerate(SERVICES)]
+            return _json(_shipment(id, form, [], [message]), 201)
+        rates = [_rate(id, number, *service) for number, service in enumerate(SERVICES)]
         self._rates |= {each["object_id"]: {**each, "city": form.address_to.city} for each in rates}
-        said = {"object_id": id, "status": "SUCCESS", "rates": rates, "messages": [], "metadata": form.metadata}
-        return _json(said, 201)
+        return _json(_shipment(id, form, rates, []), 201)
 
     async def buy(self, request: Request) -> Response:
         form = await _form(_Transaction, request)
@@ -201,7 +206,7 @@ class _Account:
         if label["status"] != "SUCCESS":
             raise _RefusedError(400, {"__all__": ["The transaction cannot be refunded (again)."]})
         label["status"] = "REFUNDPENDING"
-        refund = {"object_id": f"refund{len(self._refunds)}", "transaction": form.transaction, "status": "PENDING"}
+        refund = {**_object(f"refund{len(self._refunds)}"), "transaction": form.transaction, "status": "PENDING"}
         self._refunds.append(refund)
         return _json(refund, 201)
 
@@ -217,9 +222,11 @@ class _Account:
         made = status == "SUCCESS"
         number = f"9205590164917312{len(self._labels):06d}" if made else ""
         label = {
+            **_object(id),
             **said,
-            "object_id": id,
+            "object_state": "VALID",
             "status": status,
+            "tracking_status": "UNKNOWN",
             "tracking_number": number,
             "tracking_url_provider": f"https://tools.usps.com/go/TrackConfirmAction?tLabels={number}" if made else "",
             "label_url": f"https://labels.example.com/{id}.pdf?signature=sandbox" if made else "",
@@ -239,25 +246,41 @@ def _valid(address: _Address) -> bool:
     return bool(address.street1 and address.city and address.zip) and not (address.street1 or "").startswith("Nowhere")
 
 
-def _rate(id: str, provider: str, token: str, amount: str, days: int) -> Body:
-    level = {"token": token, "name": token.replace("_", " ").title()}
-    said: Body = {"object_id": id, "provider": provider, "servicelevel": level, "amount": amount, "currency": "USD"}
-    return {**said, "estimated_days": days, "attributes": ["CHEAPEST"] if Decimal(amount) < 5 else []}
+def _object(id: str) -> Body:
+    """What every object of Shippo's says of itself."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+    owner = {"object_owner": "shop@example.com", "test": True}
+    return {"object_id": id, "object_created": now, "object_updated": now, **owner}
+
+
+def _shipment(id: str, form: _Shipment, rates: list[Body], messages: list[Body]) -> Body:
+    asked = form.model_dump(exclude_none=True, exclude={"async_": True, "address_from": {"validate_"}})
+    said = {**_object(id), **asked, "metadata": form.metadata, "carrier_accounts": [CARRIER]}
+    return {**said, "status": "SUCCESS", "rates": rates, "messages": messages}
+
+
+def _rate(shipment: str, number: int, provider: str, token: str, amount: str, days: int) -> Body:
+    level = {"token": token, "name": token.replace("_", " ").title(), "terms": ""}
+    price = {"amount": amount, "currency": "USD", "amount_local": amount, "currency_local": "USD"}
+    said = {**_object(f"{shipment}-{number}"), "shipment": shipment, "carrier_account": CARRIER, **price}
+    cheapest = ["CHEAPEST"] if Decimal(amount) < 5 else []
+    return {**said, "provider": provider, "servicelevel": level, "estimated_days": days, "attributes": cheapest}
 
 
 def _tracking(carrier: str, number: str, metadata: str) -> Body:
+    """What the carrier does not know is left out."""
     status = number.removeprefix("SHIPPO_")
-    if carrier != "shippo" or status not in _TRACKED:
-        status = "UNKNOWN"
+    said: Body = {"carrier": carrier, "tracking_number": number, "metadata": metadata, "messages": []}
+    if carrier != "shippo" or status not in _TRACKED or status == "UNKNOWN":
+        return {**said, "tracking_history": []}
     now = {
-        "object_id": f"state-{number}",
+        **_object(f"state-{number}"),
         "status": status,
         "status_details": f"It is {status.lower()}.",
-        "substatus": None,
+        "status_date": "2026-11-20T10:00:00Z",
+        "location": {"city": "San Francisco", "state": "CA", "zip": "94117", "country": "US"},
     }
-    now["status_date"] = "2026-11-20T10:00:00Z"
-    said: Body = {"carrier": carrier, "tracking_number": number, "metadata": metadata, "eta": None}
-    return {**said, "tracking_status": now if status != "UNKNOWN" else None, "tracking_history": []}
+    return {**said, "tracking_status": now, "tracking_history": [now]}
 
 
 async def _form(form: type[F], request: Request) -> F:

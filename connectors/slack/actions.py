@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from decimal import Decimal
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from connectors.slack.models import (
 SAMPLE_CHANNEL = "C0GENERAL01"
 SAMPLE_TS = "1700000000.000001"
 """In the sandbox."""
+_CHANNEL_ID = re.compile(r"[A-Z][A-Z0-9]{7,}")
 _JSON = {"content-type": "application/json; charset=utf-8"}
 
 
@@ -92,6 +94,8 @@ async def upload_file(ctx: Context[Settings], input: UploadFile) -> FileUploaded
     content, channel = _bytes(input), input.channel or ctx.settings.channel
     if channel is None:
         raise PermanentError("say where to share it: `channel`, on the step or the connection")
+    if not _CHANNEL_ID.fullmatch(channel):
+        raise PermanentError(f"files are shared by a channel's id (C0123456789), not by its name ({channel[:80]})")
     place = await ctx.http.post(
         "/api/files.getUploadURLExternal", form={"filename": input.name, "length": str(len(content))}, reads=True
     )

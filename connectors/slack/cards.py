@@ -12,7 +12,7 @@ from connectors.slack.models import PostMessage, ReplyInThread, UpdateMessage
 
 Block = dict[str, Json]
 Content = PostMessage | ReplyInThread | UpdateMessage
-MOST_ITEMS = 10
+MOST_ITEMS, MOST_BLOCKS = 10, 50
 
 
 def escape(text: str, most: int = 3000) -> str:
@@ -41,7 +41,24 @@ def blocks_of(content: Content) -> list[Block] | None:
     card = _card(content)
     if not card or content.text is None:
         return card or None
-    return [_section(content.text[:3000] if content.markup else escape(content.text)), *card]
+    above = [_section(piece) for piece in pieces(text_of(content))]
+    return [*above[: MOST_BLOCKS - len(card)], *card]
+
+
+def pieces(text: str, most: int = 3000) -> list[str]:
+    """A long text in parts that sections take, cut at a line's or word's end, never within an entity or a link."""
+    parts = []
+    while len(text) > most:
+        cut = max(text.rfind("\n", most // 2, most), text.rfind(" ", most // 2, most))
+        if cut < 0:
+            cut = most
+        for opens, ends in (("<", ">"), ("&", ";")):
+            begun = text.rfind(opens, 0, cut)
+            if 0 < cut - begun < most // 2 and text.find(ends, begun, cut) < 0 <= text.find(ends, cut, begun + most):
+                cut = begun
+        parts.append(text[:cut])
+        text = text[cut:].lstrip("\n ")
+    return [part for part in (*parts, text) if part.strip()]
 
 
 def _titles(content: Content) -> Iterable[str]:

@@ -220,7 +220,7 @@ class _Workspace:
 
     async def _update(self, request: Request, body: bytes) -> dict[str, Json]:
         form = _read(_Update, request, body)
-        channel = self._channel(form.channel)
+        channel = self._channel(form.channel, by_name=False)
         message = self._find(channel, form.ts)
         if message is None:
             raise _RefusedError("message_not_found")
@@ -240,7 +240,7 @@ class _Workspace:
 
     async def _complete(self, request: Request, body: bytes) -> dict[str, Json]:
         form = _read(_Complete, request, body)
-        channel = self._channel(form.channel_id)
+        channel = self._channel(form.channel_id, by_name=False)
         for named in form.files:
             file = self._files.get(named.id)
             if file is None or "content" not in file:
@@ -257,9 +257,10 @@ class _Workspace:
         if scheme != "Bearer" or token != TOKEN:
             raise _RefusedError("invalid_auth")
 
-    def _channel(self, said: str) -> str:
-        name = said.removeprefix("#")
-        id = said if said in CHANNELS else next((id for id, known in CHANNELS.items() if known == name), None)
+    def _channel(self, said: str, by_name: bool = True) -> str:
+        """Only posting takes a channel's name too."""
+        names = {name: id for id, name in CHANNELS.items()} if by_name else {}
+        id = said if said in CHANNELS else names.get(said.removeprefix("#"))
         if id is None:
             raise _RefusedError("channel_not_found")
         if id in _REFUSED:

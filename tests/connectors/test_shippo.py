@@ -1,9 +1,11 @@
 """Shippo: a label is bought once or not at all, of the service wanted, in a box that holds the goods."""
 
+import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,6 +68,36 @@ async def test_no_rates_say_why(shippo: Bench) -> None:
     assert (failed.kind, "not valid" in failed.error) == ("permanent", True)
 
 
+OBJECT = {"object_id", "object_created", "object_updated", "object_owner"}
+ADDRESS = {"country"}
+PRICE = {"amount", "amount_local", "currency", "currency_local"}
+NEEDED: dict[str, set[str]] = {
+    "/addresses": OBJECT | ADDRESS | {"validation_results", "is_complete"},
+    "/shipments": OBJECT
+    | {"address_from", "address_to", "parcels", "rates", "messages", "metadata", "status", "carrier_accounts"},
+    "/transactions": OBJECT
+    | {"status", "rate", "messages", "metadata", "tracking_number", "label_url", "object_state"},
+    "/refunds": OBJECT | {"status", "transaction"},
+    "/tracks": {"carrier", "tracking_number", "messages", "tracking_history"},
+}
+RATE = PRICE | {"attributes", "carrier_account", "object_created", "object_id", "object_owner"}
+RATE |= {"provider", "servicelevel", "shipment"}
+"""What Shippo's own SDKs (made of its API description) demand of each answer."""
+
+
+async def test_the_sandbox_answers_with_all_that_shippos_own_clients_need(shippo: Bench) -> None:
+    for action in shippo.connector.actions:
+        await shippo.ok(action)
+    seen = {
+        f"/{request.url.path.split('/')[2]}": reply.json() for request, reply in shippo.recorder.seen if reply.content
+    }
+    assert seen.keys() == NEEDED.keys()
+    for path, said in seen.items():
+        assert NEEDED[path] <= said.keys(), (path, NEEDED[path] - said.keys())
+        assert None not in said.values(), path
+    assert all(RATE <= rate.keys() for rate in seen["/shipments"]["rates"])
+
+
 # --- labels -----------------------------------------------------------------------------------------------------
 
 
@@ -122,6 +154,29 @@ async def test_a_label_is_found_behind_hundreds_of_newer_ones(shippo: Bench) -> 
     assert isinstance(found, Ok)
     assert found.found
     assert first.id in found.output
+
+
+async def test_labels_of_long_ago_are_not_searched(shippo: Bench) -> None:
+    """Else one unsure label of a shop with thousands of them could never be bought."""
+    for number in range(101):
+        await shippo.ok("buy_label", key=keyed(number + 1))
+    old = shippo.recorder.inner
+
+    class Long(type(old)):  # type: ignore[misc]
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            reply = await old.handle_async_request(request)
+            body = re.sub(rb'"object_created":"\d{4}', b'"object_created":"2019', await reply.aread())
+            return httpx.Response(reply.status_code, headers=reply.headers, stream=httpx.ByteStream(body))
+
+    shippo.recorder.inner = Long(app=None)
+    shippo.recorder.seen.clear()
+    bought = await shippo.perform("buy_label", if_found=True)
+    assert isinstance(bought, Ok)
+    assert not bought.found
+    assert [request.method for request, _ in shippo.recorder.seen if "/transactions" in str(request.url)] == [
+        "GET",
+        "POST",
+    ]
 
 
 async def test_a_label_that_was_given_back_is_not_bought_again(shippo: Bench) -> None:
@@ -272,6 +327,22 @@ def test_numbers_go_out_as_plain_text(grams: Decimal) -> None:
     body = parcel_body(settings().boxes[0], grams)
     assert Decimal(body["weight"]) == grams
     assert "E" not in body["weight"]
+
+
+def test_a_stated_weight_of_the_parcel_decides_the_box_too() -> None:
+    """It is of the packed parcel: the box's own weight is not for the goods."""
+    by_weight = [packed(shipping(item(), weight=Decimal(grams)), settings())[0].name for grams in (580, 581)]
+    assert by_weight == ["small", "large"]
+
+
+@pytest.mark.parametrize("country", [{"country_code": "us"}, {"country_code": None, "country": "US"}])
+async def test_a_country_is_ones_own_however_it_is_written(shippo: Bench, country: dict[str, Any]) -> None:
+    assert (await shippo.ok("get_rates", GetRates(order=going_to(**country)))).rates
+
+
+def test_a_sender_without_a_country_is_refused() -> None:
+    with pytest.raises(ValidationError, match="country_code"):
+        settings(sender={"name": "Shop", "address1": "1 High St"})
 
 
 def test_a_wrong_setting_does_not_show_the_token() -> None:

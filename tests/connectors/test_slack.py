@@ -1,5 +1,6 @@
 """Slack: what a message looks like, who may not be woken by it, and what Slack's errors mean."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from app.connector import Reply
 from app.errors import CredentialError, PermanentError, RetryableError, TradewindError, UnsureError
 from app.events import Customer, Dispute, HubTrouble, LineItem, Money, Order, Totals
 from connectors.slack.actions import example_order
-from connectors.slack.cards import blocks_of, escape, text_of
+from connectors.slack.cards import blocks_of, escape, pieces, text_of
 from connectors.slack.faults import problem
 from connectors.slack.models import PostMessage, ReplyInThread, Settings, UpdateMessage, UploadFile
 from connectors.slack.sandbox import HOOK
@@ -68,8 +69,32 @@ async def test_an_update_changes_the_message_and_posts_none(slack: Bench) -> Non
 
 
 async def test_a_file_is_shared_with_its_bytes(slack: Bench) -> None:
-    await slack.ok("upload_file", UploadFile(name="a.bin", content="AAEC", title="A", channel="#finance"))
+    await slack.ok("upload_file", UploadFile(name="a.bin", content="AAEC", title="A", channel="C0FINANCE01"))
     assert [(file["name"], file["length"]) for file in (await slack.state())["files"]] == [("a.bin", 3)]
+
+
+async def test_a_file_for_a_channels_name_is_refused_before_it_is_uploaded(slack: Bench) -> None:
+    failed = await slack.failed("upload_file", UploadFile(name="a.txt", text="a", channel="#finance"))
+    assert (failed.kind, "a channel's id" in failed.error) == ("permanent", True)
+    assert await slack.requests() == []
+
+
+async def test_a_long_text_above_a_card_is_shown_whole(slack: Bench) -> None:
+    text = " ".join(f"{number} <a> & b" for number in range(1500))
+    await slack.ok("post_message", PostMessage(channel="#orders", text=text, order=example_order()))
+    blocks = (await slack.state())["messages"]["orders"][0]["blocks"]
+    shown = " ".join(block["text"]["text"] for block in blocks if "text" in block)
+    assert "1499 &lt;a&gt; &amp; b" in shown
+    assert all(len(block["text"]["text"]) <= 3000 for block in blocks if "text" in block)
+
+
+@given(st.text(alphabet="ab \n&<>", max_size=300), st.integers(12, 60), st.booleans())
+def test_a_text_in_pieces_is_the_text(text: str, most: int, markup: bool) -> None:
+    whole = text if markup else escape(text, 4000)
+    parts = pieces(whole, most)
+    assert all(0 < len(part) <= most for part in parts)
+    assert "".join("".join(parts).split()) == "".join(whole.split())
+    assert markup or not any(re.search(r"&(amp|lt|gt|am|a|l|g|lt|gt)?$", part) for part in parts)
 
 
 async def test_a_webhook_posts_into_its_own_channel(hook: Bench) -> None:
