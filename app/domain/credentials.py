@@ -15,7 +15,7 @@ from app.connector import HeaderAuth, OAuth2
 from app.crypto import KeyRing
 from app.domain.connections import Connection
 from app.errors import CredentialError, RetryableError, UnsureError
-from app.http import Request, Timeouts, Transport
+from app.http import Request, Response, Timeouts, Transport
 from app.store import connections as store
 from app.store.database import Database
 
@@ -111,9 +111,21 @@ class Credentials:
         if reply.status >= 500 or reply.status == 429:
             raise RetryableError(f"the credentials could not be refreshed: status {reply.status}", 10, reply.status)
         if reply.status >= 400:
-            raise CredentialError(f"{connection.slug}: the refresh token is refused; connect it again", reply.status)
-        answer: dict[str, Any] = reply.json()
+            raise CredentialError(f"{connection.slug}: {_refused(reply)}", reply.status)
+        try:
+            answer = reply.json()
+        except UnsureError:
+            answer = None
+        if not isinstance(answer, dict) or not isinstance(answer.get("access_token"), str):
+            raise RetryableError("the credentials could not be refreshed: the answer holds no token", 10, reply.status)
         return answer
+
+
+def _refused(reply: Response) -> str:
+    """RFC 6749 section 5.2: `invalid_client` is about our own id and secret, not about what somebody authorised."""
+    if b"invalid_client" in reply.body:
+        return "its client id or client secret is refused; correct them on the connection"
+    return "the refresh token is refused; connect it again"
 
 
 def _until(answer: Mapping[str, Any], now: datetime) -> datetime | None:
