@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from app.connector import Connector, Context, HeaderAuth, HttpOptions, Limit, Reply, action, native_key, upsert
 from app.errors import UnsureError
+from app.events import FreeDict
 from connectors.discord.sandbox import CHANNEL, MESSAGE, sandbox
 
 _MARKUP = re.compile(r"([\\*_~`|>\[\]()#@<-])")
@@ -30,6 +31,7 @@ class PostMessage(BaseModel):
     text: Annotated[str, Field(min_length=1, max_length=2000)]
     channel: Channel | None = None
     markup: bool = False
+    fields: Annotated[FreeDict, Field(description="Discord's own fields, laid over what is made")] = {}
 
 
 class UpdateMessage(PostMessage):
@@ -61,7 +63,7 @@ async def update_message(ctx: Context[Settings], input: UpdateMessage) -> Messag
 
 def _content(input: PostMessage) -> dict[str, object]:
     text = input.text if input.markup else _MARKUP.sub(r"\\\1", input.text)[:2000]
-    return {"content": text, "allowed_mentions": {"parse": []}}
+    return {"content": text, "allowed_mentions": {"parse": []}, **input.fields}
 
 
 def _message(reply: Reply) -> Message:

@@ -10,9 +10,9 @@ from app.connector import Sandbox
 TOKEN, CHANNEL, MESSAGE = "sandbox-bot-token", "100200300400", "1"
 BOT = {"id": "9", "username": "tradewind", "discriminator": "0", "global_name": None, "avatar": None, "bot": True}
 BOT |= {"public_flags": 0, "flags": 0}
-LISTS: dict[str, object] = {name: [] for name in "mentions mention_roles attachments embeds components".split()}
+LISTS: dict[str, object] = {name: [] for name in ["mentions", "mention_roles", "attachments", "embeds", "components"]}
 PLAIN = {"type": 0, "flags": 0, "tts": False, "pinned": False, "mention_everyone": False, "edited_timestamp": None}
-AS_SENT = ("content", "nonce")
+AS_SENT = ("content", "nonce", "embeds")
 
 
 def sandbox() -> Sandbox:

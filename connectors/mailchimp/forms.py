@@ -20,6 +20,8 @@ class MemberForm(Form):
     status: Status | None = None
     merge_fields: dict[str, Any] = Field(default_factory=dict)
     language: str | None = None
+    vip: bool = False
+    email_type: Literal["html", "text"] = "html"
 
 
 class TagForm(Form):
@@ -92,6 +94,7 @@ class ProductForm(Form):
     title: str
     variants: Annotated[list[VariantForm], Field(min_length=1)]
     handle: str | None = None
+    published_at_foreign: str | None = None
     url: str | None = None
     description: str | None = None
     type: str | None = None
@@ -116,6 +119,7 @@ class CartForm(Form):
     lines: Annotated[list[LineForm], Field(min_length=1)]
     tax_total: Number | None = None
     checkout_url: str | None = None
+    campaign_id: str | None = None
 
 
 class OrderForm(Form):
@@ -133,6 +137,8 @@ class OrderForm(Form):
     updated_at_foreign: str | None = None
     cancelled_at_foreign: str | None = None
     landing_site: str | None = None
+    tracking_number: str | None = None
+    tracking_carrier: str | None = None
     order_url: str | None = None
     campaign_id: str | None = None
     billing_address: OrderAddressForm | None = None

@@ -54,6 +54,7 @@ async def upsert_member(ctx: Context[Settings], input: UpsertMember) -> Member:
         "status_if_new": input.status_if_new or _status(ctx.settings, input),
         "merge_fields": {**_names(input), **input.merge_fields},
         "language": input.language,
+        **input.fields,
     }
     reply = await ctx.http.request(
         "PUT",

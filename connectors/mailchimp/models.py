@@ -76,6 +76,16 @@ class UpsertMember(BaseModel):
     merge_fields: Annotated[FreeDict, Field(description="Further merge fields by their tag")] = Field(
         default_factory=dict
     )
+    fields: Annotated[FreeDict, Field(description="Mailchimp's own fields, laid over what is made; no `status`")] = (
+        Field(default_factory=dict)
+    )
+
+    @field_validator("fields")
+    @classmethod
+    def _subscribes_nobody_again(cls, fields: FreeDict) -> FreeDict:
+        if "status" in fields:
+            raise ValueError("status would subscribe again who left: say `status_if_new`")
+        return fields
 
 
 class Tags(BaseModel):
@@ -145,10 +155,16 @@ class UpsertCustomer(BaseModel):
 
     customer: Customer | None = None
     order: Order | None = None
+    fields: Annotated[FreeDict, Field(description="Mailchimp's own fields, laid over what is made")] = Field(
+        default_factory=dict
+    )
 
 
 class UpsertProduct(BaseModel):
     product: Product
+    fields: Annotated[FreeDict, Field(description="Mailchimp's own fields, laid over what is made")] = Field(
+        default_factory=dict
+    )
 
 
 class UpsertOrder(BaseModel):
@@ -156,12 +172,18 @@ class UpsertOrder(BaseModel):
 
     order: Order
     campaign_id: Annotated[Text, Field(description="Mailchimp's mc_cid of the buyer's visit")] = None
+    fields: Annotated[FreeDict, Field(description="Mailchimp's own fields, laid over what is made")] = Field(
+        default_factory=dict
+    )
 
 
 class UpsertCart(BaseModel):
     """An open checkout, for Mailchimp's abandoned cart mails."""
 
     checkout: Checkout
+    fields: Annotated[FreeDict, Field(description="Mailchimp's own fields, laid over what is made")] = Field(
+        default_factory=dict
+    )
 
 
 class DeleteCart(BaseModel):

@@ -102,7 +102,7 @@ async def connect_store(ctx: Context[Settings], input: ConnectStore) -> Kept:
 async def upsert_customer(ctx: Context[Settings], input: UpsertCustomer) -> Kept:
     """Add a customer to the store, or bring it up to date. Consent never overrides a member's own decision."""
     customer = _customer(input)
-    body = customer_body(customer, input.order)
+    body = {**customer_body(customer, input.order), **input.fields}
     if "email_address" not in body:
         raise PermanentError("the customer has no e-mail address")
     path = f"{store(ctx)}/customers/{quote(body['id'], safe='')}"
@@ -129,6 +129,7 @@ async def upsert_product(ctx: Context[Settings], input: UpsertProduct) -> Kept:
             "type": product.type,
             "vendor": product.vendor,
             "image_url": next(iter(product.image_urls or ()), None),
+            **input.fields,
         }
     )
     place = f"{store(ctx)}/products"
@@ -150,7 +151,7 @@ async def upsert_order(ctx: Context[Settings], input: UpsertOrder) -> OrderKept:
     order = input.order
     if not order.id:
         raise PermanentError("the order has no id")
-    body = said({**order_body(order), "campaign_id": input.campaign_id})
+    body = said({**order_body(order), "campaign_id": input.campaign_id, **input.fields})
     lines = order_lines(order.line_items or [])
     buyer = customer_body(order.customer, order)
     changed = {**body, "customer": {name: buyer[name] for name in buyer if name != "email_address"}}
@@ -177,6 +178,7 @@ async def upsert_cart(ctx: Context[Settings], input: UpsertCart) -> Kept:
             "order_total": amount(checkout.total) or Decimal(0),
             "tax_total": amount(checkout.totals.tax if checkout.totals else None),
             "checkout_url": checkout.url,
+            **input.fields,
         }
     )
     known = checkout.customer or Customer()

@@ -86,6 +86,7 @@ async def _rates(ctx: Context[Settings], input: _Parcel) -> Rates:
         "parcels": [parcel_body(box, grams)],
         "metadata": f"order {input.order.id}"[:100],
         "async": False,
+        **input.fields,
     }
     said = _answer(await ctx.http.post("/shipments", json=body, reads=True))
     rates = sorted((_rate(each) for each in said.get("rates") or ()), key=lambda rate: rate.price.amount)

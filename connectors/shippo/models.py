@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from app.events import Address, Exact, LineItem, Money, Order, Text, Time
+from app.events import Address, Exact, FreeDict, LineItem, Money, Order, Text, Time
 
 Format = Literal[
     "PNG", "PNG_2.3x7.5", "PDF", "PDF_2.3x7.5", "PDF_4x6", "PDF_4x8", "PDF_A4", "PDF_A5", "PDF_A6", "ZPLII"
@@ -79,6 +79,10 @@ class _Parcel(BaseModel):
     items: Annotated[list[LineItem] | None, Field(description="Instead of the order's items")] = None
     box: Annotated[Text, Field(description="Name of a box, whatever its rule says")] = None
     weight: Annotated[Positive | None, Field(description="Grams of the whole parcel, packed")] = None
+    fields: Annotated[
+        FreeDict,
+        Field(description="Shippo's own fields of a shipment, laid over what is made (extra, carrier_accounts)"),
+    ] = Field(default_factory=dict)
 
 
 class GetRates(_Parcel):

@@ -124,8 +124,8 @@ def destination(input: _Parcel, settings: Settings) -> Address:
     home, there = settings.sender, to.country_code or to.country
     if (there or "").casefold() not in {(each or "").casefold() for each in (home.country_code, home.country)}:
         raise PermanentError(
-            f"the parcel goes abroad (from {home.country_code} to {there}), and customs declarations are not there yet: "
-            "buy this label by hand"
+            f"the parcel goes abroad (from {home.country_code} to {there}), and customs declarations are not there "
+            "yet: buy this label by hand"
         )
     order = input.order
     more = {"email": to.email or order.email, "phone": to.phone or order.phone}

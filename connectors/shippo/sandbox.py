@@ -90,6 +90,10 @@ class _Shipment(_Form):
     address_to: _Address
     parcels: Annotated[list[_Parcel], Field(min_length=1)]
     metadata: Annotated[str, Field(max_length=100)] = ""
+    extra: dict[str, Any] | None = None
+    shipment_date: str | None = None
+    carrier_accounts: list[str] = Field(default_factory=lambda: [CARRIER])
+    address_return: _Address | None = None
     async_: Annotated[bool, Field(alias="async")]
 
 
@@ -255,7 +259,7 @@ def _object(id: str) -> Body:
 
 def _shipment(id: str, form: _Shipment, rates: list[Body], messages: list[Body]) -> Body:
     asked = form.model_dump(exclude_none=True, exclude={"async_": True, "address_from": {"validate_"}})
-    said = {**_object(id), **asked, "metadata": form.metadata, "carrier_accounts": [CARRIER]}
+    said = {**_object(id), **asked}
     return {**said, "status": "SUCCESS", "rates": rates, "messages": messages}
 
 

@@ -80,7 +80,7 @@ async def reply_in_thread(ctx: Context[Settings], input: ReplyInThread) -> Messa
 )
 async def update_message(ctx: Context[Settings], input: UpdateMessage) -> Message:
     """Change a message that the bot posted (bot token only)."""
-    body = {name: value for name, value in _content(input).items() if name in ("text", "blocks")}
+    body = {name: value for name, value in _content(input).items() if name != "unfurl_links"}
     return _message(await _call(ctx, "chat.update", {**body, "channel": input.channel, "ts": input.ts}, None))
 
 
@@ -127,7 +127,7 @@ def _content(input: Content) -> dict[str, Json]:
     text, blocks = text_of(input), blocks_of(input)
     if not text and not blocks:
         raise PermanentError("the message is empty: give it a text, a card or blocks")
-    return {"text": text, "unfurl_links": False, **({"blocks": blocks} if blocks else {})}
+    return {"text": text, "unfurl_links": False, **({"blocks": blocks} if blocks else {}), **input.fields}
 
 
 def _message(reply: Reply) -> Message:

@@ -37,6 +37,9 @@ class _Content(BaseModel):
     trouble: HubTrouble | None = None
     blocks: Annotated[list[FreeDict] | None, Field(max_length=50, description="Slack's own blocks, not a card")] = None
     markup: bool = False
+    fields: Annotated[
+        FreeDict, Field(description="Slack's own fields, laid over what is made (icon_emoji, metadata)")
+    ] = Field(default_factory=dict)
 
 
 class PostMessage(_Content):

@@ -97,6 +97,12 @@ class _Post(_Hook):
     channel: str
     thread_ts: str | None = None
     reply_broadcast: bool | None = None
+    username: str | None = None
+    icon_emoji: str | None = None
+    icon_url: str | None = None
+    mrkdwn: bool | None = None
+    unfurl_media: bool | None = None
+    metadata: dict[str, Any] | None = None
 
 
 class _Update(_Form):
