@@ -9,6 +9,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.api.passage import new_request_id
 from app.api.shield import BARE
 
 HEAD_SECONDS = 10.0
@@ -167,6 +168,7 @@ class Door(HttpToolsProtocol):
             b"content-type: application/problem+json",
             b"content-length: %d" % len(body),
             b"connection: close",
+            b"x-request-id: " + new_request_id().encode(),
             *([b"retry-after: 5"] if status == 503 else []),
             *(b"%s: %s" % header for header in BARE),
         ]

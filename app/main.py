@@ -44,7 +44,7 @@ from app.api.auth import SAVES
 from app.api.description import describe, name_of
 from app.api.passage import pass_through
 from app.api.problems import HANDLERS
-from app.api.shield import bounded, guarded
+from app.api.shield import as_get, bounded, guarded
 from app.api.webhooks import WebhookEndpoint
 from app.domain.keys import Keys
 from app.domain.pace import Pace
@@ -86,7 +86,7 @@ class App(FastAPI):
             await self.webhooks_in(scope, receive, send)
         elif scope["type"] == "http":
             received, sent = bounded(scope, receive, self.max_body), guarded(scope, send)
-            await pass_through(super().__call__, scope, received, sent)
+            await pass_through(super().__call__, as_get(scope), received, sent)
         else:
             await super().__call__(scope, receive, send)
 
@@ -123,6 +123,7 @@ def described_app(**options: Any) -> App:
         openapi_url="/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would name the host that the caller claims, and the scheme of a proxy
         exception_handlers=HANDLERS,
         generate_unique_id_function=name_of,
         **options,

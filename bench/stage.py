@@ -145,32 +145,46 @@ def _cpu_tree(pid: int) -> float:
 @contextmanager
 def stage() -> Iterator[Stage]:
     """Everything but the hub's own processes, which measures start as they need them."""
-    with tempfile.TemporaryDirectory(prefix="tw-bench-", ignore_cleanup_errors=True) as folder:
-        home = Path(folder)
-        with Embedded(home) as embedded:
-            port, sink_port = free_port(), free_port()
-            (home / "connections.yaml").write_text(CONNECTIONS % sink_port)
-            environment = os.environ | {
-                "TRADEWIND_HOME": str(home),
-                "TRADEWIND_DATABASE_URL": embedded.database_url,
-                "TRADEWIND_REDIS_URL": embedded.redis_url,
-                "TRADEWIND_PORT": str(port),
-                "TRADEWIND_SECRET_KEYS": new_key(),
-                "TRADEWIND_ADMIN_KEY": new_key(),
-                "TRADEWIND_CONNECTIONS": str(home / "connections.yaml"),
-                "TRADEWIND_RECIPES": str(ROOT / "bench" / "recipes"),
-                "TRADEWIND_CONNECTORS": "tests.support.testconnector",
-                "TRADEWIND_LOG_LEVEL": "warning",
-                "TRADEWIND_API_RATE": "100000",  # one key and one connection stand for many
-                "TRADEWIND_WEBHOOK_RATE": "100000",
-                "PYTHONPATH": str(ROOT),
-            }
-            made = Stage(home, embedded, environment, port, sink_port)
-            try:
-                prepare = [sys.executable, "-c", "from app.processes import Settings, prepare; prepare(Settings())"]
-                subprocess.run(prepare, cwd=ROOT, env=environment, check=True)
-                made.start("sink", "-m", "bench.sink", str(sink_port))
-                made.wait_ready(sink_port, "/stats")
-                yield made
-            finally:
-                made.stop_all()
+    with (
+        tempfile.TemporaryDirectory(prefix="tw-bench-", ignore_cleanup_errors=True) as folder,
+        staged(Path(folder)) as hub,
+    ):
+        yield hub
+
+
+def _kept_key(file: Path) -> str:
+    if not file.exists():
+        file.write_text(new_key())
+    return file.read_text()
+
+
+@contextmanager
+def staged(home: Path) -> Iterator[Stage]:
+    """The same in a folder that stays, with all that is in its database."""
+    with Embedded(home) as embedded:
+        port, sink_port = free_port(), free_port()
+        (home / "connections.yaml").write_text(CONNECTIONS % sink_port)
+        environment = os.environ | {
+            "TRADEWIND_HOME": str(home),
+            "TRADEWIND_DATABASE_URL": embedded.database_url,
+            "TRADEWIND_REDIS_URL": embedded.redis_url,
+            "TRADEWIND_PORT": str(port),
+            "TRADEWIND_SECRET_KEYS": _kept_key(home / "secret-keys"),
+            "TRADEWIND_ADMIN_KEY": new_key(),
+            "TRADEWIND_CONNECTIONS": str(home / "connections.yaml"),
+            "TRADEWIND_RECIPES": str(ROOT / "bench" / "recipes"),
+            "TRADEWIND_CONNECTORS": "tests.support.testconnector",
+            "TRADEWIND_LOG_LEVEL": "warning",
+            "TRADEWIND_API_RATE": "100000",  # one key and one connection stand for many
+            "TRADEWIND_WEBHOOK_RATE": "100000",
+            "PYTHONPATH": str(ROOT),
+        }
+        made = Stage(home, embedded, environment, port, sink_port)
+        try:
+            prepare = [sys.executable, "-c", "from app.processes import Settings, prepare; prepare(Settings())"]
+            subprocess.run(prepare, cwd=ROOT, env=environment, check=True)
+            made.start("sink", "-m", "bench.sink", str(sink_port))
+            made.wait_ready(sink_port, "/stats")
+            yield made
+        finally:
+            made.stop_all()

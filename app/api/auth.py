@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
-from app.api import idempotency
+from app.api import idempotency, strict
 from app.api.context import HubDep
 from app.api.narrow import allows
 from app.api.passage import Standing
@@ -75,6 +75,7 @@ async def _caller(
         caller = replace(caller, workspace=workspace)
     if caller.connections is not None and (refusal := await allows(request, caller, hub)):
         raise ForbiddenError(refusal, *scopes.scopes)
+    strict.check(request)
     await idempotency.once(request, hub, caller)
     return caller
 

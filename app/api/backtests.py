@@ -1,14 +1,14 @@
 """`/v1/backtests`: what a version of a recipe would have done with the events of the past."""
 
-from typing import Annotated
-from uuid import UUID
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
 from app.api.auth import Reader, RecipeKeeper
-from app.api.context import Cursor, HubDep, Limit, Listed, RowId, from_cursor, listed, secrets_of
+from app.api.context import HubDep, Listed, PageDep, RowId, listed, secrets_of
 from app.byhand.backtests import BacktestJob, NewBacktest, cancel_backtest, create_backtest, get_backtest, shown
-from app.store import backtests
+from app.store import lists
+from app.store.lists import JobFilter
 from app.trace import without
 
 router = APIRouter(prefix="/v1/backtests", tags=["recipes"])
@@ -25,15 +25,18 @@ async def start_backtest(caller: RecipeKeeper, hub: HubDep, wanted: NewBacktest)
 async def list_backtests(
     caller: Reader,
     hub: HubDep,
+    page: PageDep,
     recipe: Annotated[str | None, Query(description="Only of this recipe.", max_length=100)] = None,
-    cursor: Cursor = None,
-    limit: Limit = 50,
+    state: Annotated[
+        Literal["queued", "running", "done", "failed", "cancelled"] | None, Query(description="How it stands.")
+    ] = None,
+    q: Annotated[str | None, Query(description="Part of who started it, or of its error.", max_length=200)] = None,
 ) -> Listed[BacktestJob]:
-    raw = from_cursor(cursor)
+    """Newest first; `since` and `until` bound when they were started."""
     async with hub.database.acquire() as db:
-        rows = await backtests.newest(db, caller.workspace, recipe, UUID(bytes=raw) if raw else None, limit + 1)
+        rows = await lists.backtests(db, caller.workspace, page, JobFilter(state, recipe, text=q))
     secrets = secrets_of(hub, caller.workspace)
-    return listed(rows, limit, lambda row: without(shown(row), secrets))
+    return listed(rows, page.limit, lambda row: without(shown(row), secrets))
 
 
 @router.get("/{id}", summary="Get a backtest: its progress and report")

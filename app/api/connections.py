@@ -1,14 +1,14 @@
 """`/v1/connections`: the accounts at outside systems, without their secrets, and stopping and starting them."""
 
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from app.api.auth import ConnectionKeeper, Reader
-from app.api.context import HubDep, Listed, Name, secrets_of
+from app.api.context import HubDep, Listed, Name, PartDep, secrets_of
 from app.api.etags import tag_of
 from app.byhand import pause_connection as set_paused
 from app.byhand import pause_lane as set_lane_paused
@@ -63,11 +63,28 @@ class ConnectionShown(BaseModel):
 
 
 @router.get("", summary="List connections")
-async def list_connections(caller: Reader, hub: HubDep) -> Listed[ConnectionShown]:
+async def list_connections(
+    caller: Reader,
+    hub: HubDep,
+    part: PartDep,
+    connector: Annotated[str | None, Query(description="Only those of this connector.", max_length=100)] = None,
+    state: Annotated[
+        Literal["open", "parked", "paused", "unusable"] | None, Query(description="How they stand.")
+    ] = None,
+) -> Listed[ConnectionShown]:
+    """By slug; `q` finds part of a slug, a title or an account."""
     async with hub.database.acquire() as db:
         rows = await lists.connections(db, caller.workspace)
     secrets = secrets_of(hub, caller.workspace)
-    return Listed(items=[_connection(hub, row, secrets) for row in rows], next=None)
+    items = [_connection(hub, row, secrets) for row in rows if connector in (None, row["connector"])]
+    wanted = [each for each in items if state in (None, _state(each))]
+    return part.of(wanted, lambda each: each.slug, lambda each: f"{each.slug} {each.title} {each.account}")
+
+
+def _state(shown: ConnectionShown) -> str:
+    if not shown.usable:
+        return "unusable"
+    return "paused" if shown.paused else shown.lane.state
 
 
 class Health(BaseModel):

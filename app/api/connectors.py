@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from app.api.auth import Reader
-from app.api.context import HubDep, Listed, Name
+from app.api.context import HubDep, Listed, Name, PartDep
 from app.connector import Action, Connector
 from app.errors import NotFoundError
 
@@ -49,8 +49,12 @@ class ConnectorDetail(ConnectorSummary):
 
 
 @router.get("", summary="List connectors")
-async def list_connectors(caller: Reader, hub: HubDep) -> Listed[ConnectorSummary]:
-    return Listed(items=[ConnectorSummary(**_summary(connector)) for connector in hub.registry], next=None)
+async def list_connectors(caller: Reader, hub: HubDep, part: PartDep) -> Listed[ConnectorSummary]:
+    """By slug; `q` finds part of a slug, a title, a category or an action."""
+    items = [ConnectorSummary(**_summary(connector)) for connector in hub.registry]
+    return part.of(
+        items, lambda each: each.slug, lambda each: " ".join([each.slug, each.title, each.category, *each.actions])
+    )
 
 
 @router.get("/{slug}", summary="Get a connector with its schemas")

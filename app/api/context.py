@@ -2,7 +2,8 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -63,6 +64,9 @@ class Listed(BaseModel, Generic[T]):
     next: str | None = Field(description="The cursor of the page after this one; null at the end.")
 
 
+NO_CURSOR = "this is no cursor: take `next` of the page before as it is"
+
+
 def to_cursor(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
@@ -76,7 +80,7 @@ def from_cursor(cursor: str | None, size: int = 16) -> bytes | None:
     except (binascii.Error, ValueError):
         raw = b""
     if len(raw) != size:
-        raise MalformedError("this is no cursor: take `next` of the page before as it is")
+        raise MalformedError(NO_CURSOR)
     return raw
 
 
@@ -93,6 +97,42 @@ def listed(rows: Sequence[Row], limit: int, show: Callable[[Row], T]) -> Listed[
     shown = rows[:limit]
     following = to_cursor(shown[-1]["id"].bytes) if len(rows) > limit else None
     return Listed(items=[show(row) for row in shown], next=following)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of a list that is short enough to be read whole: what holds a text, after a name."""
+
+    text: str
+    after: str | None
+    limit: int
+
+    def of(
+        self, items: Iterable[T], name: Callable[[T], str], text: Callable[[T], str], *, newest: bool = False
+    ) -> Listed[T]:
+        """By name, or from the last name to the first."""
+        ordered = sorted(items, key=name, reverse=newest)
+        found = [each for each in ordered if self.text in text(each).casefold() and self._follows(name(each), newest)]
+        following = to_cursor(name(found[self.limit - 1]).encode()) if len(found) > self.limit else None
+        return Listed(items=found[: self.limit], next=following)
+
+    def _follows(self, name: str, newest: bool) -> bool:
+        return self.after is None or (name < self.after if newest else name > self.after)
+
+
+def _part(
+    q: Annotated[str | None, Query(description="Finds part of a name or a title.", max_length=200)] = None,
+    cursor: Cursor = None,
+    limit: Limit = 200,
+) -> Part:
+    try:
+        after = None if cursor is None else base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (binascii.Error, ValueError):
+        raise MalformedError(NO_CURSOR) from None
+    return Part((q or "").strip().casefold(), after, limit)
+
+
+PartDep = Annotated[Part, Depends(_part)]
 
 
 def secrets_of(hub: Hub, workspace: str) -> set[str]:

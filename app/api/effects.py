@@ -8,11 +8,12 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from app.api.auth import Reader, Replayer
-from app.api.context import Cursor, HubDep, Limit, Listed, from_cursor, secrets_of, to_cursor
+from app.api.context import Cursor, HubDep, Limit, Listed, Since, Text, Until, from_cursor, secrets_of, to_cursor
 from app.byhand import Answer, Answered, answer
 from app.byhand.texts import PlainObject
 from app.store import lists
 from app.store.database import Row
+from app.store.lists import EffectFilter
 from app.trace import blotted
 
 router = APIRouter(prefix="/v1/effects", tags=["effects"])
@@ -59,14 +60,22 @@ async def list_effects(
         Literal["reserved", "done", "uncertain", "released"] | None,
         Query(description="`uncertain` lists what waits for an answer."),
     ] = None,
+    connection: Annotated[str | None, Query(description="Slug of the connection at which it was made.")] = None,
+    recipe: Annotated[str | None, Query(description="Name of the recipe.")] = None,
+    action: Annotated[str | None, Query(description="The action.", examples=["quickbooks.create_invoice"])] = None,
+    q: Text = None,
+    since: Since = None,
+    until: Until = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Listed[ListedEffect]:
-    """The newest calls' first."""
+    """The newest calls' first; `since` and `until` bound when these were wanted. `q` finds the event's order number,
+    e-mail address or sender's id, or part of the error of a call that did not happen."""
     raw = from_cursor(cursor, 32)
     before = (UUID(bytes=raw[:16]), raw[16:]) if raw else None
+    wanted = EffectFilter(state, connection, recipe, action, q, since, until)
     async with hub.database.acquire() as db:
-        rows = await lists.effects(db, caller.workspace, state, before, limit)
+        rows = await lists.effects(db, caller.workspace, before, limit, wanted)
     secrets = secrets_of(hub, caller.workspace)
     items = [_shown(row, secrets) for row in rows[:limit]]
     last = rows[limit - 1] if len(rows) > limit else None

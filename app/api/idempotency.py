@@ -69,8 +69,8 @@ async def once(request: Request, hub: Hub, caller: Caller) -> None:
     given = request.headers.get(HEADER)
     if given is None or request.method != "POST":
         return
-    if not given or len(given) > MOST:
-        raise MalformedError(f"an Idempotency-Key has 1 to {MOST} characters")
+    if not given or len(given) > MOST or len(request.headers.getlist(HEADER)) > 1:
+        raise MalformedError(f"an Idempotency-Key is given once, and has 1 to {MOST} characters")
     key = hub.hasher("idempotency", caller.workspace, caller.id, given)
     asked = hashlib.sha256(
         b"\0".join([request.url.path.encode(), request.url.query.encode(), await request.body()])

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from app.api.auth import Reader, Replayer
-from app.api.context import HubDep, Listed, PageDep, listed
+from app.api.context import HubDep, Listed, PageDep, Text, listed
 from app.byhand.reprocessing import Misunderstood, reprocess
 from app.byhand.texts import PlainText
 from app.store import lists
-from app.store.lists import WebhookFilter
+from app.store.lists import RefusedFilter, WebhookFilter
 from app.store.tables import WEBHOOK_STATES
 from app.trace.shapes import Webhook
 
@@ -41,9 +41,10 @@ async def list_webhooks(
     ] = None,
     connection: Annotated[str | None, Query(description="Slug of the connection.")] = None,
     topic: Annotated[str | None, Query(description="The sender's own word.", max_length=200)] = None,
-    q: Annotated[str | None, Query(description="Finds part of the reason.", max_length=200)] = None,
+    q: Text = None,
 ) -> Listed[Webhook]:
-    """Newest first. The body of one: `GET /v1/events/{id}/raw` with its id."""
+    """Newest first. `q` finds an order number, e-mail address or sender's id of what was made of it, or part of the
+    reason of an unknown or malformed one. The body of one: `GET /v1/events/{id}/raw` with its id."""
     async with hub.database.acquire() as db:
         rows = await lists.webhooks(db, caller.workspace, page, WebhookFilter(state, connection, topic, q))
     return listed(rows, page.limit, lambda row: Webhook(**row))
@@ -92,8 +93,9 @@ async def list_rejected(
     page: PageDep,
     connection: Annotated[str | None, Query(description="The slug that was named.")] = None,
     status: Annotated[int | None, Query(description="The status that the sender got.", ge=400, le=599)] = None,
+    q: Annotated[str | None, Query(description="Finds part of the reason.", max_length=200)] = None,
 ) -> Listed[Rejected]:
     """Newest first: wrong signatures, unknown connections, bodies too large. Bounded in rate and in number."""
     async with hub.database.acquire() as db:
-        rows = await lists.rejected(db, caller.workspace, page, connection, status)
+        rows = await lists.rejected(db, caller.workspace, page, RefusedFilter(connection, status, q))
     return listed(rows, page.limit, lambda row: Rejected(**row))

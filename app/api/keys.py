@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, Field
 
 from app.api.auth import Admin
-from app.api.context import HubDep, Listed, Name, RowId
+from app.api.context import HubDep, Listed, Name, PartDep, RowId
 from app.byhand.texts import PlainText
 from app.domain import keys
 from app.domain.keys import Scope
@@ -57,11 +57,14 @@ class KeyMade(BaseModel):
 
 
 @router.get("", summary="List API keys")
-async def list_keys(caller: Admin, hub: HubDep) -> Listed[KeyShown]:
-    """Revoked and expired ones too, newest first."""
+async def list_keys(caller: Admin, hub: HubDep, part: PartDep) -> Listed[KeyShown]:
+    """Revoked and expired ones too, newest first; `q` finds part of a name, a prefix or a scope."""
     async with hub.database.begin() as db:
         rows = await store.list_keys(db, caller.workspace, caller.everywhere)
-    return Listed(items=[_shown(hub, row) for row in rows], next=None)
+    items = [_shown(hub, row) for row in rows]
+    return part.of(
+        items, lambda each: str(each.id), lambda each: " ".join([each.name, each.prefix, *each.scopes]), newest=True
+    )
 
 
 def _shown(hub: Hub, row: store.KeyRow) -> KeyShown:

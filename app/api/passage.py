@@ -45,6 +45,10 @@ def id_of(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _GIVEN.fullmatch(value):
             return str(value, "ascii")
+    return new_request_id()
+
+
+def new_request_id() -> str:
     return f"{_random.getrandbits(96):024x}"
 
 

@@ -125,9 +125,14 @@ async def on_invalid(request: Request, error: Exception) -> Response:
 async def on_http(request: Request, error: Exception) -> Response:
     """What the framework itself refuses: unknown addresses and methods."""
     status = error.status_code if isinstance(error, HTTPException) else 500
-    detail = {404: "There is nothing at this address.", 405: "This address does not take that method."}
+    nothing = "There is nothing at this address" + (": none ends in a slash." if _slashed(request) else ".")
+    detail = {404: nothing, 405: "This address does not take that method."}
     headers = getattr(error, "headers", None)
     return problem(status, NAMES.get(status, "malformed"), detail.get(status, str(error)), headers)
+
+
+def _slashed(request: Request) -> bool:
+    return request.url.path.endswith("/")
 
 
 async def on_away(request: Request, error: Exception) -> Response:

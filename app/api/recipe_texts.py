@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api import etags
 from app.api.auth import Reader, RecipeKeeper
-from app.api.context import HubDep, Listed, Name
+from app.api.context import HubDep, Listed, Name, PartDep
 from app.api.etags import IfMatch, IfNoneMatch
 from app.api.recipes import RecipeVersion, recipe_tag
 from app.byhand import writing
@@ -173,13 +173,14 @@ async def test_recipe(caller: RecipeKeeper, hub: HubDep, name: Name, wanted: Rec
 
 
 @router.get("/{name}/versions", summary="List the versions of a recipe")
-async def list_versions(caller: Reader, hub: HubDep, name: Name) -> Listed[RecipeVersion]:
-    """Newest first; a version never changes."""
+async def list_versions(caller: Reader, hub: HubDep, name: Name, part: PartDep) -> Listed[RecipeVersion]:
+    """Newest first; a version never changes. `q` finds one by its number."""
     async with hub.database.acquire() as db:
         rows = await lists.recipe_versions(db, caller.workspace, name)
     if not rows:
         raise NotFoundError(f"there is no recipe {name!r}")
-    return Listed(items=[RecipeVersion(**row) for row in rows], next=None)
+    items = [RecipeVersion(**row) for row in rows]
+    return part.of(items, lambda each: f"{each.number:010}", lambda each: str(each.number), newest=True)
 
 
 @router.get("/{name}/versions/{number}", summary="Get a version of a recipe")

@@ -1,14 +1,14 @@
 """`/v1/recipes`: the automations, and stopping and starting them."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import Reader, RecipeKeeper
-from app.api.context import HubDep, Listed, Name, secrets_of
+from app.api.context import HubDep, Listed, Name, PartDep, secrets_of
 from app.api.etags import tag_of
 from app.byhand import set_recipe
 from app.byhand.texts import PlainTexts
@@ -80,11 +80,28 @@ class RecipeChanged(BaseModel):
 
 
 @router.get("", summary="List recipes")
-async def list_recipes(caller: Reader, hub: HubDep) -> Listed[RecipeSummary]:
+async def list_recipes(
+    caller: Reader,
+    hub: HubDep,
+    part: PartDep,
+    type: Annotated[str | None, Query(description="Only those that answer this event type.", max_length=100)] = None,
+    state: Annotated[
+        Literal["running", "paused", "disabled", "unusable"] | None,
+        Query(description="running: enabled, not paused, and its text fits."),
+    ] = None,
+) -> Listed[RecipeSummary]:
+    """By name; `q` finds part of a name or a title."""
     async with hub.database.acquire() as db:
         rows = await lists.recipes(db, caller.workspace)
     items = [RecipeSummary(**_summary(row, hub.recipes.find(caller.workspace, row["name"]))) for row in rows]
-    return Listed(items=items, next=None)
+    wanted = [each for each in items if type in (None, *each.on) and state in (None, _state(each))]
+    return part.of(wanted, lambda each: each.name, lambda each: f"{each.name} {each.title}")
+
+
+def _state(shown: RecipeSummary) -> str:
+    if not shown.usable:
+        return "unusable"
+    return "disabled" if not shown.enabled else "paused" if shown.paused else "running"
 
 
 @router.get("/{name}", summary="Get a recipe with its source and versions")

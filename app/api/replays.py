@@ -3,15 +3,16 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import Reader, Replayer
-from app.api.context import Cursor, HubDep, Limit, Listed, RowId, from_cursor, listed
+from app.api.context import HubDep, Listed, PageDep, RowId, listed
 from app.byhand.replays import (
     ManyReplay,
     ReplayFilter,
     ReplayOptions,
+    State,
     Verb,
     create_replay,
     get_replay,
@@ -20,7 +21,8 @@ from app.byhand.replays import (
 )
 from app.domain.keys import Caller
 from app.hub import Hub
-from app.store import replays
+from app.store import lists, replays
+from app.store.lists import JobFilter
 
 router = APIRouter(prefix="/v1/replays", tags=["replays"])
 
@@ -42,12 +44,23 @@ async def make(caller: Replayer, hub: HubDep, wanted: NewReplay) -> ManyReplay:
 
 
 @router.get("", summary="List replays of many events")
-async def list_replays(caller: Reader, hub: HubDep, cursor: Cursor = None, limit: Limit = 50) -> Listed[ManyReplay]:
-    raw = from_cursor(cursor)
+async def list_replays(
+    caller: Reader,
+    hub: HubDep,
+    page: PageDep,
+    state: Annotated[State | None, Query(description="How the replay stands.")] = None,
+    recipe: Annotated[str | None, Query(description="That takes this recipe's runs, or runs this recipe.")] = None,
+    type: Annotated[str | None, Query(description="That takes events of this type, as its filter says it.")] = None,
+    connection: Annotated[str | None, Query(description="That takes events of this connection.")] = None,
+    q: Annotated[
+        str | None, Query(description="Part of who made it, or of the text or error that it takes.", max_length=200)
+    ] = None,
+) -> Listed[ManyReplay]:
+    """Newest first; `since` and `until` bound when they were made."""
     async with hub.database.acquire() as db:
-        rows = await replays.newest(db, caller.workspace, UUID(bytes=raw) if raw else None, limit + 1)
-        states = {row["id"]: await replays.states_of_runs(db, row["id"]) for row in rows[:limit]}
-    return listed(rows, limit, lambda row: shown(row, states[row["id"]]))
+        rows = await lists.replays(db, caller.workspace, page, JobFilter(state, recipe, type, connection, q))
+        states = await replays.states_of_runs(db, [row["id"] for row in rows[: page.limit]])
+    return listed(rows, page.limit, lambda row: shown(row, states[row["id"]]))
 
 
 @router.get("/{id}", summary="Get a replay: its preview, progress and report")

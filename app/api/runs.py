@@ -25,7 +25,7 @@ async def list_runs(
     recipe: Annotated[str | None, Query(description="Name of the recipe.")] = None,
     state: Literal["running", "waiting", "held", "done", "failed", "cancelled"] | None = None,
     connection: Annotated[str | None, Query(description="Slug of the connection that the event came from.")] = None,
-    type: Annotated[str | None, Query(description="Type of the event.")] = None,
+    type: Annotated[str | None, Query(description="Type of the event, or a family: `order.*`.", max_length=100)] = None,
     event: Annotated[UUID | None, Query(description="Id of the event.")] = None,
     q: Text = None,
 ) -> Listed[Run]:

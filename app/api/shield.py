@@ -34,6 +34,11 @@ def guarded(scope: Scope, send: Send) -> Send:
     return sent
 
 
+def as_get(scope: Scope) -> Scope:
+    """A HEAD is worked as the GET that it stands for; the server, which knows what was asked, sends no body."""
+    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+
+
 def bounded(scope: Scope, receive: Receive, limit: int) -> Receive:
     """The same `receive`, which raises HTTPException 413 as soon as a body is known to be larger than `limit` bytes:
     a body is read before anybody knows who sends it."""

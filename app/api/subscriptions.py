@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import ConnectionKeeper, Reader
-from app.api.context import HubDep, Listed, Name
+from app.api.context import HubDep, Listed, Name, PartDep
 from app.byhand.subscriptions import ORIGIN, events_of, new_secret, subscribe, unsubscribe
 from app.byhand.texts import PlainText
 from app.errors import NotFoundError
@@ -72,10 +72,12 @@ async def make_subscription(caller: ConnectionKeeper, hub: HubDep, wanted: Subsc
 
 
 @router.get("", summary="List webhook subscriptions")
-async def list_subscriptions(caller: Reader, hub: HubDep) -> Listed[Subscription]:
+async def list_subscriptions(caller: Reader, hub: HubDep, part: PartDep) -> Listed[Subscription]:
+    """By slug; `q` finds part of a slug or of an event type."""
     async with hub.database.acquire() as db:
         rows = await lists.connections(db, caller.workspace)
-    return Listed(items=[_shown(hub, row) for row in rows if row["origin"].startswith(ORIGIN)], next=None)
+    items = [_shown(hub, row) for row in rows if row["origin"].startswith(ORIGIN)]
+    return part.of(items, lambda each: each.slug, lambda each: " ".join([each.slug, *each.events]))
 
 
 @router.get("/{slug}", summary="Get a webhook subscription")

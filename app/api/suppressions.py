@@ -2,15 +2,18 @@
 
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from app.api.auth import ConnectionKeeper, Reader
-from app.api.context import HubDep, Listed
+from app.api.context import Cursor, HubDep, Listed, Since, Until, from_cursor, to_cursor
 from app.byhand.texts import PlainText
 from app.connector import SuppressionReason
 from app.errors import NotFoundError
+from app.store.suppressions import KeptFilter
+from app.store.timelines import Place
 
 router = APIRouter(prefix="/v1/suppressions", tags=["suppressions"])
 
@@ -35,12 +38,26 @@ class SuppressionWanted(BaseModel):
 
 @router.get("", summary="List addresses that are not written to")
 async def list_suppressions(
-    caller: Reader, hub: HubDep, limit: Annotated[int, Query(ge=1, le=1000)] = 200
+    caller: Reader,
+    hub: HubDep,
+    reason: Annotated[SuppressionReason | None, Query(description="Only those that are there for this.")] = None,
+    q: Annotated[str | None, Query(description="One address, whole.", max_length=254)] = None,
+    since: Since = None,
+    until: Until = None,
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> Listed[SuppressionShown]:
-    """The newest first."""
-    rows = await hub.suppressions.newest(caller.workspace, limit)
-    shown = [SuppressionShown(address=r.address, reason=_reason(r.reason), said=r.said, since=r.since) for r in rows]
-    return Listed(items=shown, next=None)
+    """The newest first; an erased person's is found by its address all the same."""
+    raw = from_cursor(cursor, Place.SIZE)
+    last = Place.load(raw) if raw else None
+    after = (last.at, last.id.bytes) if last else None
+    key = hub.suppressions.key(caller.workspace, q) if q else None
+    rows = await hub.suppressions.newest(caller.workspace, limit + 1, KeptFilter(after, key, reason, since, until))
+    shown = [
+        SuppressionShown(address=r.address, reason=_reason(r.reason), said=r.said, since=r.since) for r in rows[:limit]
+    ]
+    end = Place(rows[limit - 1].since, UUID(bytes=rows[limit - 1].key)) if len(rows) > limit else None
+    return Listed(items=shown, next=to_cursor(end.dump()) if end else None)
 
 
 @router.post("", summary="Write to an address no more", status_code=201, responses={200: {"description": "It was"}})

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from app.api.auth import Reader
-from app.api.context import HubDep, Listed, Name
+from app.api.context import HubDep, Listed, Name, PartDep
 from app.domain.keys import Caller
 from app.errors import ConfigError, InvalidError, NotFoundError
 from app.hub import Hub
@@ -41,8 +41,9 @@ class TemplatePreview(BaseModel):
 
 
 @router.get("", summary="List templates")
-async def list_templates(caller: Reader, hub: HubDep) -> Listed[TemplateShown]:
-    """Those of the hub's folder, and those that versions of recipes brought along."""
+async def list_templates(caller: Reader, hub: HubDep, part: PartDep) -> Listed[TemplateShown]:
+    """Those of the hub's folder, and those that versions of recipes brought along. By name; `q` finds part of one, or
+    of a recipe that takes it."""
     recipes = [each.recipe for each in hub.recipes if each.workspace == caller.workspace]
     shown = [
         TemplateShown(
@@ -51,9 +52,9 @@ async def list_templates(caller: Reader, hub: HubDep) -> Listed[TemplateShown]:
             parts=sorted({part for variant in each.variants.values() for part in variant}),
             recipes=sorted({recipe.name for recipe, _ in users_of(name, recipes)}),
         )
-        for name, each in sorted((await _library(hub, caller)).items())
+        for name, each in (await _library(hub, caller)).items()
     ]
-    return Listed(items=shown, next=None)
+    return part.of(shown, lambda each: each.name, lambda each: " ".join([each.name, *each.recipes]))
 
 
 @router.get("/{name}/preview", summary="Show a template as it would be sent")

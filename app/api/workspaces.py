@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.api.auth import Admin, ForbiddenError, Reader
-from app.api.context import HubDep, Listed, Name
+from app.api.context import HubDep, Listed, Name, PartDep
 from app.domain.keys import Caller
 from app.domain.zones import zone_of
 from app.errors import ConflictError, NotFoundError
@@ -84,9 +84,10 @@ class WorkspaceWanted(WorkspaceChange):
 
 
 @router.get("", summary="List workspaces")
-async def list_workspaces(caller: Reader, hub: HubDep) -> Listed[Workspace]:
-    """All of them for a key of every workspace; else the key's own."""
-    return Listed(items=await _found(hub, None if caller.everywhere else caller.workspace), next=None)
+async def list_workspaces(caller: Reader, hub: HubDep, part: PartDep) -> Listed[Workspace]:
+    """All of them for a key of every workspace; else the key's own. By name; `q` finds part of one."""
+    found = await _found(hub, None if caller.everywhere else caller.workspace)
+    return part.of(found, lambda each: each.name, lambda each: each.name)
 
 
 @router.post("", status_code=201, summary="Make a workspace")

@@ -123,7 +123,7 @@ async def get_replay(hub: Hub, workspace: str, replay_id: UUID) -> ManyReplay:
         row = await store.load(db, workspace, replay_id)
         if row is None:
             raise NotFoundError("there is no such replay")
-        return shown(row, await store.states_of_runs(db, replay_id))
+        return shown(row, (await store.states_of_runs(db, [replay_id]))[replay_id])
 
 
 def shown(row: Row, runs: dict[str, int]) -> ManyReplay:

@@ -27,6 +27,7 @@ Client = Callable[..., Awaitable[Any]]
 TRIES = 5
 TIMEOUT = 60
 PAGE = 200
+ALL = 1_000_000
 
 
 class RefusedError(TradewindError):

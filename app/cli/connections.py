@@ -25,7 +25,7 @@ Slug = Annotated[str, typer.Argument(help="The connection's slug.", autocompleti
 def list_connections(workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """List the connections of a workspace."""
 
-    found = asking.ask("GET", "/v1/connections", workspace=workspace)["items"]
+    found = asking.rows("/v1/connections", asking.ALL, workspace=workspace)
     shown = ("slug", "connector", "account", "role", "paused", "authorised_until", "days_left", "base_url", "origin")
     rows = [{name: each[name] for name in shown} | {"works": each["probe_works"]} for each in found]
     if as_json:

@@ -22,7 +22,7 @@ app = typer.Typer(help="API keys, and keys that encrypt secrets.", no_args_is_he
 @app.command("list")
 def list_keys(workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """List API keys; only their first characters are known."""
-    found = asking.ask("GET", "/v1/keys", workspace=workspace)["items"]
+    found = asking.rows("/v1/keys", asking.ALL, workspace=workspace)
     shown = ("id", "prefix", "name", "scopes", "workspace", "expires_at", "revoked_at", "last_used_at", "connections")
     print_rows([{name: each[name] for name in shown} for each in found], as_json, empty="There are no keys.")
 

@@ -26,7 +26,7 @@ Name = Annotated[str, typer.Argument(help="The recipe's name: that of its file."
 @app.command("list")
 def list_recipes(workspace: Workspace = "main", as_json: AsJson = False) -> None:
     """List the recipes that the hub runs."""
-    found = asking.ask("GET", "/v1/recipes", workspace=workspace)["items"]
+    found = asking.rows("/v1/recipes", asking.ALL, workspace=workspace)
     shown = ("name", "version", "enabled", "paused", "origin")
     print_rows([{name: each[name] for name in shown} for each in found], as_json, empty="There are no recipes.")
 

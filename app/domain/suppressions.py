@@ -11,10 +11,11 @@ from app.errors import NotFoundError
 from app.store import suppressions as store
 from app.store.byhand import Deed, note_change
 from app.store.database import Database
-from app.store.suppressions import Kept
+from app.store.suppressions import Kept, KeptFilter
 
 REASONS = get_args(SuppressionReason)
 PATH = "/unsubscribe/"
+ALL = KeptFilter()
 
 
 class Suppressions:
@@ -62,9 +63,9 @@ class Suppressions:
                 await note_change(db, Deed(workspace, actor, "unsuppress", "suppression", {}))
         return gone
 
-    async def newest(self, workspace: str, limit: int = 100) -> list[Kept]:
+    async def newest(self, workspace: str, limit: int = 100, wanted: KeptFilter = ALL) -> list[Kept]:
         async with self._database.begin() as db:
-            return await store.newest(db, workspace, limit)
+            return await store.newest(db, workspace, limit, wanted)
 
     def key(self, workspace: str, address: str) -> bytes:
         return key_of(self._hasher, workspace, address)

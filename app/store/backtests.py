@@ -30,18 +30,6 @@ async def load(db: Connection, workspace: str, backtest_id: UUID) -> Row | None:
     return row
 
 
-async def newest(db: Connection, workspace: str, recipe: str | None, before: UUID | None, limit: int) -> list[Row]:
-    """Backtests of a workspace, newest first."""
-    return await db.fetch(
-        f"""select {FIELDS} from backtest where workspace = $1 and ($2::text is null or recipe = $2)
-              and ($3::uuid is null or id < $3) order by id desc limit $4""",
-        workspace,
-        recipe,
-        before,
-        limit,
-    )
-
-
 async def claim(db: Connection, owner: str, silent: float, tries: int) -> Row | None:
     """Take the oldest that is queued, or whose process was not heard of for so many seconds; None if there is none.
     One that was begun `tries` times is given up."""

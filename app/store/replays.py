@@ -139,17 +139,6 @@ async def load(db: Connection, workspace: str, replay_id: UUID) -> Row | None:
     return row
 
 
-async def newest(db: Connection, workspace: str, before: UUID | None, limit: int) -> list[Row]:
-    """Replays of a workspace, newest first."""
-    return await db.fetch(
-        f"""select {FIELDS} from replay where workspace = $1 and options <> '{{}}' and ($2::uuid is null or id < $2)
-            order by id desc limit $3""",
-        workspace,
-        before,
-        limit,
-    )
-
-
 async def lock(db: Connection, replay_id: UUID, *, wait: bool = True) -> Row | None:
     """A replay for this transaction alone; None where it is gone, or, without `wait`, where another process has it."""
     row: Row | None = await db.fetchrow(
@@ -210,7 +199,12 @@ async def belongs(db: Connection, run_id: UUID, replay_id: UUID) -> None:
     await db.execute("update run set replay_id = $3 where id = $1 and at >= $2", run_id, time_of(run_id), replay_id)
 
 
-async def states_of_runs(db: Connection, replay_id: UUID) -> dict[str, int]:
-    """How the runs of a replay stand: {state: number}."""
-    rows = await db.fetch("select state, count(*) as runs from run where replay_id = $1 group by state", replay_id)
-    return {row["state"]: row["runs"] for row in rows}
+async def states_of_runs(db: Connection, replay_ids: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
+    """How the runs of replays stand: {replay: {state: number}}."""
+    found: dict[UUID, dict[str, int]] = {each: {} for each in replay_ids}
+    for row in await db.fetch(
+        "select replay_id, state, count(*) as runs from run where replay_id = any($1) group by replay_id, state",
+        list(replay_ids),
+    ):
+        found[row["replay_id"]][row["state"]] = row["runs"]
+    return found

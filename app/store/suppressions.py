@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import delete, func, literal, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -65,10 +65,31 @@ async def remove(db: AsyncConnection, workspace: str, key: bytes) -> bool:
     return gone.one_or_none() is not None
 
 
-async def newest(db: AsyncConnection, workspace: str, limit: int) -> list[Kept]:
-    rows = await db.execute(
-        select(*_COLUMNS).where(suppression.c.workspace == workspace).order_by(suppression.c.since.desc()).limit(limit)
-    )
+@dataclass(frozen=True, slots=True)
+class KeptFilter:
+    """`after`: (since, key) of the last one that was shown."""
+
+    after: tuple[datetime, bytes] | None = None
+    key: bytes | None = None
+    reason: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+async def newest(db: AsyncConnection, workspace: str, limit: int, wanted: KeptFilter) -> list[Kept]:
+    place = tuple_(suppression.c.since, suppression.c.key)
+    found = select(*_COLUMNS).where(suppression.c.workspace == workspace)
+    if wanted.after is not None:
+        found = found.where(place < tuple_(*map(literal, wanted.after)), suppression.c.since <= wanted.after[0])
+    if wanted.key is not None:
+        found = found.where(suppression.c.key == wanted.key)
+    if wanted.reason is not None:
+        found = found.where(suppression.c.reason == wanted.reason)
+    if wanted.since is not None:
+        found = found.where(suppression.c.since >= wanted.since)
+    if wanted.until is not None:
+        found = found.where(suppression.c.since < wanted.until)
+    rows = await db.execute(found.order_by(suppression.c.since.desc(), suppression.c.key.desc()).limit(limit))
     return [Kept(*row) for row in rows]
 
 

@@ -1,0 +1,99 @@
+"""Effects, by the newest call."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from app.store.database import Connection, Row
+from app.store.lists.where import FEW, Where, first_id, in_workspace, matching, named
+
+EFFECT_FIELDS = """
+select e.key, e.state, e.call_id, e.label, e.doubled, e.at, e.ended_at, a.state as call_state, a.question, a.error,
+    a.run_id, a.event_id, a.recipe, a.path, a.action, c.slug as connection
+from effect e left join call a on a.id = e.call_id left join connection c on c.id = a.connection_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class EffectFilter:
+    """connection: at which it was made. It, recipe and action are those of the call, as long as that is kept."""
+
+    state: str | None = None
+    connection: str | None = None
+    recipe: str | None = None
+    action: str | None = None
+    text: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+async def effects(
+    db: Connection, workspace: str, before: tuple[UUID, bytes] | None, limit: int, wanted: EffectFilter
+) -> list[Row]:
+    """With a row more than `limit` where there are more. Text finds the order number, e-mail address or sender's id of
+    the event; where none is found, part of the call's error."""
+    for by_error in (False, True):
+        rows = await _effects(db, workspace, before, limit, wanted, by_error)
+        if rows or not wanted.text:
+            return rows
+    return []
+
+
+async def _effects(
+    db: Connection,
+    workspace: str,
+    before: tuple[UUID, bytes] | None,
+    limit: int,
+    wanted: EffectFilter,
+    by_error: bool,
+) -> list[Row]:
+    where = in_workspace("e", workspace)
+    if before is not None:
+        place = [where.arg(part) for part in before]
+        where.conditions.append(f"(e.call_id, e.key) < ({place[0]}, {place[1]})")
+    where.add("e.call_id >= {}", first_id(wanted.since))
+    where.add("e.call_id < {}", first_id(wanted.until))
+    await _in_state(db, where, workspace, wanted.state)
+    if not await _of_call(db, where, workspace, wanted):
+        return []
+    if wanted.text and by_error:
+        where.add("a.error ilike {}", matching(wanted.text.strip()))
+        where.conditions.append("e.mark is not null")
+    elif wanted.text:
+        event = f"select n.id from event n where n.workspace = $1 and {named(where, wanted.text)}"
+        run = f"select r.id from run r where r.event_id in ({event})"
+        where.conditions.append(f"e.call_id in (select l.id from call l where l.run_id in ({run}))")
+    return await db.fetch(
+        f"{EFFECT_FIELDS} where {where.sql()} order by e.call_id desc, e.key desc limit {limit + 1}", *where.args
+    )
+
+
+async def _in_state(db: Connection, where: Where, workspace: str, state: str | None) -> None:
+    """`mark` says of those that ended otherwise than done how they stand; what is reserved is so by an open call."""
+    if state in ("uncertain", "released"):
+        where.add("e.mark = {}", state)
+        return
+    where.add("e.state = {}", state)
+    if state == "reserved":
+        few = f"select id from call where workspace = $1 and state in ('due', 'uncertain') limit {FEW + 1}"
+        rows = await db.fetch(few, workspace)
+        if len(rows) <= FEW:
+            where.add("e.call_id = any({})", [row["id"] for row in rows])
+
+
+async def _of_call(db: Connection, where: Where, workspace: str, wanted: EffectFilter) -> bool:
+    """Ask for what is known of the call; False where there can be none."""
+    if wanted.connection is not None:
+        made = "select array_agg(id) from connection where workspace = $1 and slug = $2"
+        ids = await db.fetchval(made, workspace, wanted.connection)
+        if ids is None:
+            return False
+        where.add("a.connection_id = any({})", ids)
+    where.add("a.action = {}", wanted.action)
+    if wanted.recipe is not None:
+        few = f"select id from run where workspace = $1 and recipe = $2 limit {FEW + 1}"
+        rows = await db.fetch(few, workspace, wanted.recipe)
+        if len(rows) <= FEW:
+            where.add("a.run_id = any({})", [row["id"] for row in rows])
+        where.add("a.recipe = {}", wanted.recipe)
+    return True

@@ -1,0 +1,62 @@
+"""Runs, the newest first."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.store.database import Connection, Row
+from app.store.lists.where import FEW, Page, Where, in_workspace, named, of_connection, saying, types_of
+from app.store.trace import RUN_FIELDS, time_in
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """connection: that the event came from. type: the event's type; may end in `*`."""
+
+    recipe: str | None = None
+    state: str | None = None
+    connection: str | None = None
+    type: str | None = None
+    event_id: UUID | None = None
+    text: str | None = None
+
+
+async def runs(db: Connection, workspace: str, page: Page, wanted: RunFilter) -> list[Row]:
+    """Text finds the order number, e-mail address or sender's id of the event; where none is found, part of a failed
+    run's error."""
+    for by_error in (False, True):
+        rows = await _runs(db, workspace, page, wanted, by_error)
+        if rows or not wanted.text:
+            return rows
+    return []
+
+
+async def _runs(db: Connection, workspace: str, page: Page, wanted: RunFilter, by_error: bool) -> list[Row]:
+    where = in_workspace("r", workspace)
+    where.page(page, "r")
+    where.add("r.recipe = {}", wanted.recipe)
+    where.add("r.state = {}", wanted.state)
+    where.add("r.event_id = {}", wanted.event_id)
+    if not await of_connection(db, where, "r", workspace, wanted.connection):
+        return []
+    types = await types_of(db, workspace, wanted.type)
+    if types is not None:
+        await _of_types(db, where, workspace, types)
+    if wanted.text and by_error:
+        where.conditions += ["r.state = 'failed'", saying(where, "r.reason", wanted.text)]
+    elif wanted.text:
+        where.conditions.append(
+            f"r.event_id in (select n.id from event n where n.workspace = $1 and {named(where, wanted.text)})"
+        )
+    return await db.fetch(f"{RUN_FIELDS} where {where.sql()} order by r.id desc limit {page.limit + 1}", *where.args)
+
+
+async def _of_types(db: Connection, where: Where, workspace: str, types: list[str]) -> None:
+    """Ask for runs that answer events of these types: from the events where those are few, else from runs."""
+    few = "select e.id from event e where e.workspace = $1 and e.type = any($2)"
+    rows = await db.fetch(f"{few} limit {FEW + 1}", workspace, types)
+    if len(rows) <= FEW:
+        ids = [row["id"] for row in rows]
+        where.add("r.event_id = any({})", ids)
+        where.add("r.at >= {}", min(map(time_in, ids), default=None))
+    else:
+        where.add("exists (select 1 from event e where e.id = r.event_id and e.type = any({}))", types)

@@ -1,0 +1,129 @@
+"""What lists share: pages by keyset, conditions with their arguments, and texts that are looked for."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from app.events import EVENT_TYPES, FAMILIES
+from app.store.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list: at most `limit` rows with ids below `before`, from `since` (included) to `until` (not)."""
+
+    limit: int = 50
+    before: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(slots=True)
+class Where:
+    """Conditions with their arguments; `{}` in a condition stands for its argument."""
+
+    args: list[Any]
+    conditions: list[str] = field(default_factory=list)
+
+    def add(self, condition: str, value: Any) -> None:
+        """Ask for it unless the value is None."""
+        if value is not None:
+            self.conditions.append(condition.replace("{}", self.arg(value)))
+
+    def arg(self, value: Any) -> str:
+        """The placeholder of one more argument."""
+        self.args.append(value)
+        return f"${len(self.args)}"
+
+    def page(self, page: Page, alias: str) -> None:
+        """By id alone, which holds the time: a walk from the newest on ends where the time does."""
+        self.add(f"{alias}.id < {{}}", page.before)
+        self.add(f"{alias}.id >= {{}}", first_id(page.since))
+        self.add(f"{alias}.id < {{}}", first_id(page.until))
+
+    def sql(self) -> str:
+        return " and ".join(self.conditions)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def first_id(moment: datetime | None) -> UUID | None:
+    """The lowest UUIDv7 of a moment: of its millisecond, or of the next one if it stands within one."""
+    if moment is None:
+        return None
+    millis = -((_EPOCH - moment) // timedelta(milliseconds=1))
+    return UUID(int=max(0, millis) << 80)
+
+
+def in_workspace(alias: str, workspace: str) -> Where:
+    return Where([workspace], [f"{alias}.workspace = $1"])
+
+
+FEW = 4000
+"""So many rows are looked up one by one; of more, the newest are soon met by going back from the last."""
+
+
+# --- what is asked for ------------------------------------------------------------------------------------------
+
+
+async def of_connection(db: Connection, where: Where, alias: str, workspace: str, slug: str | None) -> bool:
+    """Ask for the rows of a connection, if one is named; False if there never was one of that name."""
+    if slug is None:
+        return True
+    ids = await db.fetchval("select array_agg(id) from connection where workspace = $1 and slug = $2", workspace, slug)
+    where.add(f"{alias}.connection_id = any({{}})", ids)
+    return ids is not None
+
+
+_TYPES_BEGINNING = """
+with recursive found as (
+    (select e.type from event e where e.workspace = $1 and e.type >= $2 order by e.type limit 1)
+    union all
+    select (select e.type from event e where e.workspace = $1 and e.type > f.type order by e.type limit 1)
+    from found f where f.type is not null)
+select array_agg(type) from found where starts_with(type, $2)
+"""
+
+
+async def types_of(db: Connection, workspace: str, type_: str | None) -> list[str] | None:
+    """The event types that are meant: one, or with `*` at the end a family; None if none is said. Those of our own
+    families are known; others are found from one to the next in an index."""
+    if type_ is None or type_ == "*":
+        return None
+    if not type_.endswith("*"):
+        return [type_]
+    start = type_[:-1]
+    if start.partition(".")[0] in FAMILIES:
+        return [name for name in EVENT_TYPES if name.startswith(start)]
+    return await db.fetchval(_TYPES_BEGINNING, workspace, start) or []
+
+
+# --- texts ------------------------------------------------------------------------------------------------------
+
+
+def matching(text: str) -> str:
+    """The text as a pattern of `ilike` that finds it anywhere."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
+
+
+def named(where: Where, text: str, alias: str = "n") -> str:
+    """That an event bears this order number, e-mail address or sender's id."""
+    bare = text.strip()
+    numbers = where.arg([bare, bare.removeprefix("#"), f"#{bare}"])
+    address, subject = where.arg(bare.lower()), where.arg(bare)
+    return f"({alias}.number = any({numbers}) or {alias}.email = {address} or {alias}.subject_id = {subject})"
+
+
+_WORDS = re.compile("[A-Za-z0-9]+")
+_SAID = "to_tsvector('simple'::regconfig, regexp_replace(coalesce({}, ''), '[^A-Za-z0-9]+', ' ', 'g'))"
+
+
+def saying(where: Where, column: str, text: str) -> str:
+    """That a column holds the text, from the beginning of a word: an index knows its words."""
+    words = " & ".join(f"{word}:*" for word in _WORDS.findall(text))
+    asked, pattern = where.arg(words), where.arg(matching(text.strip()))
+    return f"{_SAID.format(column)} @@ to_tsquery('simple', {asked}) and {column} ilike {pattern}"
