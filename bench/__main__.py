@@ -6,9 +6,11 @@ API, worker, PostgreSQL with fsync, Redis, and the destination share its cores.
 
 import argparse
 import os
+import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -18,6 +20,7 @@ from rich.table import Table
 
 from app.embedded import free_port
 from bench.load import FIRST_ID
+from bench.soak import soak
 from bench.stage import ROOT, Stage, stage
 
 console = Console(width=118)
@@ -34,14 +37,16 @@ def main() -> None:
     with stage() as made:
         rows += cold_start(made)
         start_workers(made, given.workers)
-        for rate, seconds in ((20, 10), (100, 10), (500, 6)):
-            rows += latency(made, rate, seconds)
+        for rate, seconds in ((20, 10), (100, 6), (500, 4)):
+            rows += latency(made, rate, seconds, 3 if given.quick else 5)
         stop_workers(made, given.workers)
         rows += acknowledgements(made, rounds, orders)
         start_workers(made, given.workers)
         rows += throughput(made, rounds, orders)
         rows += burst(made, 4000 if given.quick else 20_000)
         rows += at_rest(made)
+        rows += growth(made, 1 if given.quick else 5)
+        rows += takeover(made)
     show(rows)
 
 
@@ -153,22 +158,29 @@ def throughput(made: Stage, rounds: int, orders: int) -> list[tuple[str, str, st
     ]
 
 
-def latency(made: Stage, rate: int, seconds: int) -> list[tuple[str, str, str]]:
-    """From sending a webhook to its call's arrival, at a steady rate, by processes that are warm."""
+def latency(made: Stage, rate: int, seconds: int, windows: int) -> list[tuple[str, str, str]]:
+    """From sending a webhook to its call's arrival, at a steady rate, by warm processes: medians of windows."""
     made.load(rate, "--rate", str(rate))
     made.wait_arrived(made.sent)
-    result = made.load(rate * seconds, "--rate", str(rate))
-    made.wait_arrived(made.sent)
-    arrived = made.sink("arrived")
-    times = sorted((arrived[str(FIRST_ID + int(number))] - at) * 1000 for number, at in result["sent"].items())
-    p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
+    seen = [_window(made, rate, seconds) for _ in range(windows)]
+    p50, p99, ack50, ack99 = (statistics.median(each) for each in zip(*seen, strict=True))
     return [
         (
             f"end to end at {rate}/s, p50 / p99",
             f"{p50:.1f} / {p99:.1f} ms",
-            f"ack {result['p50']:.1f} / {result['p99']:.1f} ms",
+            f"ack {ack50:.1f} / {ack99:.1f} ms; {windows} windows, "
+            f"p99 {min(each[1] for each in seen):.1f} to {max(each[1] for each in seen):.1f}",
         )
     ]
+
+
+def _window(made: Stage, rate: int, seconds: int) -> tuple[float, float, float, float]:
+    """p50 and p99 to the call's arrival, then to the acknowledgement; in ms."""
+    result = made.load(rate * seconds, "--rate", str(rate))
+    made.wait_arrived(made.sent)
+    arrived = made.sink("arrived")
+    times = sorted((arrived[str(FIRST_ID + int(number))] - at) * 1000 for number, at in result["sent"].items())
+    return times[len(times) // 2], times[len(times) * 99 // 100], result["p50"], result["p99"]
 
 
 CHANGES = 5
@@ -211,6 +223,39 @@ def at_rest(made: Stage) -> list[tuple[str, str, str]]:
             "idle CPU of one core",
             f"worker {idle['worker']:.1%}",
             f"api {idle['api']:.1%}, postgres {idle['postgres']:.1%}",
+        )
+    ]
+
+
+def growth(made: Stage, minutes: float, rate: int = 100) -> list[tuple[str, str, str]]:
+    """Whether memory grows under a steady load; `python -m bench.soak` does the same for as long as you like."""
+    grown = soak(made, minutes * 60, rate)
+    listed = ", ".join(f"{name} {server.first:.0f} MB, at most {server.peak:.0f}" for name, server in grown.items())
+    slope = sum(server.slope for server in grown.values())
+    return [(f"memory over {minutes:g} min at {rate}/s", f"{slope:+.2f} MB a minute", f"resident; {listed}")]
+
+
+def takeover(made: Stage, rate: int = 100) -> list[tuple[str, str, str]]:
+    """`kill -9` of the worker that holds the lane, in the middle of a load: when another has called what it left."""
+    made.load(rate, "--rate", str(rate))  # the lane is this worker's by now
+    made.start("heir", "-m", "app.cli", "worker")
+    time.sleep(4)
+    taken: dict[str, Any] = {}
+    sending = threading.Thread(target=lambda: taken.update(made.load(3 * rate, "--rate", str(rate))))
+    sending.start()
+    time.sleep(2)
+    made.stop("worker", signal.SIGKILL)
+    killed = time.monotonic()
+    sending.join()
+    made.wait_arrived(made.sent, 60)
+    arrived = made.sink("arrived")
+    came = {number: arrived[str(FIRST_ID + int(number))] for number in taken["sent"]}
+    left = [at - killed for number, at in came.items() if at > killed > taken["sent"][number]]
+    return [
+        (
+            "orphaned by a kill -9, called again after",
+            f"{max(left):.1f} s" if left else "nothing was left",
+            f"{len(left)} orders that were taken before it; all {len(came)} called",
         )
     ]
 

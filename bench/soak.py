@@ -1,6 +1,6 @@
 """`python -m bench.soak [--minutes 10] [--rate 200]`: a steady load for long; does memory grow?
 
-Samples the resident memory of API and worker every ten seconds. The slope is a least-squares line through the second
+Samples the resident memory of API and worker every five seconds. The slope is a least-squares line through the second
 half, when pools and caches are warm; everything sent must have arrived at the end.
 """
 
@@ -8,11 +8,12 @@ import argparse
 import statistics
 import threading
 import time
+from dataclasses import dataclass
 
 from bench.stage import Stage, stage
 
-EVERY = 10.0
-PART = 30
+EVERY = 5.0
+PART = 15
 """Seconds of load at a time."""
 SERVERS = ("api", "worker")
 
@@ -26,19 +27,34 @@ def main() -> None:
         for name, command in (("api", "serve"), ("worker", "worker")):
             made.start(name, "-m", "app.cli", command)
         made.wait_ready(made.port)
-        samples = _soak(made, given.minutes * 60, given.rate)
-        made.wait_arrived(made.sent)
+        grown = soak(made, given.minutes * 60, given.rate)
         print(f"{made.sent} orders at {given.rate}/s, all arrived")
-        for name in SERVERS:
-            series = samples[name]
-            late = series[len(series) // 2 :]
-            peak = max(mb for _, mb in series)
+        for name, server in grown.items():
             print(
-                f"{name}: {series[0][1]:.0f} MB at first, {peak:.0f} MB at most, {_slope(late):+.2f} MB a minute late"
+                f"{name}: {server.first:.0f} MB at first, {server.peak:.0f} MB at most, {server.slope:+.2f} MB a minute"
             )
 
 
-def _soak(made: Stage, seconds: float, rate: int) -> dict[str, list[tuple[float, float]]]:
+@dataclass(frozen=True)
+class Grown:
+    """Resident MB of a server over a soak; slope: MB a minute in its second half."""
+
+    first: float
+    peak: float
+    slope: float
+
+
+def soak(made: Stage, seconds: float, rate: int) -> dict[str, Grown]:
+    """Load at a steady rate until everything has arrived."""
+    samples = _sampled(made, seconds, rate)
+    made.wait_arrived(made.sent)
+    return {
+        name: Grown(series[0][1], max(mb for _, mb in series), _slope(series[len(series) // 2 :]))
+        for name, series in samples.items()
+    }
+
+
+def _sampled(made: Stage, seconds: float, rate: int) -> dict[str, list[tuple[float, float]]]:
     """Server -> (minutes, resident MB), sampled while the load runs."""
     samples: dict[str, list[tuple[float, float]]] = {name: [] for name in SERVERS}
     over, began = threading.Event(), time.monotonic()

@@ -9,6 +9,7 @@ from uuid import UUID
 from app.ids import time_of
 from app.store import effects
 from app.store.database import Connection
+from app.store.gathered import later
 from app.store.lanes import Held
 from app.store.retention import first_id
 
@@ -80,14 +81,15 @@ async def insert(connection: Connection, calls: Sequence[NewCall]) -> None:
          c.subject, c.effect_key, c.input, c.options, c.priority, c.state, c.due_at)
         for c in calls
     ]  # fmt: skip
-    await connection.execute(_INSERT, *map(list, zip(*rows, strict=True)))
+    await later(connection, _INSERT, *map(list, zip(*rows, strict=True)))
 
 
 _DUE_FIELDS = ", ".join(f"call.{name}" for name in DueCall.__slots__ if name != "reserved")
 
 _CLAIM = f"""
 with mine as (
-    select fence from lane where connection_id = $1 and owner = $2 and fence = $3 and lease_until > clock_timestamp()
+    select fence, set_config('synchronous_commit', 'off', true) from lane
+    where connection_id = $1 and owner = $2 and fence = $3 and lease_until > clock_timestamp()
         and not paused and (state = 'open' or $6)
 ), picked as (
     select c.id, c.at from call c, mine
@@ -119,7 +121,10 @@ select claimed.*, r.key is not null from claimed left join reserved r on r.key =
 
 async def claim(connection: Connection, held: Held, now: datetime, limit: int, probe: bool = False) -> list[DueCall]:
     """Claim due calls of a held lane, in order, and reserve their effects where nobody has them; nothing while it is
-    parked (but for a `probe`) or paused, nor what a paused recipe or an earlier call of its subject holds back."""
+    parked (but for a `probe`) or paused, nor what a paused recipe or an earlier call of its subject holds back.
+
+    A transaction of its own that waits for no disk: bytes go only after the mark, whose commit makes durable all that
+    was written before it; and a claim that a crash of PostgreSQL took back lets no mark through."""
     rows = await connection.fetch(_CLAIM, held.connection_id, held.owner, held.fence, now, limit, probe)
     rows.sort(key=lambda row: (-row["priority"], row["event_id"], row["id"]))
     return [DueCall(*row[1:]) for row in rows]
@@ -299,7 +304,7 @@ async def record_attempts(connection: Connection, ended: Sequence[Ended]) -> Non
         for e in ended
         if (attempt_id := e.attempt_id) is not None
     ]  # fmt: skip
-    await connection.execute(_RECORD_ATTEMPTS, *map(list, zip(*rows, strict=True)))
+    await later(connection, _RECORD_ATTEMPTS, *map(list, zip(*rows, strict=True)))
 
 
 async def wake_runs(connection: Connection, run_ids: Sequence[UUID], now: datetime) -> None:
@@ -307,7 +312,7 @@ async def wake_runs(connection: Connection, run_ids: Sequence[UUID], now: dateti
     ids = sorted(set(run_ids))
     ats = [time_of(run_id) for run_id in ids]
     if ids:
-        await connection.execute(_WAKE_RUNS, ids, ats, now, min(ats))
+        await later(connection, _WAKE_RUNS, ids, ats, now, min(ats))
 
 
 _ORPHANS = f"""

@@ -10,6 +10,7 @@ from uuid import UUID
 import orjson
 
 from app.store.database import Connection, to_json
+from app.store.gathered import later
 from app.store.lists import Page, matching
 
 
@@ -122,7 +123,7 @@ async def save(connection: Connection, customers: Iterable[CustomerRow]) -> None
     changed = [customer for customer in customers if customer.changed and not customer.new]
     for statement, rows in ((_INSERT, new), (_UPDATE, changed)):
         if rows:
-            await connection.execute(statement, *map(list, zip(*map(_columns, rows), strict=True)))
+            await later(connection, statement, *map(list, zip(*map(_columns, rows), strict=True)))
 
 
 def _columns(c: CustomerRow) -> tuple[Any, ...]:
@@ -136,7 +137,8 @@ async def save_orders(connection: Connection, orders: Iterable[OrderRow]) -> Non
     rows = [(o.key, o.workspace, o.customer_id, o.connection_id, o.order_id, o.number, o.currency, o.paid, o.refunded,
              o.ordered_at) for o in sorted(orders, key=lambda o: o.key) if o.changed]  # fmt: skip
     if rows:
-        await connection.execute(
+        await later(
+            connection,
             """insert into customer_order (key, workspace, customer_id, connection_id, order_id, number, currency, paid,
                    refunded, ordered_at)
                select * from unnest($1::bytea[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::int[], $7::text[],

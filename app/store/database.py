@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import asyncpg
 import orjson
@@ -20,27 +20,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from app.store import partitions, stream
+from app.store.gathered import Connection as Connection
+from app.store.gathered import Gathering
 
 Row = asyncpg.Record
 Condition = Callable[[AsyncConnection], Awaitable[None]]
 """Looks within a transaction whether a change may be made; raises where not."""
-
-
-class Connection(Protocol):
-    """An asyncpg connection, as much of it as the stores use; values are what PostgreSQL's types map to."""
-
-    async def fetch(self, query: str, *args: Any) -> list[Any]: ...
-
-    async def fetchrow(self, query: str, *args: Any) -> Any: ...
-
-    async def fetchval(self, query: str, *args: Any) -> Any: ...
-
-    async def execute(self, query: str, *args: Any) -> str: ...
-
-    async def executemany(self, command: str, args: Any) -> None: ...
-
-    def transaction(self) -> Any: ...
-
 
 AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
         asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, TimeoutError)  # fmt: skip
@@ -114,7 +99,9 @@ class Database:
     async def transaction(self) -> AsyncIterator[Connection]:
         """A transaction on the hot path; commits at the end of the block."""
         async with self.acquire() as connection, connection.transaction():
-            yield connection
+            gathering = Gathering(connection)
+            yield gathering
+            await gathering.send()
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:

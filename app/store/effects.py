@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from app.store.database import Connection
+from app.store.gathered import later
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ where e.key = t.key and e.call_id = t.call_id
 async def finish(connection: Connection, results: Sequence[tuple[bytes, UUID, str, str | None]]) -> None:
     """Record how reserved effects ended: (key, call id, state, output as JSON text)."""
     if results:
-        await connection.execute(_FINISH, *map(list, zip(*sorted(results), strict=True)))
+        await later(connection, _FINISH, *map(list, zip(*sorted(results), strict=True)))
 
 
 _HEARD_LATE = """

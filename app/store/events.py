@@ -8,6 +8,7 @@ from uuid import UUID
 
 from app.ids import time_of
 from app.store.database import Connection
+from app.store.gathered import later
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ select * from unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::
 async def insert(connection: Connection, events: Sequence[NewEvent]) -> None:
     if events:
         rows = [(time_of(e.id), *(getattr(e, name) for name in NewEvent.__slots__)) for e in events]
-        await connection.execute(_INSERT, *map(list, zip(*rows, strict=True)))
+        await later(connection, _INSERT, *map(list, zip(*rows, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)

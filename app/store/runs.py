@@ -8,6 +8,7 @@ from uuid import UUID
 
 from app.ids import time_of
 from app.store.database import Connection
+from app.store.gathered import later
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ select * from unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::
 async def insert(connection: Connection, runs: Sequence[NewRun]) -> None:
     if runs:
         rows = [(time_of(r.id), *(getattr(r, name) for name in NewRun.__slots__)) for r in runs]
-        await connection.execute(_INSERT, *map(list, zip(*rows, strict=True)))
+        await later(connection, _INSERT, *map(list, zip(*rows, strict=True)))
 
 
 async def take_once(
@@ -179,7 +180,7 @@ select * from unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::uuid[], $5::
 async def insert_steps(connection: Connection, steps: Sequence[NewStep]) -> None:
     if steps:
         rows = [(time_of(s.id), *(getattr(s, name) for name in NewStep.__slots__)) for s in steps]
-        await connection.execute(_INSERT_STEPS, *map(list, zip(*rows, strict=True)))
+        await later(connection, _INSERT_STEPS, *map(list, zip(*rows, strict=True)))
 
 
 async def end_steps(
@@ -188,7 +189,8 @@ async def end_steps(
     """Record how running steps ended: (id, state, output as JSON text, error)."""
     if ended:
         ids, states, outputs, errors = map(list, zip(*ended, strict=True))
-        await connection.execute(
+        await later(
+            connection,
             """update step s set state = t.state, output = t.output, error = t.error, ended_at = $6
                from unnest($1::uuid[], $2::text[], $3::jsonb[], $4::text[]) as t(id, state, output, error)
                where s.id = t.id and s.at >= $5""",
@@ -208,7 +210,8 @@ async def save(
     """Write how runs stand: (id, state, reason, due_at, ended_at)."""
     if runs:
         ids, states, reasons, dues, ends = map(list, zip(*runs, strict=True))
-        await connection.execute(
+        await later(
+            connection,
             """update run r set state = t.state, reason = t.reason, due_at = t.due_at, ended_at = t.ended_at
                from unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[])
                    as t(id, state, reason, due_at, ended_at)

@@ -9,6 +9,7 @@ import orjson
 
 from app.ids import time_of
 from app.store.database import Connection, Row
+from app.store.gathered import later
 from app.store.packing import pack, unpack
 
 
@@ -121,7 +122,7 @@ where w.id = t.id and w.at = t.at and w.at >= $6
 async def finish(connection: Connection, results: Sequence[tuple[UUID, datetime, str, str | None, int]]) -> None:
     """Record what became of webhooks: (id, at, state, reason, number of events)."""
     columns = list(map(list, zip(*results, strict=True)))
-    await connection.execute(_FINISH, *columns, min(columns[1]))
+    await later(connection, _FINISH, *columns, min(columns[1]))
 
 
 _REPROCESS = """

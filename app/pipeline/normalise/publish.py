@@ -43,9 +43,11 @@ class Publisher:
         fresh = await self._fresh(db, facts)
         if not fresh:
             return Matched()
-        found = await customers.recognise(db, self.hasher, fresh, self._known)
-        fresh += await self._fresh(db, self._of_customers(found))
         await self._mark_echoes(db, fresh)
+        found = await customers.recognise(db, self.hasher, fresh, self._known)
+        told = await self._fresh(db, self._of_customers(found))
+        await self._mark_echoes(db, told)
+        fresh += told
         matched = await self.matcher.match(db, [fact for fact in fresh if not fact.stale])
         matched.decisions.update({fact.id: {} for fact in fresh if fact.stale})
         await store.insert(db, [_row(fact, matched) for fact in fresh])
