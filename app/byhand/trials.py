@@ -9,9 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
-from multiprocessing import get_context
-from multiprocessing.connection import Connection as Pipe
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.byhand.versions import Text
 from app.domain.recipes import outline_of
@@ -25,6 +23,9 @@ from app.recipes import Recipe, SetFacts
 from app.registry import Registry
 from app.settings import Settings
 from app.store import waiters
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection as Pipe
 
 LARGE = 20_000
 """Events from which on processes of their own are worth their start (a second)."""
@@ -107,6 +108,8 @@ def halves(trial: Trial, count: int) -> list[Trial]:
 
 
 async def _apart(settings: Settings, parts: Sequence[Trial], progress: Progress) -> Backtest:
+    from multiprocessing import get_context  # a megabyte that few processes ever need
+
     spawn = get_context("spawn")
     children = []
     try:
@@ -133,7 +136,7 @@ async def _apart(settings: Settings, parts: Sequence[Trial], progress: Progress)
 
 
 def _listen(
-    index: int, alive: bool, pipe: Pipe, part: Trial, reports: dict[int, Backtest], said: dict[int, tuple[int, float]]
+    index: int, alive: bool, pipe: "Pipe", part: Trial, reports: dict[int, Backtest], said: dict[int, tuple[int, float]]
 ) -> None:
     """Take what a process says. Raises what ended it."""
     with suppress(EOFError):
@@ -149,7 +152,7 @@ def _listen(
         raise PermanentError("the process that ran the backtest has ended")
 
 
-def _work(settings: Settings, part: Trial, pipe: Pipe) -> None:
+def _work(settings: Settings, part: Trial, pipe: "Pipe") -> None:
     """What such a process does."""
     os.nice(5)  # what the shop waits for comes first
 

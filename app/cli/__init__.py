@@ -11,17 +11,27 @@ def main() -> None:
     """Run one command. What an operator can mend is said in a sentence, with exit code 2; 1 is a failed check."""
     if _SERVERS & set(sys.argv[1:2]):
         end_on_sigterm()  # first of all: a stop right at the start is a stop
-    from app.cli.commands import app
     from app.errors import TradewindError
 
     try:
-        app(prog_name="tradewind")
+        _run(sys.argv[1:])
     except TradewindError as e:
         sys.stderr.write(f"{e}\n")
         sys.exit(2)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+
+
+def _run(words: list[str]) -> None:
+    from app.cli import servers
+
+    if servers.plain(words):
+        servers.run(words[0], migrate="--no-migrate" not in words, prepare="--no-prepare" not in words)
+        return
+    from app.cli.commands import app
+
+    app(prog_name="tradewind")
 
 
 def end_on_sigterm() -> None:

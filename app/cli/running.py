@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import session
+from app.cli import servers, session
 from app.cli.output import AsJson, tell
 
 NoPrepare = Annotated[
@@ -28,22 +28,12 @@ def dev(
 
 def serve(no_migrate: NoMigrate = False, no_prepare: NoPrepare = False) -> None:
     """Run the API: takes webhooks in and answers questions."""
-    from app import processes
-
-    settings = session.settings()
-    if not no_prepare:
-        processes.prepare_apart(settings, migrations=not no_migrate)
-    processes.serve(settings)
+    servers.run("serve", migrate=not no_migrate, prepare=not no_prepare)
 
 
 def worker(no_migrate: NoMigrate = False, no_prepare: NoPrepare = False) -> None:
     """Run a worker: reads webhooks, runs recipes, makes calls. Start as many as you like."""
-    from app import processes
-
-    settings = session.settings()
-    if not no_prepare:
-        processes.prepare_apart(settings, migrations=not no_migrate)
-    processes.run_worker(settings)
+    servers.run("worker", migrate=not no_migrate, prepare=not no_prepare)
 
 
 def sandbox(

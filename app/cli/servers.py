@@ -1,0 +1,26 @@
+"""The hub's servers, also without the rest of the command line: it would stay in their memory, and slow their start."""
+
+from collections.abc import Sequence
+
+from app.cli import session
+
+SERVERS = ("serve", "worker")
+_OPTIONS = {"--no-migrate", "--no-prepare"}
+
+
+def plain(words: Sequence[str]) -> bool:
+    """Whether a command is a server with nothing that needs the command line's help."""
+    return bool(words) and words[0] in SERVERS and set(words[1:]) <= _OPTIONS
+
+
+def run(name: str, *, migrate: bool, prepare: bool) -> None:
+    """Bring the database up to date, then run the server until SIGTERM."""
+    from app import processes
+
+    settings = session.settings()
+    if prepare:
+        processes.prepare_apart(settings, migrations=migrate)
+    if name == "serve":
+        processes.serve(settings)
+    else:
+        processes.run_worker(settings)
