@@ -105,10 +105,6 @@ def _spare_the_collector() -> None:
     """What was made at start stays: the garbage collector need not look at it again (it took a third of a worker)."""
     gc.collect()
     gc.freeze()
-    if os.environ.get("TW_TRIM"):
-        import ctypes
-
-        ctypes.CDLL(None).malloc_trim(0)
     gc.set_threshold(50_000, 20, 20)
 
 
