@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route, Router
@@ -133,6 +134,9 @@ class _Faults:
         exchange.told = fault is not None
         try:
             await self._answered(fault, body, scope, receive, exchange.hears(send))
+        except HTTPException as e:  # no such path: answered further out
+            exchange.status = e.status_code
+            raise
         finally:
             self._journal.end(exchange)
 

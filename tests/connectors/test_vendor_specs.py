@@ -60,10 +60,11 @@ async def test_what_any_sandbox_is_sent_is_written_down_and_judged(
     transport = httpx.ASGITransport(make_app(REGISTRY))
     async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
         await client.post("/stripe/v1/refunds", data={"amount": "one"})
+        await client.get("/stripe/v1/planets")
         await client.post("/_faults/stripe", json={"status": 500})
         await client.post("/stripe/v1/refunds", data={"amount": "one"}, headers={"authorization": "Bearer a-secret"})
     judged = Journal(tmp_path).judge_new()
-    assert judged.counts == Counter({("stripe", "refused"): 1, ("stripe", "checked"): 1})
+    assert judged.counts == Counter({("stripe", "refused"): 2, ("stripe", "checked"): 1})
     (wrong,) = judged.wrong
     assert wrong.startswith("stripe: POST /v1/refunds: body amount")
     assert "a-secret" not in next(tmp_path.glob("*.jsonl")).read_text()
