@@ -61,7 +61,7 @@ async def examine(settings: Settings, url: str | None = None) -> AsyncIterator[F
             yield finding
     for finding in _recipes(settings):
         yield finding
-    yield await reachable(url or f"http://{_host(settings)}:{settings.port}")
+    yield await reachable(url or settings.public_url.rstrip("/") or f"http://{_host(settings)}:{settings.port}")
 
 
 async def _database(settings: Settings) -> AsyncIterator[Finding]:

@@ -7,6 +7,7 @@ inside this process, on the database that the environment names, so that no othe
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -169,7 +170,10 @@ def _client(http: httpx.AsyncClient) -> Client:
             answer = await http.request(method, path, params=given, json=body, headers=headers)
             if answer.status_code not in (429, 503) or number == TRIES - 1:
                 break
-            await asyncio.sleep(min(30.0, float(answer.headers.get("retry-after", 1))))
+            pause = min(30.0, float(answer.headers.get("retry-after", 1)))
+            if pause >= 1 and sys.stderr.isatty():
+                sys.stderr.write(f"The hub is busy ({answer.status_code}): asked again in {pause:.0f} s.\n")
+            await asyncio.sleep(pause)
         return _said(answer)
 
     return client

@@ -76,6 +76,8 @@ def _event(way: EventWay, parent: Tree | None) -> Tree:
     if event is not None:
         node.add(Text(str(event.id), "dim"))
         _say(node, event.note)
+    if event is not None and not way.decisions and not way.runs:
+        node.add(_line("–", "dim", "no recipe runs", f"  none asks for {event.type}"))
     for decision in way.decisions:
         if not decision.ran:
             node.add(_refusal(decision))

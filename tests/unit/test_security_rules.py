@@ -26,11 +26,12 @@ DOORS = {
 """Where the network or another process may be reached, and why."""
 REACHING = {"aiohttp", "aiosmtplib", "ctypes", "ftplib", "httpx", "requests", "smtplib", "socket", "ssl",
             "subprocess", "telnetlib", "urllib3", "xmlrpc", "paramiko", "pty", "multiprocessing"}  # fmt: skip
-UNPACKING = {"pickle", "marshal", "shelve", "dill", "yaml", "xml"}
+UNPACKING = {"builtins", "pickle", "marshal", "shelve", "dill", "yaml", "xml"}
 """What runs or expands what it reads. (Recipes are read by ruamel's safe loader, without tags.)"""
 NEVER_CALLED = {"eval", "exec", "compile", "__import__", "execfile", "input", "breakpoint"}
 NEVER_NAMED = {
-    *("system", "popen", "spawnl", "spawnv", "getoutput", "create_subprocess_shell"),
+    *("system", "popen", "spawnl", "spawnv", "getoutput", "create_subprocess_shell", "create_subprocess_exec"),
+    *("execl", "execle", "execv", "execve", "execvp", "execvpe", "posix_spawn", "posix_spawnp", "__builtins__"),
     *("CERT_NONE", "_create_unverified_context", "NativeEnvironment"),
 }
 
