@@ -84,6 +84,8 @@ async def test_commands_work_on_a_remote_hub_and_load_little(bench: Bench, tmp_p
         assert (await cli("recipes", "pause", "two-steps")).code == 0
         assert (await bench.get("/v1/recipes/two-steps"))["paused"]
         assert (await cli("connections", "test", "shop")).code == 0
+        seen = {each["about"]: each["verdict"] for each in (await cli("doctor", "--json")).json}  # type: ignore[attr-defined]
+        assert (seen["webhooks"], seen["key"], "connection shop" in seen) == ("ok", "ok", True)
         made = (await cli("keys", "new", "--name", "look", "--json")).json
         narrow = {"TRADEWIND_URL": url, "TRADEWIND_KEY": made["key"]}  # type: ignore[index]
         refused = await run(narrow, "recipes", "resume", "two-steps", home=home)

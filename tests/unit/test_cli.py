@@ -1,6 +1,7 @@
 """The command line without servers: quick help, plain sentences, files checked, fixtures without people."""
 
 import base64
+import io
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from app.cli import main
 from app.cli.output import print_rows
@@ -31,6 +33,8 @@ from app.settings import Settings
 from app.store.database import Database
 from app.store.flow import Progress, Refused, Seen
 from app.store.packing import pack
+from app.trace.shapes import Event, EventWay, Thing, Trace, Way
+from app.trace.terminal import render
 
 ROOT = Path(__file__).parents[2]
 GOOD = "title: Say hello\non: order.paid\nsteps:\n  - use: slack.post_message\n    with: {text: hello}\n"
@@ -184,6 +188,16 @@ def test_a_new_secret_is_a_key_that_encrypts(
 ) -> None:
     assert run(monkeypatch, "keys", "new-secret") == 0
     assert len(base64.b64decode(capsys.readouterr().out.strip(), validate=True)) == 32
+
+
+def test_a_trace_says_that_no_recipe_asks_for_an_event() -> None:
+    thing = Thing(kind="product", id="7")
+    event = Event(id=new_id(), at=AT, type="product.updated", connection="shop", object=thing, subject=thing,
+                  occurred_at=AT, number=None, email=None, test=False, historical=False, note=None, echo=None,
+                  webhook_id=None)  # fmt: skip
+    console = Console(file=io.StringIO(), width=100)
+    console.print(render(Trace(asked="7", kind="name", ways=[Way(webhook=None, events=[EventWay(event=event)])])))
+    assert "no recipe runs  none asks for product.updated" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 # --- a running dev ----------------------------------------------------------------------------------------------
