@@ -66,11 +66,11 @@ class Stage:
         for name in list(self.processes):
             self.stop(name)
 
-    def wait_ready(self, port: int, path: str = "/readyz", seconds: float = 20) -> None:
+    def wait_ready(self, port: int, path: str = "/readyz", seconds: float = 120) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=1) as answer:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
                     if answer.status == 200:
                         return
             except OSError:

@@ -166,12 +166,21 @@ async def plan_events(
     ids = [event_id for event_id, _ in asked]
     rows = await event_store.load(db, ids)
     earlier = await store.earlier_runs(db, workspace, ids)
-    found: list[tuple[list[tuple[_Chosen, Wish]], dict[str, str]] | RejectedError] = []
+    answers: list[_Answers | RejectedError] = []
     for event_id, wanted in asked:
         try:
             fact = _known_fact(hub, rows.get(event_id), workspace)
-            chosen, refused = await _choose(hub, matcher, db, fact, earlier[event_id], wanted)
-            found.append(([(each, _wish(each)) for each in chosen], refused))
+            answers.append(await _answers(hub, matcher, db, fact, earlier[event_id], wanted))
+        except RejectedError as e:
+            answers.append(e)
+    firsts = await _first_runs(db, workspace, [each for each in answers if not isinstance(each, RejectedError)])
+    found: list[tuple[list[tuple[_Chosen, Wish]], dict[str, str]] | RejectedError] = []
+    for (event_id, wanted), each in zip(asked, answers, strict=True):
+        try:
+            if isinstance(each, RejectedError):
+                raise each
+            chosen = await _choose(matcher, db, [_known(one, firsts) for one in each[0]], earlier[event_id], wanted)
+            found.append(([(one, _wish(one)) for one in chosen], each[1]))
         except RejectedError as e:
             found.append(e)
     wishes = [wish for each in found if not isinstance(each, RejectedError) for _, wish in each[0]]
@@ -190,17 +199,36 @@ def _known_fact(hub: Hub, row: Row | None, workspace: str) -> StoredFact:
     return _fact(hub, row, connection)
 
 
-async def _choose(
+async def _answers(
     hub: Hub, matcher: Matcher, db: Db, fact: StoredFact, earlier: Sequence[EarlierRun], wanted: ReplayWanted
-) -> tuple[list["_Chosen"], dict[str, str]]:
+) -> "_Answers":
     if wanted.version == "original":
-        candidates, refused = await _as_then(hub, matcher, db, fact, earlier, wanted.recipes)
-    else:
-        candidates, refused = await _as_now(hub, matcher, db, fact, earlier, wanted.recipes)
+        return await _as_then(hub, matcher, db, fact, earlier, wanted.recipes)
+    return await _as_now(hub, matcher, db, fact, earlier, wanted.recipes)
+
+
+async def _first_runs(db: Db, workspace: str, answers: Sequence["_Answers"]) -> dict[bytes, EarlierRun]:
+    """The runs that used the `once_per` values of events which the recipes never ran for."""
+    keys = [one.once.once_key for each in answers for one in each[0] if one.once and one.once.once_key]
+    return await store.first_runs(db, workspace, keys) if keys else {}
+
+
+def _known(candidate: "_Candidate", firsts: Mapping[bytes, EarlierRun]) -> "_Candidate":
+    """The candidate as it is when another event's run used its `once_per` value."""
+    once = candidate.once
+    first = firsts.get(once.once_key) if once and once.once_key else None
+    if first is None:
+        return candidate
+    later = replace(candidate.beginning, once_value=first.once_value, generation=first.generation, replay_of=first.id)
+    return _Candidate(later)
+
+
+async def _choose(
+    matcher: Matcher, db: Db, candidates: Sequence["_Candidate"], earlier: Sequence[EarlierRun], wanted: ReplayWanted
+) -> list["_Chosen"]:
     names = {candidate.beginning.active.name for candidate in candidates}
     redone = await _redo(db, [run for run in earlier if run.recipe in names], wanted)
-    runner = matcher.runner
-    return [_chosen(runner, each, redone.get(each.beginning.active.name)) for each in candidates], refused
+    return [_chosen(matcher.runner, each, redone.get(each.beginning.active.name)) for each in candidates]
 
 
 def _fact(hub: Hub, row: Row, connection: Connection | None) -> StoredFact:
@@ -229,9 +257,13 @@ class _Candidate:
     once: Wanted | None = None
 
 
+_Answers = tuple[list[_Candidate], dict[str, str]]
+"""The runs that a replay of an event could begin, and the recipes that it does not run, with the reasons."""
+
+
 async def _as_then(
     hub: Hub, matcher: Matcher, db: Db, fact: StoredFact, earlier: Sequence[EarlierRun], names: Sequence[str] | None
-) -> tuple[list[_Candidate], dict[str, str]]:
+) -> _Answers:
     """The recipe versions that the event ran, each with today's inputs."""
     last = {run.recipe: run for run in earlier}
     refused = {name: "it never ran for this event" for name in names or () if name not in last}
@@ -265,7 +297,7 @@ async def _version_of(hub: Hub, workspace: str, run: EarlierRun) -> ActiveRecipe
 
 async def _as_now(
     hub: Hub, matcher: Matcher, db: Db, fact: StoredFact, earlier: Sequence[EarlierRun], names: Sequence[str] | None
-) -> tuple[list[_Candidate], dict[str, str]]:
+) -> _Answers:
     """Today's versions of the recipes that answer the event today."""
     last = {run.recipe: run for run in earlier}
     there = hub.recipes.for_event(fact.workspace, fact.event.type)
@@ -281,8 +313,6 @@ async def _as_now(
             refused[active.name] = decided
             continue
         run = last.get(active.name)
-        if run is None and decided.once_key is not None:
-            run = await store.first_run(db, active.workspace, decided.once_key)
         once = decided if run is None else None
         candidates.append(_Candidate(_beginning(fact, active, decided.scope, run, decided), once))
     return candidates, refused
@@ -325,9 +355,10 @@ async def _redo(db: Db, earlier: Sequence[EarlierRun], wanted: ReplayWanted) -> 
     """{recipe: the effects that it keeps} for the recipes of which an effect shall be done anew."""
     if not wanted.redo:
         return {}
+    recipes = {run.id: run.recipe for run in earlier}
     effects: dict[str, list[Row]] = {}
-    for run in earlier:
-        effects.setdefault(run.recipe, []).extend(await store.calls_with_effects(db, [run.id]))
+    for row in await store.calls_with_effects(db, list(recipes)) if recipes else ():
+        effects.setdefault(recipes[row["run_id"]], []).append(row)
     unknown = [name for name in wanted.redo if not any(_names(row, name) for rows in effects.values() for row in rows)]
     if unknown:
         there = sorted({row["path"] for rows in effects.values() for row in rows})

@@ -77,7 +77,7 @@ class ReplayOptions(BaseModel):
     version: Literal["original", "current"] = Field("current", description="Recipe versions of then, or today's.")
     recipes: list[PlainText] | None = Field(None, description="Only these; they need not have run before.")
     redo: list[PlainText] = Field([], description="Effects to do anew although they exist, by step path.")
-    per_second: float = Field(20, gt=0, le=1000, description="Runs begun a second, at most.")
+    per_second: float = Field(20, gt=0, le=10_000, description="Runs begun a second, at most.")
 
 
 class ManyReplay(BaseModel):

@@ -324,19 +324,21 @@ async def earlier_runs(db: Connection, workspace: str, event_ids: Sequence[UUID]
     return found
 
 
-async def first_run(db: Connection, workspace: str, once_key: bytes) -> EarlierRun | None:
-    """The run that used a `once_per` value, perhaps for another event."""
-    row = await db.fetchrow(
-        f"{_EARLIER} join once o on o.run_id = r.id where o.key = $2 and r.workspace = $1", workspace, once_key
+async def first_runs(db: Connection, workspace: str, once_keys: Sequence[bytes]) -> dict[bytes, EarlierRun]:
+    """The runs that used `once_per` values, perhaps for another event."""
+    taken = await db.fetch("select key, run_id from once where key = any($1)", list(once_keys))
+    rows = await db.fetch(
+        f"{_EARLIER} where r.id = any($2) and r.workspace = $1", workspace, [row["run_id"] for row in taken]
     )
-    return EarlierRun(*list(row)[:7]) if row else None
+    known = {row["id"]: EarlierRun(*list(row)[:7]) for row in rows}
+    return {row["key"]: known[row["run_id"]] for row in taken if row["run_id"] in known}
 
 
 async def calls_with_effects(db: Connection, run_ids: Sequence[UUID]) -> list[Row]:
-    """The calls of runs that began or found an effect: (id, path, item, connection_id, effect_key, effect's state,
-    label, output, and whose call it was)."""
+    """The calls of runs that began or found an effect: (id, run_id, path, item, connection_id, effect_key,
+    effect's state, label, output, and whose call it was)."""
     return await db.fetch(
-        """select c.id, c.path, c.item, c.connection_id, c.effect_key, e.state, e.label, e.output, e.call_id
+        """select c.id, c.run_id, c.path, c.item, c.connection_id, c.effect_key, e.state, e.label, e.output, e.call_id
            from call c join effect e on e.key = c.effect_key where c.run_id = any($1) and c.at >= $2 order by c.id""",
         list(run_ids),
         min(map(time_in, run_ids)),

@@ -81,10 +81,10 @@ class Stage:
         path = self.home / f"{name}.log"
         return path.read_text(errors="replace")[-4000:] if path.exists() else ""
 
-    def wait_ready(self, port: int | None = None, path: str = "/readyz", seconds: float = 20) -> None:
+    def wait_ready(self, port: int | None = None, path: str = "/readyz", seconds: float = 120) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port or self.port}{path}", timeout=2):
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port or self.port}{path}", timeout=5):
                 return
             time.sleep(0.02)
         raise RuntimeError(
