@@ -135,8 +135,8 @@ def test_a_system_that_never_lets_a_call_have_its_turn_ends_it_by_its_age() -> N
 
 
 @pytest.mark.parametrize("status", [None, 502, 503, 504, 522])
-def test_a_probe_that_finds_the_system_away_uses_up_no_attempt_and_lets_another_try(status: int | None) -> None:
-    last = replace(FRESH, failures=Budget().attempts - 1)
+def test_a_probe_that_finds_the_system_away_uses_up_nothing_and_lets_another_try(status: int | None) -> None:
+    last = replace(FRESH, failures=Budget().attempts - 1, since=NOW - 2 * Budget().age)
     probed = Failed("retryable", "away", status=status)
     verdict = decide(probed, last, ACTIONS["native"], "ask", Budget(), NOW, True, timedelta(seconds=30))
     assert (verdict.call_state, verdict.failures) == ("due", last.failures)

@@ -182,6 +182,7 @@ class LaneHttp:
         await turn(self._line, self._attempt, limit_key)
         reply = await self._send(request, reads, await self._line.credentials(False) if ours else {})
         if reply.status == 401 and ours:
+            await turn(self._line, self._attempt, limit_key)
             reply = await self._send(request, reads, await self._line.credentials(True))
         return self._judged(reply, method, reads, limit_key)
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -78,6 +78,7 @@ class Lane:
         self._limiter: Limiter | None = None
         self._last_fence = 0
         self._no_reads_before = 0.0
+        self._resumed = datetime.min.replace(tzinfo=UTC)
         self.held: Held | None = None
         self.read_done: Callable[[], None] = lambda: None
         """Rings the stage that waits for reads."""
@@ -417,12 +418,12 @@ class Lane:
         await self._record(replace(_ended(call, attempt, outcome, verdict), doubled=doubled, alike=alike))
 
     async def _first_tried(self, call: DueCall, now: datetime) -> datetime:
-        """When trying this call began: its age counts from there, and not while it only waited in a parked lane."""
+        """When trying this call began: its age counts from there, and not from before its lane was parked last."""
         if not call.attempts:
             return now
         try:
             async with self._database.acquire() as db:
-                return await calls.first_tried(db, call) or now
+                return max(await calls.first_tried(db, call) or now, self._resumed)
         except AWAY:
             return now
 
@@ -472,7 +473,7 @@ class Lane:
         async with self._database.transaction() as db:
             await lanes.unpark(db, line.connection.id)
             await connections.set_problem(db, line.connection.id, None)
-        self.held = replace(held, parked=False, probes=0)
+        self.held, self._resumed = replace(held, parked=False, probes=0), self._clock.now()
         log.info("a lane resumes", connection=line.connection.slug)
 
     async def _park(self, line: Line, reason: str, probe_in: timedelta | None) -> None:

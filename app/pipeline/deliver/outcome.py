@@ -87,7 +87,7 @@ def decide(
     probe: timedelta | None = None,
 ) -> Verdict:
     """The one decision after an attempt. `sent`: its bytes went out. `probe`: it was a parked lane's, and the next one
-    comes after so long: a system that is away uses up no attempts of the call that happened to find it so."""
+    comes after so long: a system that is away uses up nothing of the call that happened to find it so."""
     if isinstance(outcome, Ok):
         return Verdict("done", "ok", "done", now, standing.failures, False)
     unsure = standing.unsure or (sent and outcome.kind == "unsure")
@@ -101,7 +101,7 @@ def decide(
     if outcome.kind == "permanent":
         return _given_up("permanent", failures, unsure, now, action, if_unsure)
     attempt: Literal["unsure", "retryable"] = "unsure" if outcome.kind == "unsure" and sent else "retryable"
-    if (not away and failures >= budget.attempts) or now - standing.since >= budget.age:
+    if not away and (failures >= budget.attempts or now - standing.since >= budget.age):
         return _given_up(attempt, failures, unsure, now, action, if_unsure)
     due = _next(outcome, failures, now, probe if away else None)
     if not unsure:
