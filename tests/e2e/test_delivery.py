@@ -19,7 +19,7 @@ from app.connector import Limit
 from app.domain.connections import Connection
 from app.ids import new_id
 from app.pipeline.deliver.delivery import Delivery
-from app.pipeline.deliver.lane import _storable
+from app.pipeline.deliver.lane import storable
 from app.pipeline.deliver.record import Ledger
 from app.pipeline.deliver.removed import Removed
 from app.pipeline.receive import Intake
@@ -277,8 +277,8 @@ async def test_the_stored_request_goes_out_again_byte_for_byte(bench: Bench) -> 
 
 def test_an_output_that_no_column_can_hold_is_kept_as_far_as_it_can() -> None:
     kept = '{"id": "a\\\\u0000b"}'
-    assert _storable(kept) == '{"id":"a\\\\u0000b"}', "an escaped backslash is no U+0000"
-    assert orjson.loads(_storable('{"id": "a\\u0000b"}')) == {"id": "a\ufffdb"}
+    assert storable(kept) == '{"id":"a\\\\u0000b"}', "an escaped backslash is no U+0000"
+    assert orjson.loads(storable('{"id": "a\\u0000b"}')) == {"id": "a\ufffdb"}
 
 
 # --- questions --------------------------------------------------------------------------------------------------
