@@ -228,10 +228,11 @@ class Connections:
 
     async def refresh(self, *, always: bool = False) -> None:
         """Read the connections again if any changed."""
+        async with self._database.acquire() as connection:
+            changed_at = await store.changed_at(connection)
+        if changed_at == self._changed_at and not always:
+            return
         async with self._database.begin() as db:
-            changed_at = await store.changed_at(db)
-            if changed_at == self._changed_at and not always:
-                return
             rows = await store.load_all(db)
         opened = []
         for row in rows:

@@ -212,10 +212,11 @@ class Recipes:
 
     async def refresh(self, *, always: bool = False) -> None:
         """Read the recipes again if any changed."""
+        async with self._database.acquire() as connection:
+            changed_at = await store.changed_at(connection)
+        if changed_at == self._changed_at and not always:
+            return
         async with self._database.begin() as db:
-            changed_at = await store.changed_at(db)
-            if changed_at == self._changed_at and not always:
-                return
             rows = await store.load_all(db)
             zones, self._locales = await workspaces.zones(db), await workspaces.locales(db)
         async with self._database.acquire() as connection:

@@ -44,9 +44,9 @@ async def ids_of_slugs(db: AsyncConnection, workspace: str, slugs: Sequence[str]
     return {row.slug: row.id for row in await db.execute(select(table.c.slug, table.c.id).where(wanted))}
 
 
-async def changed_at(db: AsyncConnection) -> datetime | None:
-    """When the newest change of any connection was made."""
-    changed: datetime | None = (await db.execute(select(func.max(table.c.updated_at)))).scalar_one()
+async def changed_at(db: Connection) -> datetime | None:
+    """When the newest change of any connection was made; asked every second by every process."""
+    changed: datetime | None = await db.fetchval("select max(updated_at) from connection")
     return changed
 
 

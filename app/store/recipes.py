@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ids import new_id
+from app.store.database import Connection
 from app.store.tables import recipe, recipe_version
 
 
@@ -32,8 +33,9 @@ class Stored:
     templates: dict[str, str]
 
 
-async def changed_at(db: AsyncConnection) -> datetime | None:
-    changed: datetime | None = (await db.execute(select(func.max(recipe.c.updated_at)))).scalar_one()
+async def changed_at(db: Connection) -> datetime | None:
+    """When the newest change of any recipe was made; asked every second by every process."""
+    changed: datetime | None = await db.fetchval("select max(updated_at) from recipe")
     return changed
 
 
