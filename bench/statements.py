@@ -1,8 +1,7 @@
 """`python -m bench.statements [--orders 20]`: what PostgreSQL is asked for an order that comes alone.
 
-Orders are sent one at a time, each when the one before is through, so that the answer is the same on a busy machine.
-The statements by their beginnings, less what the same processes ask in the same time without orders; and how often
-our processes waited for the disk.
+One order a second is alone on a busy machine too. The statements by their beginnings, less what the same processes ask
+in the same time without orders; and how often our processes waited for the disk.
 """
 
 import argparse
@@ -52,10 +51,9 @@ def per_order(made: Stage, orders: int) -> Counts:
 
 
 def _one_by_one(made: Stage, orders: int) -> None:
-    for _ in range(orders):
-        made.load(1, "--rate", "10")
-        made.wait_arrived(made.sent)
-        time.sleep(0.3)  # for what comes after its call has arrived
+    made.load(orders, "--rate", "1")
+    made.wait_arrived(made.sent)
+    time.sleep(1)  # for what comes after its call has arrived
 
 
 async def _counts(url: str) -> Counts:
