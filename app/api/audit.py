@@ -37,9 +37,9 @@ async def list_audit(
         str | None,
         Query(description="Only about this, or with `*` at the end all of a kind: `recipe/*`.", max_length=300),
     ] = None,
-    q: Annotated[str | None, Query(description="Words of what it was about, or of who did it.", max_length=200)] = None,
+    q: Annotated[str | None, Query(description="Words of what it was about.", max_length=200)] = None,
 ) -> Listed[AuditLine]:
     """Newest first: every change and every replay."""
-    async with hub.database.acquire() as db:
+    async with hub.database.looking() as db:
         rows = await lists.audit(db, caller.workspace, page, DeedFilter(actor, verb, object, q))
     return listed(rows, page.limit, lambda row: AuditLine(**row))

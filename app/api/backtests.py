@@ -33,7 +33,7 @@ async def list_backtests(
     q: Annotated[str | None, Query(description="Part of who started it, or of its error.", max_length=200)] = None,
 ) -> Listed[BacktestJob]:
     """Newest first; `since` and `until` bound when they were started."""
-    async with hub.database.acquire() as db:
+    async with hub.database.looking() as db:
         rows = await lists.backtests(db, caller.workspace, page, JobFilter(state, recipe, text=q))
     secrets = secrets_of(hub, caller.workspace)
     return listed(rows, page.limit, lambda row: without(shown(row), secrets))

@@ -74,7 +74,7 @@ async def list_effects(
     raw = from_cursor(cursor, 32)
     before = (UUID(bytes=raw[:16]), raw[16:]) if raw else None
     wanted = EffectFilter(state, connection, recipe, action, q, since, until)
-    async with hub.database.acquire() as db:
+    async with hub.database.looking() as db:
         rows = await lists.effects(db, caller.workspace, before, limit, wanted)
     secrets = secrets_of(hub, caller.workspace)
     items = [_shown(row, secrets) for row in rows[:limit]]

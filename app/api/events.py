@@ -53,7 +53,7 @@ async def list_events(
 ) -> Listed[Event]:
     """Newest first. Filters are combined; `q` finds an order number, an e-mail address, a sender's id or an error."""
     wanted = EventFilter(type, connection, recipe, state, test, q)
-    async with hub.database.acquire() as db:
+    async with hub.database.looking() as db:
         rows = await lists.events(db, caller.workspace, page, wanted)
     return listed(rows, page.limit, event_of)
 

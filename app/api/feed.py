@@ -38,7 +38,7 @@ async def follow_events(
     when every transaction that began to write before it has ended: mostly at once."""
     raw = from_cursor(cursor, _WRITTEN + 16)
     after = (int.from_bytes(raw[:_WRITTEN]), UUID(bytes=raw[_WRITTEN:])) if raw else (0, UUID(int=0))
-    async with hub.database.acquire() as db:
+    async with hub.database.looking() as db:
         rows = await lists.stream(db, caller.workspace, after, limit, type, connection)
     if rows:
         after = (rows[-1]["written"], rows[-1]["id"])

@@ -45,7 +45,7 @@ async def list_webhooks(
 ) -> Listed[Webhook]:
     """Newest first. `q` finds an order number, e-mail address or sender's id of what was made of it, or part of the
     reason of an unknown or malformed one. The body of one: `GET /v1/events/{id}/raw` with its id."""
-    async with hub.database.acquire() as db:
+    async with hub.database.looking() as db:
         rows = await lists.webhooks(db, caller.workspace, page, WebhookFilter(state, connection, topic, q))
     return listed(rows, page.limit, lambda row: Webhook(**row))
 
@@ -96,6 +96,6 @@ async def list_rejected(
     q: Annotated[str | None, Query(description="Finds part of the reason.", max_length=200)] = None,
 ) -> Listed[Rejected]:
     """Newest first: wrong signatures, unknown connections, bodies too large. Bounded in rate and in number."""
-    async with hub.database.acquire() as db:
+    async with hub.database.looking() as db:
         rows = await lists.rejected(db, caller.workspace, page, RefusedFilter(connection, status, q))
     return listed(rows, page.limit, lambda row: Rejected(**row))

@@ -57,7 +57,7 @@ async def list_replays(
     ] = None,
 ) -> Listed[ManyReplay]:
     """Newest first; `since` and `until` bound when they were made."""
-    async with hub.database.acquire() as db:
+    async with hub.database.looking() as db:
         rows = await lists.replays(db, caller.workspace, page, JobFilter(state, recipe, type, connection, q))
         states = await replays.states_of_runs(db, [row["id"] for row in rows[: page.limit]])
     return listed(rows, page.limit, lambda row: shown(row, states[row["id"]]))

@@ -31,7 +31,7 @@ async def list_runs(
 ) -> Listed[Run]:
     """Newest first. `q` finds the event's order number, e-mail address or sender's id, or part of the run's error."""
     wanted = RunFilter(recipe, state, connection, type, event, q)
-    async with hub.database.acquire() as db:
+    async with hub.database.looking() as db:
         rows = await lists.runs(db, caller.workspace, page, wanted)
     return listed(rows, page.limit, lambda row: Run(**row))
 

@@ -105,7 +105,7 @@ class Export(BaseModel):
 async def find(hub: Hub, workspace: str, page: Page, text: str | None) -> list[CustomerShown]:
     """Customers, newest first, with one more than the page holds where there are more. Text is an e-mail address, a
     phone number, a sender's id, or part of a name or address."""
-    async with hub.database.acquire() as db:
+    async with hub.database.looking() as db:
         keys = customers.keys_for(hub.hasher, hub.connections, workspace, text) if text else []
         phone = customers.e164(text, None) if text else None
         return [_shown(row) for row in await store.search(db, workspace, page, text, keys, phone)]

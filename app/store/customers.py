@@ -11,7 +11,7 @@ import orjson
 
 from app.store.database import Connection, to_json
 from app.store.gathered import later
-from app.store.lists import Page, matching
+from app.store.lists.where import Page, called, few, in_workspace, matching
 
 
 @dataclass(slots=True, kw_only=True)
@@ -178,28 +178,37 @@ async def profile(
     return row, orders, [each["id"] for each in merged]
 
 
-_SEARCH = """
-select id, email, phone, name, orders, lifetime, first_order_at, last_order_at, created_at from customer c
-where workspace = $1 and merged_into is null and not profile ? 'erased'
-  and ($2::uuid is null or id < $2) and ($3::timestamptz is null or created_at >= $3)
-  and ($4::timestamptz is null or created_at < $4)
-  and ($5::text is null or email ilike $5 or name ilike $5 or phone = $6 or id in
-      (select coalesce(o.merged_into, o.id) from customer_key k join customer o on o.id = k.customer_id
-       where k.key = any($7::bytea[])))
-order by id desc limit $8
-"""
-
-
 async def search(
     connection: Connection, workspace: str, page: Page, text: str | None, keys: Sequence[bytes], phone: str | None
 ) -> list[Any]:
-    """Customers, newest first, whose name or address has the text in it, or who are known by the phone number or one of
-    the keys; a row more than the page holds where there are more."""
-    pattern = matching(text.strip()) if text else None
-    rows: list[Any] = await connection.fetch(
-        _SEARCH, workspace, page.before, page.since, page.until, pattern, phone, list(keys), page.limit + 1
+    """Customers, newest first, whose name or address has the text in it, from the beginning of a word, or who are known
+    by the phone number or one of the keys; a row more than the page holds where there are more."""
+    where = in_workspace("c", workspace)
+    where.conditions.append("c.merged_into is null and not c.profile ? 'erased'")
+    where.page(page, "c")
+    if text:
+        ids = await few(connection, *_known_by(workspace, text, keys, phone))
+        if ids is not None:
+            where.add("c.id = any({})", list(ids))
+        else:
+            where.add("(c.name ilike {} or c.email ilike {})", matching(text.strip()))
+    return await connection.fetch(
+        f"""select c.id, c.email, c.phone, c.name, c.orders, c.lifetime, c.first_order_at, c.last_order_at, c.created_at
+            from customer c where {where.sql()} order by c.id desc limit {page.limit + 1}""",
+        *where.args,
     )
-    return rows
+
+
+def _known_by(workspace: str, text: str, keys: Sequence[bytes], phone: str | None) -> tuple[Any, ...]:
+    """A query for ids of customers, and its arguments."""
+    asked = in_workspace("n", workspace)
+    asked.conditions.append(f"(({called(asked, 'n.name', text)}) or ({called(asked, 'n.email', text)}))")
+    query = f"""select id from (
+          select n.id from customer n where {asked.sql()}
+          union all select n.id from customer n where n.workspace = $1 and n.phone = {asked.arg(phone)}
+          union all select coalesce(o.merged_into, o.id) from customer_key k join customer o on o.id = k.customer_id
+          where k.key = any({asked.arg(list(keys))}::bytea[])) as known"""
+    return query, *asked.args
 
 
 async def order_numbers(

@@ -38,6 +38,8 @@ def is_away(error: Exception) -> bool:
     """Whether the database is away, and nothing is wrong with the work. (What cannot be encoded for it is.)"""
     return isinstance(error, AWAY) and not isinstance(error, ValueError)
 
+_LOOK = "begin isolation level repeatable read, read only; set local plan_cache_mode = force_custom_plan"
+
 
 class Database:
     """Two pools on one server: `pool` (asyncpg) for the pipeline, `engine` (SQLAlchemy) for everything else."""
@@ -102,6 +104,18 @@ class Database:
             gathering = Gathering(connection)
             yield gathering
             await gathering.send()
+
+    @asynccontextmanager
+    async def looking(self) -> AsyncIterator[Connection]:
+        """A transaction that only reads, at one moment, and in which each statement is planned for its own values. What
+        people filter by is rare or common: of the one plan that PostgreSQL keeps for all values after the fifth asking,
+        a rare one makes a walk through everything."""
+        async with self.acquire() as connection:
+            await connection.execute(_LOOK)
+            try:
+                yield connection
+            finally:
+                await connection.execute("rollback")
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:

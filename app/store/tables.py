@@ -65,6 +65,8 @@ def _flag(name: str) -> Column[Any]:
     return Column(name, Boolean, nullable=False, server_default="false")
 
 
+_SIGNS = r"'[\x01-/\x3a-@\[-`{-\x7f]+'"
+"""What is no letter and no digit, of ASCII: names are of any script."""
 _PARTITIONED: dict[str, Any] = {"postgresql_partition_by": "RANGE (at)"}
 
 
@@ -178,6 +180,14 @@ audit = Table(
     Column("detail", JSONB, nullable=False, server_default="{}"),
     _time("at", default=True),
     Index("audit_by_time", "workspace", "at"),
+    Index("audit_by_actor", "workspace", "actor", "id"),
+    Index("audit_by_verb", "workspace", "verb", "id"),
+    Index("audit_by_object", "workspace", "object", "id", postgresql_ops={"object": "text_pattern_ops"}),
+    Index(
+        "audit_by_words",
+        text("to_tsvector('simple'::regconfig, regexp_replace(coalesce(object, ''), '[^A-Za-z0-9]+', ' ', 'g'))"),
+        postgresql_using="gin",
+    ),
 )
 
 idempotency = Table(
@@ -218,6 +228,13 @@ webhook = Table(
     Index("webhook_due", "id", postgresql_where=text("state = 'due'")),
     Index("webhook_by_state", "workspace", "connection_id", "state", "id"),
     Index("webhook_newest", "workspace", "id"),
+    Index("webhook_by_topic", "workspace", "topic", "id"),
+    Index(
+        "webhook_by_reason",
+        text("to_tsvector('simple'::regconfig, regexp_replace(coalesce(reason, ''), '[^A-Za-z0-9]+', ' ', 'g'))"),
+        postgresql_using="gin",
+        postgresql_where=text("state in ('unknown', 'malformed')"),
+    ),
     **_PARTITIONED,
 )
 
@@ -287,6 +304,8 @@ event = Table(
     Index("event_stream", "workspace", "written", "id"),
     Index("event_newest", "workspace", "id"),
     Index("event_by_connection", "workspace", "connection_id", "id"),
+    Index("event_by_both", "workspace", "connection_id", "type", "id"),
+    Index("event_test", "workspace", "id", postgresql_where=text("test")),
     Index("event_waiters_due", "id", postgresql_where=text("waiters_due")),
     **_PARTITIONED,
 )
@@ -343,6 +362,14 @@ customer = Table(
     _time("created_at", default=True),
     _time("updated_at", default=True),
     Index("customer_by_email", "workspace", "email"),
+    Index("customer_by_phone", "workspace", "phone", postgresql_where=text("phone is not null")),
+    Index("customer_newest", "workspace", "id"),
+    Index(
+        "customer_by_words",
+        text(f"to_tsvector('simple'::regconfig, regexp_replace(coalesce(name, ''), {_SIGNS}, ' ', 'g'))"),
+        text(f"to_tsvector('simple'::regconfig, regexp_replace(coalesce(email, ''), {_SIGNS}, ' ', 'g'))"),
+        postgresql_using="gin",
+    ),
 )
 
 customer_key = Table(
@@ -549,6 +576,7 @@ call = Table(
     Index("call_due", "connection_id", text("priority desc"), "event_id", "id", postgresql_where=text("state = 'due'")),
     Index("call_open", "connection_id", "subject", postgresql_where=text("state in ('due', 'uncertain')")),
     Index("call_by_run", "run_id"),
+    Index("call_by_connection", "connection_id", "id"),
     Index("call_uncertain", "workspace", "id", postgresql_where=text("state = 'uncertain'")),
     Index("call_by_effect", "effect_key", postgresql_where=text("state in ('due', 'uncertain')")),
     **_PARTITIONED,
@@ -601,11 +629,11 @@ effect = Table(
     _flag("doubled"),
     _time("at", default=True),
     _time("ended_at"),
-    Column("uncertain", Boolean, Computed("state = 'uncertain'", persisted=True)),
+    Column("mark", Text, Computed("case when state in ('uncertain', 'released') then state end", persisted=True)),
     _one_of("state", EFFECT_STATES),
     # By a column of its own, which does not change when an effect is done: such an update touches no index.
     Index("effect_newest", "workspace", "call_id", "key"),
-    Index("effect_uncertain", "workspace", "call_id", "key", postgresql_where=text("uncertain")),
+    Index("effect_marked", "workspace", "mark", "call_id", "key", postgresql_where=text("mark is not null")),
 )
 
 lane = Table(

@@ -8,7 +8,7 @@ from app.store.lists.where import Page, in_workspace, saying
 
 @dataclass(frozen=True, slots=True)
 class DeedFilter:
-    """`object` may end in `*`; text: words of what it was about or of who did it."""
+    """`object` may end in `*`; text: words of what it was about."""
 
     actor: str | None = None
     verb: str | None = None
@@ -26,7 +26,7 @@ async def audit(db: Connection, workspace: str, page: Page, wanted: DeedFilter) 
     else:
         where.add("u.object = {}", wanted.object)
     if wanted.text:
-        where.conditions.append(saying(where, "(u.object || ' ' || u.actor)", wanted.text))
+        where.conditions.append(saying(where, "u.object", wanted.text))
     return await db.fetch(
         f"""select u.id, u.at, u.actor, u.verb, u.object, u.detail from audit u
             where {where.sql()} order by u.id desc limit {page.limit + 1}""",

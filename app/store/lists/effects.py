@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.store.database import Connection, Row
-from app.store.lists.where import FEW, Where, first_id, in_workspace, matching, named
+from app.store.lists.where import ITS_RUNS, Where, among, both, few, first_id, in_workspace, matching, named
 
 EFFECT_FIELDS = """
 select e.key, e.state, e.call_id, e.label, e.doubled, e.at, e.ended_at, a.state as call_state, a.question, a.error,
@@ -56,16 +56,34 @@ async def _effects(
     await _in_state(db, where, workspace, wanted.state)
     if not await _of_call(db, where, workspace, wanted):
         return []
+    sets = []
     if wanted.text and by_error:
-        where.add("a.error ilike {}", matching(wanted.text.strip()))
+        marked = "select e.call_id from effect e where e.workspace = $1 and e.mark is not null"
+        sets.append(await few(db, marked, workspace))
         where.conditions.append("e.mark is not null")
+        where.add("a.error ilike {}", matching(wanted.text.strip()))
     elif wanted.text:
-        event = f"select n.id from event n where n.workspace = $1 and {named(where, wanted.text)}"
-        run = f"select r.id from run r where r.event_id in ({event})"
-        where.conditions.append(f"e.call_id in (select l.id from call l where l.run_id in ({run}))")
+        sets.append(await _named(db, where, workspace, wanted.text))
+    join = among(where, both(sets), "a.id = few.id and a.at >= few.at")
     return await db.fetch(
-        f"{EFFECT_FIELDS} where {where.sql()} order by e.call_id desc, e.key desc limit {limit + 1}", *where.args
+        f"{EFFECT_FIELDS} {join} where {where.sql()} order by e.call_id desc, e.key desc limit {limit + 1}", *where.args
     )
+
+
+async def _named(db: Connection, where: Where, workspace: str, text: str) -> set[UUID] | None:
+    """The calls that were made for events which bear a text; where those are many, asks for them."""
+    events = in_workspace("e", workspace)
+    events.conditions.append(named(events, text, "e"))
+    query = f"select e.id from event e where {events.sql()}"
+    ids = await few(db, query, *events.args)
+    if ids is not None:
+        asked = Where([])
+        join = among(asked, ids, ITS_RUNS)
+        calls = f"select l.id from run r {join} join call l on l.run_id = r.id and l.at >= r.at"
+        return await few(db, calls, *asked.args) if ids else set()
+    borne = named(where, text, "e")
+    where.conditions.append(f"a.event_id in (select e.id from event e where e.workspace = $1 and {borne})")
+    return None
 
 
 async def _in_state(db: Connection, where: Where, workspace: str, state: str | None) -> None:
@@ -75,25 +93,23 @@ async def _in_state(db: Connection, where: Where, workspace: str, state: str | N
         return
     where.add("e.state = {}", state)
     if state == "reserved":
-        few = f"select id from call where workspace = $1 and state in ('due', 'uncertain') limit {FEW + 1}"
-        rows = await db.fetch(few, workspace)
-        if len(rows) <= FEW:
-            where.add("e.call_id = any({})", [row["id"] for row in rows])
+        ids = await few(db, "select id from call where workspace = $1 and state in ('due', 'uncertain')", workspace)
+        where.add("e.call_id = any({})", None if ids is None else list(ids))
 
 
 async def _of_call(db: Connection, where: Where, workspace: str, wanted: EffectFilter) -> bool:
     """Ask for what is known of the call; False where there can be none."""
-    if wanted.connection is not None:
-        made = "select array_agg(id) from connection where workspace = $1 and slug = $2"
-        ids = await db.fetchval(made, workspace, wanted.connection)
+    if wanted.connection is not None or wanted.action is not None:
+        made = """select array_agg(id) from connection where workspace = $1 and ($2::text is null or slug = $2)
+            and ($3::text is null or connector = $3)"""
+        connector = None if wanted.action is None else wanted.action.partition(".")[0]
+        ids = await db.fetchval(made, workspace, wanted.connection, connector)
         if ids is None:
             return False
-        where.add("a.connection_id = any({})", ids)
-    where.add("a.action = {}", wanted.action)
+        where.one_of("a.connection_id", ids)
+        where.add("a.action = {}", wanted.action)
     if wanted.recipe is not None:
-        few = f"select id from run where workspace = $1 and recipe = $2 limit {FEW + 1}"
-        rows = await db.fetch(few, workspace, wanted.recipe)
-        if len(rows) <= FEW:
-            where.add("a.run_id = any({})", [row["id"] for row in rows])
+        ids = await few(db, "select id from run where workspace = $1 and recipe = $2", workspace, wanted.recipe)
+        where.add("a.run_id = any({})", None if ids is None else list(ids))
         where.add("a.recipe = {}", wanted.recipe)
     return True

@@ -4,8 +4,20 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.store.database import Connection, Row
-from app.store.lists.where import FEW, Page, Where, in_workspace, named, of_connection, saying, types_of
-from app.store.trace import RUN_FIELDS, time_in
+from app.store.lists.where import (
+    ITS_RUNS,
+    Page,
+    Where,
+    among,
+    both,
+    few,
+    in_workspace,
+    named,
+    of_connection,
+    saying,
+    types_of,
+)
+from app.store.trace import RUN_FIELDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +51,36 @@ async def _runs(db: Connection, workspace: str, page: Page, wanted: RunFilter, b
     if not await of_connection(db, where, "r", workspace, wanted.connection):
         return []
     types = await types_of(db, workspace, wanted.type)
-    if types is not None:
-        await _of_types(db, where, workspace, types)
+    sets = [] if types is None else [await _of_types(db, where, workspace, types, wanted.connection)]
     if wanted.text and by_error:
         where.conditions += ["r.state = 'failed'", saying(where, "r.reason", wanted.text)]
     elif wanted.text:
-        where.conditions.append(
-            f"r.event_id in (select n.id from event n where n.workspace = $1 and {named(where, wanted.text)})"
-        )
-    return await db.fetch(f"{RUN_FIELDS} where {where.sql()} order by r.id desc limit {page.limit + 1}", *where.args)
+        sets.append(await _named(db, where, workspace, wanted.text))
+    join = among(where, both(sets), ITS_RUNS)
+    return await db.fetch(
+        f"{RUN_FIELDS} {join} where {where.sql()} order by r.id desc limit {page.limit + 1}", *where.args
+    )
 
 
-async def _of_types(db: Connection, where: Where, workspace: str, types: list[str]) -> None:
+async def _of_types(
+    db: Connection, where: Where, workspace: str, types: list[str], connection: str | None
+) -> set[UUID] | None:
     """Ask for runs that answer events of these types: from the events where those are few, else from runs."""
-    few = "select e.id from event e where e.workspace = $1 and e.type = any($2)"
-    rows = await db.fetch(f"{few} limit {FEW + 1}", workspace, types)
-    if len(rows) <= FEW:
-        ids = [row["id"] for row in rows]
-        where.add("r.event_id = any({})", ids)
-        where.add("r.at >= {}", min(map(time_in, ids), default=None))
-    else:
+    events = in_workspace("e", workspace)
+    events.one_of("e.type", types)
+    await of_connection(db, events, "e", workspace, connection)
+    ids = await few(db, f"select e.id from event e where {events.sql()}", *events.args)
+    if ids is None:
         where.add("exists (select 1 from event e where e.id = r.event_id and e.type = any({}))", types)
+    return ids
+
+
+async def _named(db: Connection, where: Where, workspace: str, text: str) -> set[UUID] | None:
+    """Ask for runs that answer events which bear a text."""
+    events = in_workspace("e", workspace)
+    events.conditions.append(named(events, text, "e"))
+    ids = await few(db, f"select e.id from event e where {events.sql()}", *events.args)
+    if ids is None:
+        borne = named(where, text, "e")
+        where.conditions.append(f"r.event_id in (select e.id from event e where e.workspace = $1 and {borne})")
+    return ids

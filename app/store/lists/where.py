@@ -1,6 +1,7 @@
 """What lists share: pages by keyset, conditions with their arguments, and texts that are looked for."""
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from uuid import UUID
 
 from app.events import EVENT_TYPES, FAMILIES
 from app.store.database import Connection
+from app.store.trace import time_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,13 @@ class Where:
         """Ask for it unless the value is None."""
         if value is not None:
             self.conditions.append(condition.replace("{}", self.arg(value)))
+
+    def one_of(self, column: str, values: Sequence[Any]) -> None:
+        """Ask for one of the values; a single one is asked for as such, by which an index keeps its order."""
+        if len(values) == 1:
+            self.add(f"{column} = {{}}", values[0])
+        else:
+            self.add(f"{column} = any({{}})", values)
 
     def arg(self, value: Any) -> str:
         """The placeholder of one more argument."""
@@ -66,6 +75,35 @@ FEW = 4000
 """So many rows are looked up one by one; of more, the newest are soon met by going back from the last."""
 
 
+async def few(db: Connection, query: str, *args: Any) -> set[UUID] | None:
+    """The ids that a query finds, if those are few; else None."""
+    rows = await db.fetch(f"{query} limit {FEW + 1}", *args)
+    return {row[0] for row in rows} if len(rows) <= FEW else None
+
+
+def both(sets: Iterable[set[UUID] | None]) -> set[UUID] | None:
+    """What stands in all of them; None is everything."""
+    known = [each for each in sets if each is not None]
+    return set.intersection(*known) if known else None
+
+
+def among(where: Where, ids: set[UUID] | None, condition: str) -> str:
+    """A join that asks for rows of events by their ids, from the newest on: each is looked for in the partition of its
+    time, and none beyond the page. None asks for nothing. In the condition stand `few.id` and `few.at`."""
+    if ids is None:
+        return ""
+    ordered = sorted(ids, reverse=True)
+    named, times = where.arg(ordered), where.arg(list(map(time_in, ordered)))
+    return (
+        f"join (select * from unnest({named}::uuid[], {times}::timestamptz[]) as u(id, at) order by id desc) as few "
+        f"on {condition}"
+    )
+
+
+THE_EVENT = "e.id = few.id and e.at >= few.at and e.at < few.at + interval '1 minute'"
+ITS_RUNS = "r.event_id = few.id and r.at >= few.at"
+
+
 # --- what is asked for ------------------------------------------------------------------------------------------
 
 
@@ -74,7 +112,8 @@ async def of_connection(db: Connection, where: Where, alias: str, workspace: str
     if slug is None:
         return True
     ids = await db.fetchval("select array_agg(id) from connection where workspace = $1 and slug = $2", workspace, slug)
-    where.add(f"{alias}.connection_id = any({{}})", ids)
+    if ids is not None:
+        where.one_of(f"{alias}.connection_id", ids)
     return ids is not None
 
 
@@ -118,12 +157,26 @@ def named(where: Where, text: str, alias: str = "n") -> str:
     return f"({alias}.number = any({numbers}) or {alias}.email = {address} or {alias}.subject_id = {subject})"
 
 
-_WORDS = re.compile("[A-Za-z0-9]+")
+_SIGNS = re.compile(r"[^A-Za-z0-9]+")
 _SAID = "to_tsvector('simple'::regconfig, regexp_replace(coalesce({}, ''), '[^A-Za-z0-9]+', ' ', 'g'))"
+_SIGNS_OF_NAMES = re.compile(r"[\x00-/:-@\[-`{-\x7f]+")
+_CALLED = (
+    "to_tsvector('simple'::regconfig, regexp_replace(coalesce({}, ''), '[\\x01-/\\x3a-@\\[-`{{-\\x7f]+', ' ', 'g'))"
+)
 
 
 def saying(where: Where, column: str, text: str) -> str:
     """That a column holds the text, from the beginning of a word: an index knows its words."""
-    words = " & ".join(f"{word}:*" for word in _WORDS.findall(text))
-    asked, pattern = where.arg(words), where.arg(matching(text.strip()))
-    return f"{_SAID.format(column)} @@ to_tsquery('simple', {asked}) and {column} ilike {pattern}"
+    return _with_words(where, _SAID.format(column), column, _SIGNS.sub(" ", text).split(), text)
+
+
+def called(where: Where, column: str, text: str) -> str:
+    """The same for names of people, in any script."""
+    return _with_words(where, _CALLED.format(column), column, _SIGNS_OF_NAMES.sub(" ", text).split(), text)
+
+
+def _with_words(where: Where, words_of: str, column: str, words: list[str], text: str) -> str:
+    there = f"{column} ilike {where.arg(matching(text.strip()))}"
+    if not words:
+        return there
+    return f"{words_of} @@ to_tsquery('simple', {where.arg(' & '.join(f'{word}:*' for word in words))}) and {there}"
