@@ -38,6 +38,7 @@ def is_away(error: Exception) -> bool:
     """Whether the database is away, and nothing is wrong with the work. (What cannot be encoded for it is.)"""
     return isinstance(error, AWAY) and not isinstance(error, ValueError)
 
+
 _LOOK = "begin isolation level repeatable read, read only; set local plan_cache_mode = force_custom_plan"
 
 
