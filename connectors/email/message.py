@@ -85,6 +85,8 @@ class _Text(HTMLParser):
             self.parts.append("\n")
         if tag == "li":
             self.parts.append("- ")
+        if tag in ("td", "th"):
+            self.parts.append(" ")
         if tag == "a":
             self.link = dict(attrs).get("href") or ""
 

@@ -84,6 +84,7 @@ async def test_a_text_is_made_for_who_reads_no_html(bench: Bench) -> None:
 
 
 def test_styles_and_scripts_are_no_text() -> None:
+    assert text_of("<table><tr><td>Mug<td>24.00 EUR<tr><td>Cup<td>9.00 EUR</table>") == "Mug 24.00 EUR\nCup 9.00 EUR\n"
     assert text_of("<style>p{}</style><ul><li>One<li>Two</ul><script>x()</script>") == "- One\n- Two\n"
 
 
