@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 
 from app.connector import Connector, Context, HeaderAuth, HttpOptions, Limit, Reply, action, native_key, upsert
 from app.errors import UnsureError
@@ -12,13 +12,12 @@ from app.events import FreeDict
 from connectors.discord.sandbox import CHANNEL, MESSAGE, sandbox
 
 _MARKUP = re.compile(r"([\\*_~`|>\[\]()#@<-])")
+AGENT = {"user-agent": "DiscordBot (https://discord.com/developers/applications, 1.0) Tradewind"}
 Channel = Annotated[str, Field(pattern=r"^\d{5,25}$", description="Right click on the channel > Copy Channel ID")]
 
 
-class Settings(BaseModel):
+class Settings(BaseModel, extra="forbid", hide_input_in_errors=True):
     """A bot in a Discord server."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     server: Annotated[str, Field(min_length=1, description="A name for the server")] = "default"
     bot_token: Annotated[SecretStr, Field(description="discord.com/developers > Bot > Token")]
@@ -85,11 +84,7 @@ connector = Connector(
     account="server",
     actions=[post_message, update_message],
     auth=HeaderAuth(lambda settings: {"authorization": f"Bot {settings.bot_token.get_secret_value()}"}),
-    http=HttpOptions(
-        base_url=lambda settings: "https://discord.com",
-        headers={"user-agent": "DiscordBot (https://discord.com/developers/applications, 1.0) Tradewind"},
-        limits=(Limit(45, 1), Limit(5, 5, keyed=True)),
-    ),
+    http=HttpOptions(lambda settings: "https://discord.com", AGENT, limits=(Limit(45, 1), Limit(5, 5, keyed=True))),
     sandbox=sandbox,
     test=_test,
 )

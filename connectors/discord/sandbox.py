@@ -5,22 +5,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.connector import Sandbox
+from app.connector import Json, Sandbox
 
-TOKEN, CHANNEL, MESSAGE = "sandbox-bot-token", "100200300400", "1"
-BOT = {"id": "9", "username": "tradewind", "discriminator": "0", "global_name": None, "avatar": None, "bot": True}
-BOT |= {"public_flags": 0, "flags": 0}
-LISTS: dict[str, object] = {name: [] for name in ["mentions", "mention_roles", "attachments", "embeds", "components"]}
-PLAIN = {"type": 0, "flags": 0, "tts": False, "pinned": False, "mention_everyone": False, "edited_timestamp": None}
-AS_SENT = ("content", "nonce", "embeds")
+TOKEN, CHANNEL, MESSAGE, SENT = "sandbox-bot-token", "100200300400", "1", ("content", "nonce", "embeds")
+BOT: Json = {"id": "9", "username": "tradewind", "discriminator": "0", "avatar": None, "public_flags": 0, "flags": 0}
+LISTS: Json = {name: [] for name in ("mentions", "mention_roles", "attachments", "embeds", "components")}
+PLAIN: Json = dict.fromkeys(("tts", "pinned", "mention_everyone"), False) | {"type": 0, "flags": 0, "author": BOT}
+SAMPLE = LISTS | PLAIN | {"timestamp": "2026-01-01T00:00:00+00:00", "edited_timestamp": None, "content": "Welcome"}
 
 
 def sandbox() -> Sandbox:
-    first = {"id": MESSAGE, "channel_id": CHANNEL, "content": "Welcome", "timestamp": "2026-01-01T00:00:00+00:00"}
-    kept: dict[str, dict[str, object]] = {MESSAGE: {**LISTS, **PLAIN, "author": BOT, **first}}
+    kept: Json = {MESSAGE: SAMPLE | {"id": MESSAGE, "channel_id": CHANNEL}}
 
-    def refused(status: int, message: str, code: int = 0) -> Response:
-        return JSONResponse({"message": message, "code": code}, status)
+    def refused(status: int, message: str) -> Response:
+        return JSONResponse({"message": message, "code": 0}, status)
 
     async def handle(request: Request) -> Response:
         if request.headers.get("authorization") != f"Bot {TOKEN}":
@@ -29,21 +27,17 @@ def sandbox() -> Sandbox:
             return JSONResponse(BOT)
         form = orjson.loads(await request.body())
         if not isinstance(form.get("content"), str) or not 0 < len(form["content"]) <= 2000:
-            return refused(400, "Invalid Form Body", 50035)
+            return refused(400, "Invalid Form Body")
         same = [each for each in kept.values() if form.get("enforce_nonce") and each.get("nonce") == form["nonce"]]
         id = request.path_params.get("id") or (same[0]["id"] if same else str(len(kept) + 1))
-        if request.path_params["channel"] != CHANNEL:
-            return refused(404, "Unknown Channel", 10003)
-        if request.method == "PATCH" and id not in kept:
-            return refused(404, "Unknown Message", 10008)
+        if request.path_params["channel"] != CHANNEL or (request.method == "PATCH" and id not in kept):
+            return refused(404, "Unknown Channel or Message")
         if not same:
-            said = {name: form[name] for name in AS_SENT if name in form}
-            kept[id] = {**kept[MESSAGE], **kept.get(id, {}), **said, "id": id, "channel_id": CHANNEL}
+            kept[id] = (
+                kept.get(id, SAMPLE) | {n: form[n] for n in SENT if n in form} | {"id": id, "channel_id": CHANNEL}
+            )
         return JSONResponse(kept[id])
 
-    routes = [
-        Route("/api/v10/users/@me", handle, methods=["GET"]),
-        Route("/api/v10/channels/{channel}/messages", handle, methods=["POST"]),
-        Route("/api/v10/channels/{channel}/messages/{id}", handle, methods=["PATCH"]),
-    ]
+    paths = {"users/@me": "GET", "channels/{channel}/messages": "POST", "channels/{channel}/messages/{id}": "PATCH"}
+    routes = [Route(f"/api/v10/{path}", handle, methods=[method]) for path, method in paths.items()]
     return Sandbox({"bot_token": TOKEN, "channel": CHANNEL}, routes, lambda: kept, lambda status: refused(status, ""))

@@ -24,8 +24,8 @@ _LOCKED = {
 _LOCKED_MAIL = {"content-security-policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"}
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>:root{{color-scheme:light dark}}
-body{{font:1rem/1.5 system-ui,sans-serif;margin:1.5rem auto;max-width:60rem;padding:0 1rem}}
-td,th{{text-align:left;padding:.25rem 1rem .25rem 0;vertical-align:top;overflow-wrap:anywhere}}
+body{{font:1rem/1.5 system-ui,sans-serif;margin:1.5rem auto;max-width:60rem;padding:0 1rem;overflow-wrap:anywhere}}
+td,th{{text-align:left;padding:.25rem 1rem .25rem 0;vertical-align:top}}
 td:first-child,th{{white-space:nowrap}}
 pre{{white-space:pre-wrap;overflow-wrap:anywhere}}
 iframe{{width:100%;height:34rem;border:1px solid #8888;background:#fff}}</style>

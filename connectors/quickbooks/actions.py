@@ -140,7 +140,7 @@ async def create_invoice(ctx: Context[Settings], input: CreateInvoice) -> Transa
     day = input.date or _day(ctx, input.order)
     due = None if input.due_in_days is None else (day + timedelta(days=input.due_in_days)).isoformat()
     body = {**await _document(ctx, input, input.order, draft, day), "DueDate": due}
-    body["CustomerRef"] = {"value": input.customer_id}
+    body["CustomerRef"] = await _customer(ctx, input.customer_id, draft)
     made = await books.create(ctx, "Invoice", _said({**body, **input.fields}), ctx.key)
     return _transaction(made, input.order.currency, draft)
 
@@ -217,7 +217,7 @@ async def create_sales_receipt(ctx: Context[Settings], input: CreateSalesReceipt
     draft = draft_of_order(input.order, ctx.settings)
     body = await _document(ctx, input, input.order, draft, input.date or _day(ctx, input.order))
     body |= {
-        "CustomerRef": _ref(input.customer_id),
+        "CustomerRef": await _customer(ctx, input.customer_id, draft),
         "DepositToAccountRef": _ref(input.deposit_account or ctx.settings.deposit_account),
         "PaymentRefNum": (input.payment_reference or input.order.payment_id or "")[:21] or None,
     }
@@ -239,7 +239,7 @@ async def create_credit_memo(ctx: Context[Settings], input: CreateCreditMemo) ->
     """Give credit for a refund: its lines, shipping and tax, to exactly the refund's amount."""
     draft = draft_of_refund(input.refund, input.order, ctx.settings)
     body = await _document(ctx, input, input.order, draft, input.date or _refund_day(ctx, input.refund), input.refund)
-    body["CustomerRef"] = {"value": input.customer_id}
+    body["CustomerRef"] = await _customer(ctx, input.customer_id, draft)
     made = await books.create(ctx, "CreditMemo", _said({**body, **input.fields}), ctx.key)
     return _transaction(made, draft.total.currency, draft)
 
@@ -261,13 +261,17 @@ async def create_refund_receipt(ctx: Context[Settings], input: CreateRefundRecei
         raise PermanentError("say which account the refund was paid from: `deposit_account`, on the call or connection")
     draft = draft_of_refund(input.refund, input.order, ctx.settings)
     body = await _document(ctx, input, input.order, draft, input.date or _refund_day(ctx, input.refund), input.refund)
-    body |= {"CustomerRef": _ref(input.customer_id), "DepositToAccountRef": _ref(account)}
+    body |= {
+        "CustomerRef": await _customer(ctx, input.customer_id, draft),
+        "DepositToAccountRef": _ref(account),
+    }
     made = await books.create(ctx, "RefundReceipt", _said({**body, **input.fields}), ctx.key)
     return _transaction(made, draft.total.currency, draft)
 
 
 async def _find_payment(ctx: Context[Settings], input: RecordPayment) -> Transaction | None:
-    found = await books.made_by(ctx, "Payment", f"CustomerRef = {books.quoted(input.customer_id)}")
+    customer = await customers.in_currency(ctx, input.customer_id, input.amount.currency)
+    found = await books.made_by(ctx, "Payment", f"CustomerRef = {books.quoted(customer)}")
     return _transaction(found, input.amount.currency, None) if found else None
 
 
@@ -287,8 +291,9 @@ async def record_payment(ctx: Context[Settings], input: RecordPayment) -> Transa
     if not input.amount.is_rounded:
         raise PermanentError(f"{input.amount} is not a whole number of the currency's units: round it first")
     linked = [{"TxnId": input.invoice_id, "TxnType": "Invoice"}]
+    customer = await customers.in_currency(ctx, input.customer_id, input.amount.currency)
     body = {
-        "CustomerRef": {"value": input.customer_id},
+        "CustomerRef": {"value": customer},
         "TotalAmt": input.amount.amount,
         "TxnDate": (input.date or _local(ctx, ctx.now)).isoformat(),
         "PaymentRefNum": input.reference[:21] if input.reference else None,
@@ -368,6 +373,11 @@ def _sent(invoice: dict[str, Json]) -> InvoiceSent:
     return InvoiceSent(
         id=str(invoice["Id"]), number=invoice.get("DocNumber"), status=invoice.get("EmailStatus", ""), to=to
     )
+
+
+async def _customer(ctx: Context[Settings], id: str | None, draft: Draft) -> dict[str, str] | None:
+    """A customer has one currency for ever: an order in another goes to that person's customer in it."""
+    return {"value": await customers.in_currency(ctx, id, draft.total.currency)} if id else None
 
 
 def _day(ctx: Context[Settings], order: Order) -> date:

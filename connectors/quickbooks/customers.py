@@ -39,8 +39,22 @@ async def create(ctx: Books, input: FindOrCreateCustomer) -> CustomerFound:
             body = {**_body(ctx, input), "DisplayName": name, **input.fields}
             return _found(await books.create(ctx, "Customer", body, ctx.key(f"customer:{name}")), created=True)
         except DuplicateNameError:
-            continue
+            if made := await find(ctx, input):  # by another call, meanwhile
+                return made
     raise PermanentError(f"QuickBooks knows too many called {_display(ctx, input)!r}: give the call a `name`")
+
+
+async def in_currency(ctx: Books, id: str, currency: str) -> str:
+    """The customer, or where it has another currency the one of the same person in this: found, or made."""
+    if ctx.settings.home_currency in (None, currency):
+        return id
+    known = await books.read(ctx, "Customer", id)
+    if known.get("CurrencyRef", {}).get("value") == currency:
+        return id
+    who = Customer(name=known.get("DisplayName"), email=(known.get("PrimaryEmailAddr") or {}).get("Address"))
+    copied = {part: known[part] for part in ("GivenName", "FamilyName", "CompanyName") if known.get(part)}
+    wish = FindOrCreateCustomer(customer=who, currency=currency, fields=copied)
+    return (await find(ctx, wish) or await create(ctx, wish)).id
 
 
 def _names(ctx: Books, input: FindOrCreateCustomer) -> Iterator[str]:

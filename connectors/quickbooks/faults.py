@@ -25,6 +25,7 @@ _CREDENTIAL = {
     "3200": "the access token is not valid any more",
     "6190": "the company's subscription has ended",
 }
+_CURRENCY = "a customer has one currency for ever: with multi-currency switched on, set the connection's home_currency"
 _PERMANENT = {
     "120": "the authorising user may not do this",
     "610": "it does not exist, or was made inactive",
@@ -78,6 +79,8 @@ def _meaning(code: str, kind: str, text: str, reply: Reply) -> TradewindError | 
         return CredentialError(f"{said} ({_CREDENTIAL.get(code, 'credentials are not accepted')})", status)
     if kind.lower().startswith("system") or status >= 500:
         return UnsureError(said, _seconds(reply), status)
+    if "currency" in text.lower():
+        return PermanentError(f"{said} ({_CURRENCY})", status)
     if code in _PERMANENT:
         return PermanentError(f"{said} ({_PERMANENT[code]})", status)
     return PermanentError(said, status)

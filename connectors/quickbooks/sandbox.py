@@ -40,6 +40,7 @@ def sandbox(tax: Literal["us", "global"] = "us", per_minute: int = 500, at_once:
         "refresh_token": _signed("refresh", "0"),
         "tax": tax,
         "deposit_account": "35",
+        "home_currency": server.company.currency,
     }
     if tax == "global":
         settings |= {"tax_codes": {"0.19": "5", "0.07": "6"}, "untaxed_code": "7"}

@@ -42,7 +42,7 @@ class Company:
 
     def __init__(self, tax: Literal["us", "global"], currency: str | None = None) -> None:
         self.tax = tax
-        self._currency = currency or ("USD" if tax == "us" else "EUR")
+        self.currency = currency or ("USD" if tax == "us" else "EUR")
         self.country = "US" if tax == "us" else "DE"
         self._kept: dict[str, dict[str, Entity]] = {name: {} for name in _ENTITIES.values()}
         self._next = 200
@@ -56,7 +56,7 @@ class Company:
         for id, name, rate in (("5", "19%", "0.19"), ("6", "7%", "0.07"), ("7", "0%", "0")):
             self._put("TaxCode", {"Id": id, "Name": name, "Rate": rate})
         ada = {"Id": "1", "DisplayName": "Ada Example", "PrimaryEmailAddr": {"Address": "ada@example.com"}}
-        self._put("Customer", {**ada, "CurrencyRef": {"value": self._currency}})
+        self._put("Customer", {**ada, "CurrencyRef": {"value": self.currency}})
         account = {"value": "79"}
         self._put("Item", {"Id": "1", "Name": "Services", "Type": "Service", "IncomeAccountRef": account})
         line = {
@@ -195,7 +195,7 @@ class Company:
                     raise FaultError(
                         "Duplicate Name Exists Error", "6240", f"The name supplied exists. : Id={other['Id']}"
                     )
-        return {"CurrencyRef": {"value": self._currency}, **given, "DisplayName": name}
+        return {"CurrencyRef": {"value": self.currency}, **given, "DisplayName": name}
 
     def _unique_item(self, given: Entity, own: str | None) -> None:
         for other in self._kept["Item"].values():
@@ -214,7 +214,7 @@ class Company:
             raise FaultError("Required param missing", "2020", "DepositToAccountRef", element="DepositToAccountRef")
         self._refers("Customer", given.get("CustomerRef"), "CustomerRef")
         self._refers("Account", given.get("DepositToAccountRef"), "DepositToAccountRef")
-        given = {**given, "CurrencyRef": given.get("CurrencyRef") or {"value": self._currency}}
+        given = {**given, "CurrencyRef": given.get("CurrencyRef") or {"value": self.currency}}
         self._one_currency(given)
         if entity == "Payment":
             return self._payment(given)
@@ -228,7 +228,7 @@ class Company:
     def _one_currency(self, given: Entity) -> None:
         """A customer has one currency for ever; sales without a customer are in the company's."""
         customer = (given.get("CustomerRef") or {}).get("value")
-        held = self._kept["Customer"][customer]["CurrencyRef"]["value"] if customer else self._currency
+        held = self._kept["Customer"][customer]["CurrencyRef"]["value"] if customer else self.currency
         if given["CurrencyRef"]["value"] != held:
             text = "The currency of the transaction is invalid for customer / vendor / account."
             raise FaultError("Business Validation Error", "6000", text, element="CurrencyRef")
@@ -269,7 +269,7 @@ class Company:
         sums: dict[str, Decimal] = {}
         for line in sales:
             sums[_code(line)] = sums.get(_code(line), Decimal(0)) + line["Amount"]
-        step = unit(self._currency)
+        step = unit(self.currency)
         rates = {code: Decimal(self._kept["TaxCode"][code]["Rate"]) for code in sums}
         return _sum((net * rates[code]).quantize(step, ROUND_HALF_UP) for code, net in sums.items())
 

@@ -381,10 +381,23 @@ async def test_a_nameless_buyer_whose_name_a_vendor_bears_is_one_customer_for_ev
     ]
 
 
-async def test_an_order_in_another_currency_than_its_customer_is_refused_not_booked(quickbooks: Bench) -> None:
-    failed = await quickbooks.failed("create_invoice", CreateInvoice(order=german_order(), customer_id="1"))
+async def test_an_order_in_another_currency_goes_to_that_persons_customer_in_it(quickbooks: Bench) -> None:
+    wish = CreateInvoice(order=german_order(), customer_id="1")
+    made = [await quickbooks.ok("create_invoice", wish, key=keyed(number)) for number in range(2)]
+    assert (str(made[0].total), made[0].customer_id) == ("36.88 EUR", made[1].customer_id)
+    pay = RecordPayment(customer_id="1", invoice_id=made[0].id, amount=made[0].total)
+    await quickbooks.ok("record_payment", pay, key=keyed(2))
+    state = await quickbooks.state()
+    (customer,) = state["customers"]
+    assert (customer["DisplayName"], customer["CurrencyRef"]) == ("Ada Example EUR", {"value": "EUR"})
+    assert state["payments"][0]["CustomerRef"] == {"value": customer["Id"]}
+
+
+async def test_without_multi_currency_an_order_in_another_is_refused_not_booked(quickbooks: Bench) -> None:
+    wish = CreateInvoice(order=german_order(), customer_id="1")
+    failed = await quickbooks.failed("create_invoice", wish, home_currency=None)
     assert failed.kind == "permanent"
-    assert "currency" in failed.error
+    assert "home_currency" in failed.error
 
 
 async def test_an_order_without_a_customer_is_the_online_customers(quickbooks: Bench) -> None:
