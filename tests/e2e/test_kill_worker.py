@@ -49,7 +49,11 @@ def hub() -> Iterator[tuple[Stage, str]]:
             "role": "shop",
             "settings": {"shop": "demo.myshopify.com", "webhook_secrets": [SECRET]},
         },
-        "books": {"connector": "quickbooks", "settings": dict(sandbox().settings), "base_url": f"{outside}/quickbooks"},
+        "books": {
+            "connector": "quickbooks",
+            "settings": {**sandbox().settings, "home_currency": "EUR"},
+            "base_url": f"{outside}/quickbooks",
+        },
     }
     text = orjson.dumps({"connections": connections}).decode()
     with stage(text, {"invoice": INVOICE}, "tests.chaos.books") as made:
