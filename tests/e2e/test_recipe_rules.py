@@ -106,3 +106,24 @@ async def test_quiet_hours_end_by_the_clock_on_the_wall_when_it_goes_back(shop: 
     assert await shop.made() == []
     await shop.forward(minutes=2)
     assert await shop.made() == ["n#1"]
+
+
+async def test_a_run_stays_on_the_version_it_began_with_and_a_poisonous_one_holds_up_nobody(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One version waits while the next is written; beside them a run that the database refuses."""
+    day = "  - wait: 1d\n"
+    await shop.hub.recipe("versions", recipe("", "old", day))
+    await shop.hub.recipe("poison", "title: P\non: order.updated\nsteps:\n  - wait: 1d\n  - {id: bad, approve: Go?}\n")
+    await shop.order(1, "order.updated")
+    await shop.hub.recipe("versions", recipe("", "new", f"{day}{day}"))
+    await shop.order(2, "order.updated")
+    monkeypatch.setattr("app.pipeline.run.advance.say", lambda *_: "\0")
+    await shop.forward(days=1, seconds=5)
+    assert await shop.made() == ["old#1"]
+    await shop.forward(days=1, seconds=5)
+    assert await shop.made() == ["old#1", "new#2"]
+    refused = await shop.hub.rows("select state, reason from run where recipe = 'poison'")
+    assert [tuple(row) for row in refused] == [
+        ("failed", "it cannot be moved: a fault of the hub (UntranslatableCharacterError)")
+    ] * 2
