@@ -29,7 +29,8 @@ class Cron:
 
     def after(self, moment: datetime, zone: ZoneInfo) -> datetime:
         """The first slot later than this moment, aware UTC. A local time that a clock change skips is met after the
-        gap; one that comes twice, at its first (a schedule of every hour: at both). ValueError when none comes within ten years."""
+        gap; one that comes twice, at its first, in a schedule of every hour at both. ValueError when none comes within
+        ten years."""
         day = moment.astimezone(zone).date()
         for _ in range(3660):
             start = datetime(day.year, day.month, day.day, tzinfo=zone)

@@ -13,7 +13,8 @@ from app.store import runs, waiters
 
 MILLION = 1_000_000 if os.environ.get("CI") else 50_000
 RUNS = """insert into filled (id, at, workspace, recipe, version_id, event_id, subject, state, due_at)
-    select id, $1::timestamptz, 'main', 'welcome', id, id, '\\x00', 'waiting', $1::timestamptz + make_interval(mins => n)
+    select id, $1::timestamptz, 'main', 'welcome', id, id, '\\x00', 'waiting',
+      $1::timestamptz + make_interval(mins => n)
     from (select n, lpad(to_hex(n), 32, '0')::uuid as id from generate_series(1, $2) as t(n) offset 0) as numbered"""
 WAITERS = """insert into waiter (id, workspace, event_type, path, value, run_id)
     select id, 'main', case get_byte(uuid_send(id), 14) % 2 when 0 then 'order.created' else 'review.received' end,

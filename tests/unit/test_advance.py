@@ -250,8 +250,12 @@ def test_results_have_the_same_value_and_type_before_and_after_the_store(
     assert told_apart(call_output(Giving(Everything), output)) == told_apart(made.model_dump())  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("deed", ["approve: {title: %s}", "set: {customer: {attributes: {x: %s}}}", "emit: a.b\n    with: {x: %s}", "stop: %s"])
-@pytest.mark.parametrize("value", ["12345678901234567890 * 1000", "{'a': 1.5}", "[1, [now]]", "order", "1e29 * 1.5", "none"])
+DEEDS = ["approve: {title: %s}", "set: {customer: {attributes: {x: %s}}}", "emit: a.b\n    with: {x: %s}", "stop: %s"]
+SAID = ["12345678901234567890 * 1000", "{'a': 1.5}", "[1, [now]]", "order", "1e29 * 1.5", "none"]
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("value", SAID)
 def test_whatever_a_step_says_ends_in_a_step_or_a_sentence(deed: str, value: str) -> None:
     simulation = ran("on: order.paid\nsteps:\n  - " + deed % f'"{{{{ {value} }}}}"' + "\n")
     run = simulation.runs[0]

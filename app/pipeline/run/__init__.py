@@ -30,8 +30,8 @@ from app.pipeline.run.listening import Listening
 from app.pipeline.run.written import write
 from app.recipes import Call, Recipe, Step
 from app.store import events, runs, waiters
-from app.store.database import Connection as Db
 from app.store.database import TWICE_LOCKED, Database, is_away, to_json
+from app.store.database import Connection as Db
 from app.store.packing import unpack, unpack_json
 from app.store.runs import DueRun, NewRun, NewStep, StepRow
 from app.store.waiters import NewWaiter
