@@ -90,7 +90,7 @@ async def test_a_step_says_how_often_and_how_long_its_call_is_tried(shop: Shop) 
 
 async def test_a_steps_timeout_ends_an_attempt_before_the_connectors_own_would(shop: Shop) -> None:
     await shop.hub.recipe("short", recipe("", "t", on="order.paid", more=", timeout: 1s, retry: false"))
-    await shop.outside.post("/_faults/testbench", json=[{"slow": 30}])
+    await shop.outside.post("/_faults/testbench", json=[{"slow": 3}])
     await shop.order(1)
     (row,) = await shop.hub.rows("select state, error, extract(epoch from ended_at - at) as took from attempt")
     assert 0.9 < row["took"] < 1.9, row
