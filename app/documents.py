@@ -6,7 +6,7 @@ anchors, merges or keys that are not words. Serves recipes, their test files and
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -35,6 +35,7 @@ INTEGER = re.compile(r"[-+]?[0-9]+")
 HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
 NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 NOT_A_NUMBER = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:[Zz]|[-+][0-9]{2}:[0-9]{2})?"
@@ -85,6 +86,16 @@ class Document:
     keys: Mapping[Path, Mark]
     lines: list[str] = field(repr=False, default_factory=list)
 
+    def at(self, path: Path) -> Any:
+        """The value at a path; None where there is none."""
+        found = self.data
+        for each in path:
+            inside = each in found if isinstance(found, dict) else isinstance(found, list) and isinstance(each, int)
+            if not inside:
+                return None
+            found = found[each]
+        return found
+
     def mark(self, path: Path, key: bool = False) -> Mark:
         """The mark of a value, or of its key; where the path does not exist, of what encloses it."""
         if key and path in self.keys:
@@ -105,17 +116,49 @@ class Document:
     ) -> Problem:
         """A fault of the value at `path` (or of its key), or at a line and column `within` its text."""
         mark = self.mark(path, key)
-        line, column = self._inside(mark, *within) if within else (mark.line, mark.column)
+        line, column = mark.line, mark.column
+        while within and path and path not in self.marks:
+            path = path[:-1]
+        if within and isinstance(value := self.at(path), str):
+            line, column = written_at(self.lines, mark, value, *within)
         return Problem(self.file, line, column, message, mend, severity)
 
-    def _inside(self, mark: Mark, line: int, column: int) -> tuple[int, int]:
-        """The place in the file of a place in a text value; exact but for folded text, of which it is the beginning."""
-        if mark.style == "|":
-            below = self.lines[mark.line] if mark.line < len(self.lines) else ""
-            return mark.line + line, len(below) - len(below.lstrip()) + column
-        if line == 1 and mark.style in ("", "'", '"'):
-            return mark.line, mark.column + len(mark.style) + column - 1
-        return mark.line, mark.column
+
+def written_at(lines: Sequence[str], mark: Mark, value: str, line: int, column: int) -> tuple[int, int]:
+    """Where a place in a text value (line and column, both from 1) stands in its file, however the text is written:
+    quoted, folded, or over several lines."""
+    wanted = sum(len(each) + 1 for each in value.split("\n")[: line - 1]) + column - 1
+    row, at = mark.line - 1, mark.column - 1 + (mark.style in ("'", '"'))
+    if mark.style in ("|", ">"):
+        row, at = row + 1, 0
+    for index, letter in enumerate(value):
+        row, at = _skip_to(lines, row, at, letter, mark.style)
+        if index >= wanted or row >= len(lines):
+            break
+        at += _width(lines[row], at, letter, mark.style)
+    return min(row, len(lines) - 1) + 1, at + 1
+
+
+def _skip_to(lines: Sequence[str], row: int, at: int, letter: str, style: str) -> tuple[int, int]:
+    """Over indentation and line ends, to where a letter of the text stands; a blank may be a line's end."""
+    while row < len(lines):
+        text = lines[row]
+        end = at >= len(text.rstrip("\r"))
+        if not end and (text[at] == letter or (text[at] == "\\" and style == '"' and at + 1 < len(text))):
+            return row, at
+        if letter.isspace() and not (not end and text[at].isspace()):
+            return row, at
+        row, at = (row + 1, 0) if end else (row, at + 1)
+    return row, at
+
+
+def _width(text: str, at: int, letter: str, style: str) -> int:
+    """How many letters of the file one letter of the text takes."""
+    if at >= len(text) or (letter.isspace() and not text[at].isspace() and text[at] != "\\"):
+        return 0
+    if style == '"' and text[at] == "\\":
+        return 2 + {"x": 2, "u": 4, "U": 8}.get(text[at + 1 : at + 2], 0)
+    return 2 if style == "'" and letter == "'" else 1
 
 
 def read_file(path: FilePath, name: str | None = None) -> Document:
@@ -146,12 +189,21 @@ def read_document(text: str, file: str) -> Document:
         return _Reader(text, file).read()
     except MarkedYAMLError as error:
         raise DocumentError([_syntax_problem(error, text, file)]) from None
-    except YAMLStreamError as error:
-        raise DocumentError([Problem(file, 1, 1, f"this is not YAML: {error}", "remove the character")]) from None
+    except YAMLStreamError:
+        raise DocumentError([_unprintable(text, file)]) from None
     except YAMLError as error:
         raise DocumentError(
             [Problem(file, 1, 1, f"this is not YAML: {error}", "check indentation, quotes and brackets")]
         ) from None
+
+
+def _unprintable(text: str, file: str) -> Problem:
+    """The first character that YAML does not take."""
+    found = UNPRINTABLE.search(text)
+    before = text[: found.start()] if found else ""
+    said = f"U+{ord(found.group()):04X}" if found else "a character"
+    line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+    return Problem(file, line, column, f"{said} cannot stand in a file", "remove the character")
 
 
 def scalar(text: str) -> Any:
@@ -221,9 +273,10 @@ class _Reader:
 
     def value(self, event: Any, path: Path) -> Any:
         self.admit(event, path)
-        self.marks[path] = Mark(
-            event.start_mark.line + 1, event.start_mark.column + 1, getattr(event, "style", "") or ""
-        )
+        style = getattr(event, "style", "") or ""
+        absent = path in self.keys and not style and getattr(event, "value", None) == ""  # shown where its key stands
+        here = Mark(event.start_mark.line + 1, event.start_mark.column + 1, style)
+        self.marks[path] = self.keys[path] if absent else here
         if isinstance(event, yaml.MappingStartEvent):
             return self.mapping(path)
         if isinstance(event, yaml.SequenceStartEvent):

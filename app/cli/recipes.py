@@ -20,6 +20,13 @@ app = typer.Typer(help="Recipes: the automations.", no_args_is_help=True)
 Folder = Annotated[Path | None, typer.Argument(help="Folder of recipes; TRADEWIND_RECIPES if not said.")]
 
 
+Connections = Annotated[
+    Path | None,
+    typer.Option(
+        help="The connections that recipes will find: a connections.yaml; TRADEWIND_CONNECTIONS if not said.",
+        exists=True, dir_okay=False,
+    ),
+]  # fmt: skip
 Name = Annotated[str, typer.Argument(help="The recipe's name: that of its file.", autocompletion=naming.recipes)]
 
 
@@ -32,13 +39,17 @@ def list_recipes(workspace: Workspace = "main", as_json: AsJson = False) -> None
 
 
 @app.command()
-def check(folder: Folder = None, as_json: AsJson = False) -> None:
+def check(folder: Folder = None, connections: Connections = None, as_json: AsJson = False) -> None:
     """Check recipe files; each fault with its place and its mend. Exit code 1 if there are errors."""
-    from app.recipes import RegistryCatalogue, load_folder, read_templates
+    from app.domain.connections_file import slugs_in
+    from app.recipes import RegistryCatalogue, load_folder, read_templates, with_connections
     from app.registry import Registry
 
-    place = _folder(folder)
-    loaded = load_folder(place, RegistryCatalogue(Registry.of(session.settings())))
+    place, settings = _folder(folder), session.settings()
+    catalogue, file = RegistryCatalogue(Registry.of(settings)), connections or settings.connections
+    loaded = load_folder(place, catalogue)
+    if file is not None:
+        loaded = with_connections(loaded, catalogue, slugs_in(file))
     templates, strange = read_templates(place)
     faults = [*strange, *(problem for each in templates.values() for problem in each.problems)]
     _report(list(dict.fromkeys([*faults, *(problem for one in loaded for problem in one.problems)])), as_json)

@@ -66,6 +66,17 @@ def read_connections(path: Path, registry: Registry, environment: Mapping[str, s
     return declared
 
 
+def slugs_in(path: Path) -> dict[str, list[str]]:
+    """The slugs that a file declares, by connector; its settings are not looked at, so that nobody needs its secrets.
+    Raises DocumentError for what is no YAML."""
+    given = read_file(path).at(("connections",))
+    found: dict[str, list[str]] = {}
+    for slug, entry in given.items() if isinstance(given, dict) else ():
+        if isinstance(entry, dict):
+            found.setdefault(str(entry.get("connector")), []).append(slug)
+    return found
+
+
 def _declared(
     document: Document,
     slug: str,

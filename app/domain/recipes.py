@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ from app.events import event_type
 from app.recipes import (
     Call,
     Choose,
+    Loaded,
     Parallel,
     Recipe,
     RegistryCatalogue,
     Stop,
     WaitFor,
+    check_connections,
     compiled,
     connection_of,
     load_folder,
@@ -38,6 +40,7 @@ from app.recipes import (
     used,
 )
 from app.registry import Registry
+from app.store import connections as connection_store
 from app.store import recipes as store
 from app.store import waiters, workspaces
 from app.store.byhand import Deed, note_change
@@ -358,7 +361,18 @@ async def sync_folder(
                 await note_change(db, Deed(workspace, actor, "save", f"recipe/{one.name}", {"origin": origin}))
         for name in await store.remove_others(db, workspace, origin, [one.name for one in loaded]):
             await note_change(db, Deed(workspace, actor, "remove", f"recipe/{name}", {"origin": origin}))
-    return list(dict.fromkeys(problem for one in loaded for problem in one.problems))
+        slugs = await connection_store.slugs(db, workspace)
+    found = [problem for one in loaded for problem in (*one.problems, *_misnamed(one, registry, slugs))]
+    return list(dict.fromkeys(found))
+
+
+def _misnamed(one: Loaded, registry: Registry, slugs: Mapping[str, Sequence[str]]) -> list[Problem]:
+    """Connections that a recipe names and that are not there, or must name: it waits for them, so these are warnings.
+    Systems that are not connected at all are not told at every start."""
+    if one.recipe is None or one.document is None or not slugs:
+        return []
+    found = check_connections(one.recipe, one.document, RegistryCatalogue(registry), slugs)
+    return [replace(each, severity="warning") for each in found if each.severity == "error"]
 
 
 def _as_stored(folder: Path, texts: Mapping[str, str], stored: Mapping[str, tuple[str, Mapping[str, str]]]) -> bool:

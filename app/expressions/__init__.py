@@ -6,7 +6,7 @@ render(compile_tree({"to": "{{ order.customer.email }}"}), {"order": order})  ->
 """
 
 from app.expressions.analysis import Analysis, Finding, Use, analyse, paths
-from app.expressions.certain import certain
+from app.expressions.certain import asked, certain
 from app.expressions.compiled import (
     Expression,
     Tree,
@@ -34,6 +34,7 @@ __all__ = [
     "Tree",
     "Use",
     "analyse",
+    "asked",
     "certain",
     "compile_condition",
     "compile_expression",

@@ -11,6 +11,7 @@ from jinja2 import nodes
 from app.expressions.compiled import Expression
 from app.expressions.errors import hint
 from app.expressions.filters import COUNTED, OPERATORS, PLAIN
+from app.expressions.misspelt import NOTHING
 from app.expressions.sandbox import LOOP_FIELDS, place
 from app.expressions.shapes import (
     ANY,
@@ -162,9 +163,8 @@ class _Walk:
         if self.scope is None:
             return _Seen(ANY, (node.name,), offset)
         if node.name not in self.scope:
-            self.found(
-                offset, f"there is no {node.name!r} here", hint(node.name, self.scope) or "nothing can be read here"
-            )
+            mend = "write `none`" if node.name in NOTHING else hint(node.name, self.scope)
+            self.found(offset, f"there is no {node.name!r} here", mend or "nothing can be read here")
         return _Seen(self.scope.get(node.name, ANY), (node.name,), offset)
 
     def attribute(self, node: nodes.Getattr, local: Locals) -> _Seen:
@@ -259,6 +259,10 @@ class _Walk:
             return _Seen(base.shape, base.path, base.offset)
         if node.name == "sum":
             summed = of_item.shape if of_item else base.shape.item or ANY
+            if not summed.is_money and group(summed) not in ("number", "any", "none"):
+                self.found(
+                    offset, f"sum needs numbers or money, not {summed}", "name a field, as in `| sum('quantity')`"
+                )
             return _Seen(summed if summed.is_money or summed.kind in ("integer", "number") else ANY)
         if node.name in ("abs", "times"):
             return _Seen(base.shape)

@@ -12,8 +12,10 @@ from jinja2.parser import Parser
 
 from app.expressions.errors import ExpressionError, hint
 from app.expressions.filters import COUNTED, FILTERS, PLAIN, text_of
+from app.expressions.misspelt import slip_of
 from app.expressions.sandbox import MAX_DIGITS, TESTS, Sandbox, place
 
+UNCLOSED = re.compile(r".*The innermost block that needs to be closed is '(\w+)'.*")
 MAX_SOURCE = 2_000  # characters of one expression or value
 MAX_TEMPLATE = 64_000  # characters of a template file
 MAX_DEPTH = 60  # of the syntax tree
@@ -66,6 +68,8 @@ def _parse_expression(source: str) -> nodes.Expr:
     tree = parser.parse_expression()
     if not parser.stream.eos:
         extra = parser.stream.current
+        if slip := slip_of(source, extra.lineno - 1):
+            raise ExpressionError(slip.message, *place(source, slip.offset), slip.mend)
         mend = "put an operator before it (and, or, ==, ~ ...), or quotes around it if it is text"
         raise ExpressionError(f"{str(extra.value)!r} does not belong here", *place(source, extra.lineno - 1), mend)
     return tree
@@ -78,6 +82,8 @@ def _guarded(source: str, limit: int, parse: object) -> nodes.Node:
         tree: nodes.Node = parse()  # type: ignore[operator]
         _check(tree, source, 0, 0, 0)
     except TemplateSyntaxError as error:
+        if slip := slip_of(source, error.lineno - 1):
+            raise ExpressionError(slip.message, *place(source, slip.offset), slip.mend) from None
         message = _plain(error.message or "it cannot be read")
         raise ExpressionError(message, *place(source, error.lineno - 1), _syntax_mend(message)) from None
     except RecursionError:
@@ -88,12 +94,17 @@ def _guarded(source: str, limit: int, parse: object) -> nodes.Node:
 def _plain(message: str) -> str:
     """Jinja's own words without its names for tokens."""
     message = message.replace("'end of print statement'", "}}").replace("end of print statement", "}}")
-    message = message.replace("end of template", "the end")
-    return message.rstrip(".")
+    message = message.replace("unexpected char ", "unexpected ").replace("'end of template'", "the end")
+    message = UNCLOSED.sub(r"{% \1 %} is opened here and never closed", message.replace("end of template", "the end"))
+    if message.startswith("unexpected the end"):
+        message = "it ends in the middle" + message.removeprefix("unexpected the end")
+    return message[:1].lower() + message[1:].rstrip(".")
 
 
 def _syntax_mend(message: str) -> str:
-    if "the end" in message or "}}" in message:
+    if "never closed" in message:
+        return "close it with {% endif %} or {% endfor %}"
+    if "in the middle" in message or "the end" in message or "}}" in message:
         return "something is missing: a value, or a bracket or quote that closes"
     if "unknown tag" in message:
         return "only if, for and set stand in {% %}"

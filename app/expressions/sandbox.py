@@ -19,8 +19,10 @@ from jinja2.runtime import LoopContext, StrictUndefined, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from app.expressions.errors import ExpressionError, hint
+from app.expressions.misspelt import Slip, slip_of
 
 Filter = Callable[..., Any]
+CLOSE = "look at its brackets and quotes"
 MAX_TEXT = 100_000  # characters that one operation or one value may make
 MAX_ITEMS = 10_000  # items of a list that an expression makes
 MAX_HELD = 100_000  # items, counted through all inside them, of a list or object that an expression makes
@@ -253,7 +255,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
                     literals.append(Decimal(text.replace("_", "")))
                 at += len(text)
         except TemplateSyntaxError as error:
-            raise ExpressionError(str(error.message), *place(source, at), "look at its brackets and quotes") from None
+            slip = slip_of(source, at) or Slip(str(error.message).partition(" at ")[0], at, CLOSE)
+            raise ExpressionError(slip.message, *place(source, slip.offset), slip.mend) from None
         decimals: Any = iter(literals)
         tokens = self.lexer.wrap(iter(raw), name, filename)
         exact_tokens = (t._replace(value=next(decimals)) if t.type == "float" else t for t in tokens)

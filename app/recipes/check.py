@@ -12,15 +12,17 @@ from app.expressions import (
     Shape,
     Tree,
     analyse,
+    certain,
     expressions,
     hint,
     joined,
     list_of,
+    nearest,
     object_of,
     shape_of,
 )
 from app.recipes.catalogue import Catalogue
-from app.recipes.inputs import valid
+from app.recipes.inputs import SHAPES, valid
 from app.recipes.model import (
     Approve,
     Awaited,
@@ -38,7 +40,7 @@ from app.recipes.model import (
     WaitFor,
 )
 from app.recipes.never import never
-from app.recipes.scopes import ANYTHING, ERROR, TEXT, Scope, awaited_scope, recipe_scope, result_of
+from app.recipes.scopes import ANYTHING, ERROR, TEXT, UNKNOWN, Scope, awaited_scope, recipe_scope, result_of
 from app.recipes.templates import FIELDS, KEYS, Templates, fills, name_of, unknown
 from app.recipes.tight import too_tight
 from app.recipes.values import value_problems
@@ -80,10 +82,14 @@ class _Check:
     problems: list[Problem] = field(default_factory=list)
     scope: Scope = field(init=False)
     ids: set[str] = field(init=False)
+    lost: set[str] = field(init=False)
+    """Ids of steps that could not be read: nothing more is said of those who use them."""
 
     def __post_init__(self) -> None:
-        self.scope = recipe_scope(self.recipe)
         self.ids = {step.id for step in self.recipe.all_steps() if step.id}
+        self.lost = lost_ids(self.document) - self.ids
+        unclear = [name for name in self.recipe.inputs if self.document.at(("inputs", name, "type")) not in SHAPES]
+        self.scope = recipe_scope(self.recipe, self.meant(self.recipe.events) or (UNKNOWN,), unclear)
 
     def wrong(
         self,
@@ -119,19 +125,30 @@ class _Check:
             self.event(trigger.event, trigger.at)
             if trigger.platform and trigger.platform not in self.catalogue.connectors():
                 self.unknown_connector((*trigger.at[:-1], "platform"), trigger.platform)
-        if not self.recipe.triggers and not self.recipe.schedules:
+        if not self.recipe.triggers and not self.recipe.schedules and "on" in self.document.data:
             self.wrong(("on",), "nothing runs this recipe", "name an event, as in `on: order.paid`")
 
     def event(self, name: str, at: Path) -> None:
         """The event type exists: ours, or one that a recipe emits."""
         if not name or self.exists(name):
             return
-        ours = name.split(".", 1)[0] in FAMILIES
-        mend = hint(name, [*EVENT_TYPES, *self.emitted]) if ours or hint(name, EVENT_TYPES).startswith("did") else ""
-        self.wrong(at, f"there is no event {name!r}", mend or "events of your own begin with a recipe's `emit`")
+        offer, ours = nearest(name, [*EVENT_TYPES, *self.emitted]), name.split(".", 1)[0] in FAMILIES
+        own = "an event of your own begins with a recipe's `emit`"
+        mend = f"did you mean {offer!r}?{'' if ours else f' {own.capitalize()}'}" if offer else own
+        self.wrong(at, f"there is no event {name!r}", hint(name, EVENT_TYPES) if ours and not offer else mend)
 
     def exists(self, event: str) -> bool:
         return event in EVENT_TYPES or event in self.emitted
+
+    def meant(self, events: Sequence[str]) -> tuple[str, ...]:
+        """These events, and for one that does not exist the one most like it: a misspelt event is one fault, not one
+        for each of its fields."""
+        known = (*EVENT_TYPES, *self.emitted, "schedule.due")
+        ours = [each.split(".", 1)[0] in FAMILIES for each in events]
+        return tuple(
+            each if each in known else (nearest(each, known) if our else None) or UNKNOWN
+            for each, our in zip(events, ours, strict=True)
+        )
 
     def unknown_connector(self, at: Path, name: str, key: bool = False) -> None:
         self.wrong(at, f"there is no connector {name!r}", hint(name, self.catalogue.connectors()), key=key)
@@ -164,6 +181,8 @@ class _Check:
         for each in found.findings:
             name = each.message.partition("has no '")[2].rstrip("'") if each.message.startswith("steps has no") else ""
             message, mend = each.message, each.mend
+            if name in self.lost:
+                continue
             if name in self.ids:
                 message, mend = f"the step {name!r} is not done yet here", "use the results of earlier steps only"
             self.wrong(at, message, mend, within=(each.line, each.column))
@@ -186,7 +205,7 @@ class _Check:
             listed = (*at, "event", index)
             self.event(event, listed if listed in self.document.marks else (*at, "event"))
         known = (*at, "where") in self.document.marks and all(map(self.exists, awaited.events))
-        self.expression(awaited.where, (*at, "where"), awaited_scope(scope, awaited.events))
+        self.expression(awaited.where, (*at, "where"), awaited_scope(scope, self.meant(awaited.events)))
         if known and any(not branch for branch in awaited.branches):
             either = "one side of its `or`" if len(awaited.branches) > 1 else "this"
             self.wrong((*at, "where"), f"nothing ties the awaited event to the run in {either}", TIE)
@@ -221,12 +240,14 @@ class _Check:
         if step.on_error:
             seen = outer if isinstance(step.does, Call) else scope  # calls of all items fail together
             inner |= self.body(step.on_error.steps, done, {**seen, "error": ERROR})
-        own = {step.id: result_of(step, output)} if step.id else {}
+        events = self.meant(step.does.awaited.events) if isinstance(step.does, WaitFor) else ()
+        own = {step.id: result_of(step, output, events)} if step.id else {}
         return own if step.for_each else {**inner, **own}
 
     def for_each(self, step: Step, loop: ForEach, scope: Scope) -> Scope:
         shape = self.expression(loop.items, (*step.at, "for_each"), scope).shape
-        if shape.kind not in ("list", "any", "none"):
+        listed = shape.kind in ("list", "any", "none")
+        if not listed:
             self.wrong((*step.at, "for_each"), f"for_each needs a list, not {shape}", "as in `order.line_items`")
         if loop.name in scope:
             at = (*step.at, "as") if (*step.at, "as") in self.document.marks else (*step.at, "for_each")
@@ -235,7 +256,7 @@ class _Check:
         inner = {**scope, loop.name: item}
         if loop.key:
             self.expression(loop.key, (*step.at, "key"), inner)
-        elif "id" not in (item.fields() or {}) and acts(step):
+        elif listed and "id" not in (item.fields() or {}) and acts(step):
             mend = f"say what tells one from another, as in `key: {loop.name}.sku`"
             self.wrong((*step.at, "for_each"), "for_each needs a key: its items have no id", mend)
         return inner
@@ -382,13 +403,15 @@ class _Check:
 
     def store_actions(self, call: Call, at: Path) -> list[Action]:
         stores = self.catalogue.store_actions()
-        platforms = {trigger.platform for trigger in self.recipe.triggers}
+        known = {*self.catalogue.connectors(), *self.catalogue.store_refusals()}
+        platforms = {trigger.platform if trigger.platform in known else None for trigger in self.recipe.triggers}
         wanted = (
             stores if None in platforms or not platforms else {name: stores.get(name, {}) for name in platforms if name}
         )
         found = [actions[call.action] for actions in wanted.values() if call.action in actions]
         if self.recipe.schedules and not call.connection:
             self.wrong((*at, "use"), "a schedule comes from no shop, so `store` means nothing", "name its connection")
+            return []
         refusals = self.catalogue.store_refusals()
         why = [said[call.action] for name in wanted if call.action in (said := refusals.get(name, {}))]
         if not found:
@@ -409,14 +432,23 @@ def acts(step: Step) -> bool:
 
 def ends(step: Step) -> bool:
     """Whether nothing can follow this step: it stops, or whichever way it goes stops."""
-    if step.condition or step.for_each:
+    if (step.condition and certain(step.condition) is not True) or step.for_each:
         return False
     if isinstance(step.does, Stop):
         return True
     if isinstance(step.does, Choose):
-        ways = [branch.steps for branch in step.does.branches]
-        return bool(step.does.otherwise) and all(_stops(way) for way in [*ways, step.does.otherwise])
+        sure = any(certain(branch.when) for branch in step.does.branches)
+        ways = [branch.steps for branch in step.does.branches if certain(branch.when) is not False]
+        return all(map(_stops, ways if sure else [*ways, step.does.otherwise]))
+    if isinstance(step.does, Parallel):
+        return any(map(_stops, step.does.branches))
     return isinstance(step.does, Block) and _stops(step.does.steps)
+
+
+def lost_ids(document: Document) -> set[str]:
+    """All that the steps of a document are called, also those that cannot be read."""
+    found = (document.at(path) for path in document.keys if path[-1] == "id" and path[0] in ("steps", "on_error"))
+    return {each for each in found if isinstance(each, str)}
 
 
 def _stops(steps: Sequence[Step]) -> bool:

@@ -20,6 +20,11 @@ from app.expressions import (
 from app.recipes.durations import parse_duration
 
 T = TypeVar("T")
+SWITCHES = {
+    **dict.fromkeys(["yes", "y", "on", "true", "1"], "true"),
+    **dict.fromkeys(["no", "n", "off", "false", "0"], "false"),
+}
+"""Words that are text in YAML 1.2, and what is meant by them where something is true or false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,9 @@ class Cursor:
 
     def flag(self, default: bool) -> bool:
         if not isinstance(self.value, bool):
-            self.wrong(f"{self.name} should be true or false", "write it without quotes")
+            meant = SWITCHES.get(str(self.value).strip().lower())
+            mend = f"write {meant}, without quotes" if meant else "write one of these words, without quotes"
+            self.wrong(f"{self.name} should be true or false, not {self.value!r}", mend)
             return default
         return self.value
 

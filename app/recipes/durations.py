@@ -21,7 +21,7 @@ def parse_duration(text: str) -> timedelta:
         raise ValueError(f"{text!r} is not a duration; write one like 90m, 3d or 1h30m")
     seconds = sum(int(amount) * UNITS[unit] for amount, unit in _PART.findall(text))
     if timedelta(seconds=seconds) > LONGEST:
-        raise ValueError(f"{text!r} is longer than ten years")
+        raise ValueError(f"{text!r} is longer than ten years; wait for an event, or for less")
     return timedelta(seconds=seconds)
 
 

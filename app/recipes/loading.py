@@ -1,6 +1,6 @@
 """Recipes from text and from folders: read, checked, and seen together."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from app.recipes.check import check_recipe, emits
 from app.recipes.model import Recipe
 from app.recipes.reading import read_recipe
 from app.recipes.templates import Templates, read_templates, with_templates
-from app.recipes.together import check_together
+from app.recipes.together import check_connections, check_together
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,20 @@ def load_folder(folder: Path, catalogue: Catalogue) -> list[Loaded]:
         for name, text, document, problems in read
     ]
     return _seen_together(loaded, catalogue)
+
+
+def with_connections(
+    loaded: Sequence[Loaded], catalogue: Catalogue, connections: Mapping[str, Sequence[str]]
+) -> list[Loaded]:
+    """The same recipes, also checked against the connections of a workspace (slugs by connector)."""
+    return [_connected(one, catalogue, connections) for one in loaded]
+
+
+def _connected(one: Loaded, catalogue: Catalogue, connections: Mapping[str, Sequence[str]]) -> Loaded:
+    if one.recipe is None or one.document is None or not one.recipe.enabled:
+        return one
+    found = check_connections(one.recipe, one.document, catalogue, connections)
+    return replace(one, problems=tuple(sorted({*one.problems, *found})))
 
 
 def _read(path: Path, shown: str) -> tuple[str, str, Document | None, list[Problem]]:

@@ -1,12 +1,14 @@
 """What of a recipe can never happen: steps that nothing reaches, and waits that no event can end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+
+from jinja2 import nodes
 
 from app.documents import Path
 from app.events import event_type
-from app.expressions import certain, paths
-from app.recipes.model import Awaited, Choose, Recipe, Step, WaitFor
+from app.expressions import Expression, asked, certain, paths
+from app.recipes.model import Awaited, Choose, Equality, Recipe, Step, WaitFor
 
 Found = tuple[Path, str, str]
 """The place, what is wrong, what to do."""
@@ -16,10 +18,31 @@ def never(recipe: Recipe) -> Iterator[Found]:
     """Conditions that no event can meet, or every one does, with what they shut out; waits that only time can end."""
     if recipe.where is not None and certain(recipe.where) is False:
         yield ("where",), "this is never true: no event runs the recipe", "`enabled: false` switches a recipe off"
+    elif recipe.where is not None and recipe.triggers:
+        yield from _left_out(recipe, recipe.where)
     for awaited in recipe.cancel_on:
         yield from _awaited(recipe, awaited, "cancels a run")
     for step in recipe.all_steps():
         yield from _step(recipe, step)
+
+
+def _left_out(recipe: Recipe, where: Expression) -> Iterator[Found]:
+    """A `where` that asks for events of a kind that `on` leaves out."""
+    read = {path for each in asked(where) if (path := _path(each))}
+    for kind in ("test", "historical"):
+        taken = any(getattr(trigger, kind) != "no" for trigger in recipe.triggers)
+        nouns = {"event", *(["order"] if kind == "test" else [])}
+        if not taken and any((noun, kind) in read for noun in nouns):
+            event = recipe.triggers[0].event
+            mend = f"take them in `on`, as in `on: {{event: {event}, {kind}: only}}`"
+            yield ("where",), f"this is never true: {kind} events do not run this recipe", mend
+
+
+def _path(node: nodes.Node) -> tuple[str, str] | None:
+    """A plain field, as in `order.test`."""
+    return (
+        (node.node.name, node.attr) if isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name) else None
+    )
 
 
 def _step(recipe: Recipe, step: Step) -> Iterator[Found]:
@@ -49,7 +72,7 @@ def _branches(step: Step, choose: Choose) -> Iterator[Found]:
 
 def _awaited(recipe: Recipe, awaited: Awaited, deed: str) -> Iterator[Found]:
     at = (*awaited.at, "where")
-    if certain(awaited.where) is False:
+    if certain(awaited.where) is False or (awaited.branches and all(map(_itself, awaited.branches))):
         yield at, f"this is never true: no event ever {deed}", "mend the condition"
         return
     for name in awaited.events:
@@ -57,6 +80,14 @@ def _awaited(recipe: Recipe, awaited: Awaited, deed: str) -> Iterator[Found]:
             noun = event_type(name).noun
             message = f"no event ever {deed}: {name} comes once for each {noun}, and that began the run"
             yield at, message, f"wait for another event, or for another {noun}"
+
+
+def _itself(branch: Sequence[Equality]) -> bool:
+    """Whether a branch asks for the very event that began the run."""
+    return any(
+        each.field == ("event", "id") and [use.path for use in paths(each.value)] == [("run", "event", "id")]
+        for each in branch
+    )
 
 
 def _its_own(awaited: Awaited, name: str) -> bool:

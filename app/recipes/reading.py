@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 import orjson
 
 from app.documents import Document, Problem
-from app.recipes.cursor import Cursor
+from app.recipes.cursor import SWITCHES, Cursor
 from app.recipes.durations import parse_clock
 from app.recipes.model import (
     Again,
@@ -82,7 +82,7 @@ class _Reader:
             "group": keys["group"].text(50) if "group" in keys else None,
             "enabled": keys["enabled"].flag(True) if "enabled" in keys else True,
             "priority": keys["priority"].whole(-100, 100) if "priority" in keys else 0,
-            "was": tuple(each.text() for each in keys["was"].items_or_one()) if "was" in keys else (),
+            "was": tuple(map(file_name, keys["was"].items_or_one())) if "was" in keys else (),
             "where": keys["where"].condition() if "where" in keys else None,
             "inputs": inputs(keys["inputs"]) if "inputs" in keys else {},
             "once_per": once_per(keys["once_per"]) if "once_per" in keys else None,
@@ -132,9 +132,18 @@ class _Reader:
         return tuple(each for each in found if each)
 
 
+def file_name(each: Cursor) -> str:
+    """The name that a recipe's file has or had."""
+    name = each.text()
+    if name and not NAME.fullmatch(name):
+        each.wrong(f"{name!r} is not a recipe's name", "write the file's earlier name, without .yaml")
+    return name
+
+
 def match(each: Cursor) -> Match:
     if each.value not in (True, False, "only"):
-        mend = "write one of these words without quotes"
+        meant = SWITCHES.get(str(each.value).strip().lower())
+        mend = f"write {meant}, without quotes" if meant else "write one of these words without quotes"
         each.wrong(f"{each.name} should be true (these too), only (none but these) or false", mend)
         return "no"
     return MATCHES[each.value]
@@ -190,6 +199,8 @@ def one_input(name: str, each: Cursor) -> Input:
     kind = cast(InputType, keys["type"].value if known else "string")
     least: Decimal | None = keys["minimum"].number() if "minimum" in keys else None
     most: Decimal | None = keys["maximum"].number() if "maximum" in keys else None
+    if least is not None and most is not None and least > most:
+        keys["minimum"].wrong(f"the minimum {least} is more than the maximum {most}", "change one of them")
     options = tuple(one.value for one in keys["options"].items()) if "options" in keys else ()
     description = keys["description"].text(1000) if "description" in keys else ""
     has_default = known and "default" in keys and keys["default"].value is not None

@@ -1,10 +1,10 @@
 """What expressions can see, at each place of a recipe: name -> shape."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from app.events import Customer, event_type
+from app.events import EVENT_TYPES, Customer, event_type
 from app.expressions import Expression, Shape, expressions, list_of, object_of, paths, shape_of
 from app.recipes.inputs import SHAPES
 from app.recipes.model import Approve, Call, Choose, Emit, Recipe, SetFacts, Step, Stop, Wait, WaitFor
@@ -25,8 +25,15 @@ ERROR = object_of({"message": TEXT, "step": TEXT, "action": TEXT})
 APPROVAL = object_of({"approved": FLAG, "timed_out": FLAG, "by": TEXT, "note": TEXT, "decided_at": TIME})
 
 
+UNKNOWN = "?"
+"""Stands for an event that does not exist: nothing can be said of what it brings."""
+
+
 def nouns_of(events: Iterable[str]) -> Scope:
-    """The nouns of these event types; one that differs between two of them is anything. Unknown types add none."""
+    """The nouns of these event types; one that differs between two of them is anything. Where one is UNKNOWN, all that
+    any event could bring is there, and may be anything."""
+    if UNKNOWN in (events := tuple(events)):
+        return dict.fromkeys(["data", *(n for each in EVENT_TYPES.values() for n in each.model.model_fields)], ANYTHING)
     nouns: Scope = {}
     for event in events:
         try:
@@ -45,10 +52,23 @@ def facts_of(events: Iterable[str]) -> Scope:
     return {"customer": shape_of(Customer), "event": object_of(ENVELOPE)} | nouns_of(events)
 
 
-def recipe_scope(recipe: Recipe) -> Scope:
-    """What every expression of a recipe sees, before any step is done."""
-    inputs = object_of({name: SHAPES[each.type] for name, each in recipe.inputs.items()})
-    return {**facts_of(recipe.events), "inputs": inputs, "now": TIME}
+def recipe_scope(recipe: Recipe, events: Iterable[str], unclear: Collection[str] = ()) -> Scope:
+    """What every expression of a recipe sees, before any step is done. events: those that run it; unclear: inputs whose
+    type is not told."""
+    shapes = {name: ANYTHING if name in unclear else SHAPES[each.type] for name, each in recipe.inputs.items()}
+    facts = facts_of(events := tuple(events))
+    if not any(map(_of_a_customer, events)):
+        del facts["customer"]
+    return {**facts, "inputs": object_of(shapes), "now": TIME}
+
+
+def _of_a_customer(event: str) -> bool:
+    """Whether an event can say whose it is."""
+    try:
+        nouns = [shape_of(each.annotation) for each in event_type(event).model.model_fields.values()]
+    except ValueError:
+        return True
+    return any(noun.model is Customer or "customer" in (noun.fields() or {}) for noun in nouns)
 
 
 def awaited_scope(run: Scope, events: Iterable[str]) -> Scope:
@@ -61,13 +81,13 @@ def awaited_result(events: Iterable[str]) -> Shape:
     return object_of({"event": object_of({**ENVELOPE, **facts_of(events)}), "timed_out": FLAG})
 
 
-def result_of(step: Step, output: Shape) -> Shape:
-    """`steps.x` of a step; `output` is what its action gives."""
+def result_of(step: Step, output: Shape, awaited: Iterable[str] = ()) -> Shape:
+    """`steps.x` of a step; output: what its action gives; awaited: the events that it waits for."""
     shape = object_of({})
     if isinstance(step.does, Call):
         shape = output
     elif isinstance(step.does, WaitFor):
-        shape = awaited_result(step.does.awaited.events)
+        shape = awaited_result(awaited)
     elif isinstance(step.does, Approve):
         shape = APPROVAL
     elif isinstance(step.does, Emit):

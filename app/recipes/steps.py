@@ -188,8 +188,10 @@ class StepReader:
             span = each.child("timeout").span()
         elif "timeout" in keys:
             span = keys["timeout"].span()
-        else:
+        elif isinstance(each.value, dict):
             each.wrong("wait_for needs a timeout", "say how long to wait at most, as in `timeout: 23h`")
+        if span is not None and "timeout" in keys and "timeout" in each.value:
+            keys["timeout"].wrong("this wait has two timeouts", "leave one of them out", key=True)
         return WaitFor(awaited(each, ("timeout",)), span)
 
     def read_choose(self, keys: dict[str, Cursor]) -> Choose:
@@ -209,6 +211,8 @@ class StepReader:
             alone = isinstance(each.value, dict)
             branch = ((step,) if (step := self.step(each)) else ()) if alone else self.body(each)
             branches.append(branch)
+        if keys["parallel"].value == []:
+            keys["parallel"].wrong("parallel is empty", "write its branches, or leave the step out")
         if len(branches) == 1:
             keys["parallel"].wrong("one branch is not parallel to anything", "write its steps without `parallel`")
         return Parallel(tuple(branches))

@@ -1,13 +1,15 @@
 """Recipes seen together: what only shows when all of them are there."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.connector import Action
 from app.documents import Document, Path, Problem, Severity
+from app.events import EVENT_TYPES
+from app.expressions import hint
 from app.recipes.catalogue import Catalogue
 from app.recipes.check import emits
-from app.recipes.model import Call, Emit, Recipe, Step
+from app.recipes.model import Call, Emit, Recipe, Step, WaitFor
 
 Pair = tuple[Recipe, Document]
 
@@ -22,11 +24,12 @@ def check_together(pairs: Sequence[Pair], catalogue: Catalogue) -> list[Problem]
 def check_connections(
     recipe: Recipe, document: Document, catalogue: Catalogue, connections: Mapping[str, Sequence[str]]
 ) -> list[Problem]:
-    """Whether each call knows its connection, and the connected shops can do what is wanted of `store`. connections:
-    slugs of a workspace, by connector."""
+    """Whether each call knows its connection, and the connected shops can do what is wanted of `store`: errors where one
+    is named that is not there, or must be named; a warning where its system is not connected (yet). connections: slugs
+    of a workspace, by connector."""
     return [
         *_unconnected(recipe, document, connections),
-        *_untold(recipe, document, connections),
+        *_untold(recipe, document, catalogue, connections),
         *_impossible(recipe, document, catalogue, connections),
     ]
 
@@ -43,24 +46,34 @@ def connection_of(recipe: Recipe, call: Call, connections: Mapping[str, Sequence
 
 
 def _unconnected(recipe: Recipe, document: Document, connections: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
+    """Events of a connection that is not there: of `on`, `wait_for` and `cancel_on`."""
     known = {slug for slugs in connections.values() for slug in slugs}
-    for trigger in recipe.triggers:
-        if trigger.connection and trigger.connection not in known:
-            at = (*trigger.at[:-1], "connection")
-            yield document.problem(at, f"there is no connection {trigger.connection!r}", _offer(known))
+    waiting = [step.does.awaited for step in recipe.all_steps() if isinstance(step.does, WaitFor)]
+    named: list[tuple[str | None, Path]] = [(each.connection, each.at[:-1]) for each in recipe.triggers]
+    named += [(each.connection, each.at) for each in (*recipe.cancel_on, *waiting)]
+    for slug, path in dict.fromkeys(named):
+        if slug and slug not in known:
+            at = next((p for p in ((*path, "connection"), (*path[:-1], "connection")) if p in document.marks), path)
+            yield document.problem(at, f"there is no connection {slug!r}", _offer(slug, known))
 
 
-def _untold(recipe: Recipe, document: Document, connections: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
+def _untold(
+    recipe: Recipe, document: Document, catalogue: Catalogue, connections: Mapping[str, Sequence[str]]
+) -> Iterator[Problem]:
     for step, call in calls(recipe):
         slugs = connections.get(call.connector, ())
-        if call.connector == "store" or connection_of(recipe, call, connections) in slugs:
+        named = call.connection or recipe.connections.get(call.connector)
+        at = (*step.at, "connection") if call.connection else (*step.at, "use")
+        if call.connector == "store" or call.connector not in catalogue.connectors():
             continue
         if not slugs:
             message = f"there is no connection to {call.connector}"
-            yield document.problem((*step.at, "use"), message, "connect one, or leave the step out")
-        else:
+            yield document.problem(at, message, "connect one, or leave the step out", severity="warning")
+        elif named and named not in slugs:
+            yield document.problem(at, f"{call.connector} has no connection {named!r}", _offer(named, slugs))
+        elif connection_of(recipe, call, connections) not in slugs:
             message = f"{call.connector} has several connections, and none is named"
-            yield document.problem((*step.at, "use"), message, f"add `connection:` with one of: {', '.join(slugs)}")
+            yield document.problem(at, message, f"add `connection:` with one of: {', '.join(slugs)}")
 
 
 def _impossible(
@@ -96,8 +109,8 @@ def _is_meant(recipe: Recipe, call: Call, slug: str, platform: str, is_shop: boo
     )
 
 
-def _offer(slugs: set[str]) -> str:
-    return f"there is {', '.join(sorted(slugs))}" if slugs else "connect a system first"
+def _offer(slug: str, slugs: Collection[str]) -> str:
+    return hint(slug, slugs) or "connect a system first"
 
 
 def calls(recipe: Recipe) -> Iterator[tuple[Step, Call]]:
@@ -141,7 +154,8 @@ class _Edge:
 
 
 def _edges(pairs: Sequence[Pair], recipe: Recipe) -> list[_Edge]:
-    emitting = [(step, step.does.event) for step in recipe.all_steps() if isinstance(step.does, Emit)]
+    steps = [(step, step.does.event) for step in recipe.all_steps() if isinstance(step.does, Emit)]
+    emitting = [(step, event) for step, event in steps if event not in EVENT_TYPES]
     return [_Edge(step, event, other.name) for step, event in emitting for other, _ in pairs if event in other.events]
 
 

@@ -18,6 +18,9 @@ Branches = list[list[Equality]]
 
 def event_name(each: Cursor) -> str:
     """The name of an event type, ours or a recipe's own; whether ours exists is the check's matter."""
+    if not isinstance(each.value, str):
+        each.wrong(f"{each.name} should name an event", "write one like order.paid")
+        return ""
     name = each.text()
     if name and not EVENT_NAME.fullmatch(name):
         each.wrong(f"{name!r} is not an event's name", "write one like order.paid")

@@ -38,6 +38,15 @@ async def load_all(db: AsyncConnection) -> Sequence[Any]:
     return (await db.execute(select(table).where(~table.c.removed).order_by(table.c.workspace, table.c.slug))).all()
 
 
+async def slugs(db: AsyncConnection, workspace: str) -> dict[str, list[str]]:
+    """The slugs of a workspace's connections, by connector."""
+    wanted = (table.c.workspace == workspace) & ~table.c.removed
+    found: dict[str, list[str]] = {}
+    for row in await db.execute(select(table.c.connector, table.c.slug).where(wanted).order_by(table.c.slug)):
+        found.setdefault(row.connector, []).append(row.slug)
+    return found
+
+
 async def ids_of_slugs(db: AsyncConnection, workspace: str, slugs: Sequence[str]) -> dict[str, UUID]:
     """The permanent ids of connections that are not removed, by slug."""
     wanted = (table.c.workspace == workspace) & table.c.slug.in_(slugs) & ~table.c.removed

@@ -239,7 +239,10 @@ def test_objects_do_not_stand_among_text() -> None:
     [
         ("order.x y", 1, 9, "'y' does not belong here"),
         ("order.", 1, 6, "expected name"),
-        ("a ==\n  b ? 1", 2, 5, "unexpected char"),
+        ("a ==\n  b ? 1", 2, 5, "is not part of the language; write `this if condition else that`"),
+        ("a && b", 1, 3, "&& is not part of the language; write `and`"),
+        ("a = 1", 1, 3, "write `==`"),
+        ("a AND b", 1, 3, "write `and`"),
         ("order.total | mony", 1, 15, "did you mean 'money'"),
         ("order.items | where", 1, 15, "'where' needs 'field'"),
         ("order is fancy", 1, 7, "no test 'fancy'"),

@@ -520,6 +520,37 @@ MISTAKES = [
      "5:58: date cannot use the format '%Q'. Write one like '%d %b %Y'."),
     (with_steps(STEP + "    with: {channel: '#ops', text: a}\n", more="where: order.tags == 'vip'\n"),
      "3:13: a list never equals text. Ask whether the list holds it, as in `'vip' in order.tags`."),
+    (with_steps("  - wait: 1h\n", more="where: >\n  not order.test\n\n  and order.totl.amount > 5\n"),
+     "6:13: order has no 'totl'."),
+    (with_steps("  - wait: 1h\n", more="where: not order.test\n  and order.totl.amount > 5\n"),
+     "4:13: order has no 'totl'."),
+    (with_steps("  - wait: 1h\n", more='where: "order.number == \\"\\u00e4\\" and order.totl"\n'),
+     "3:46: order has no 'totl'."),
+    (with_steps("  - wait: 1h\n", more="where: 'order.number == ''a'' and order.totl'\n"),
+     "3:41: order has no 'totl'."),
+    (with_steps("  - stop: |\n      A line\n      {{ order.totl }}\n"), "6:16: order has no 'totl'."),
+    (with_steps("  - wait: 1h\n", more="enabled: yes\n"), "3:10: enabled should be true or false, not 'yes'."),
+    (with_steps("  - wait: 1h\n", "true"), "2:5: on should name an event. Write one like order.paid."),
+    ("title: A\non: order.paid\nsteps:\n", "3:1: steps should be a list."),
+    ("title: A\0\n", "1:9: U+0000 cannot stand in a file. Remove the character."),
+    (with_steps("  - parallel:\n      - - stop: a\n      - wait: 1h\n  - wait: 1h\n"),
+     "7:5: this step is never reached: the recipe has stopped before it."),
+    (with_steps("  - choose:\n      - {when: true, steps: [{stop: a}]}\n  - wait: 1h\n"),
+     "6:5: this step is never reached: the recipe has stopped before it."),
+    (with_steps("  - parallel: []\n"), "4:15: parallel is empty."),
+    (with_steps("  - wait: 1h\n", more="where: order.test\n"),
+     "3:8: this is never true: test events do not run this recipe. Take them in `on`, as in `on: {event: order.paid,"),
+    (with_steps("  - wait_for: {event: order.updated, where: event.id == run.event.id, timeout: 1h}\n"),
+     "4:45: this is never true: no event ever ends this wait."),
+    (with_steps("  - wait: 1h\n    if: order.note and not order.note\n"), "5:9: this step is never reached"),
+    (with_steps("  - wait: 1h\n", more="quiet_hours: {from: '21:00', to: '21:00'}\n"), "3:34: quiet hours end"),
+    (with_steps("  - wait: 1h\n", more="was: Old Name\n"), "3:6: 'Old Name' is not a recipe's name."),
+    (with_steps("  - wait: 1h\n", more="inputs: {a: {type: number, minimum: 3, maximum: 2}}\n"),
+     "3:37: the minimum 3 is more than the maximum 2."),
+    (with_steps("  - set: {customer: {add_tags: [vip]}}\n", "product.created"),
+     "4:11: there is no customer in this recipe's events."),
+    (with_steps(STEP + "    with: {channel: '#ops', text: \"{{ order.line_items | sum('title') }}\"}\n"),
+     "5:63: sum needs numbers or money, not text."),
 ]  # fmt: skip
 
 
@@ -527,6 +558,26 @@ MISTAKES = [
 def test_a_mistake_is_told_with_its_place_and_its_mend(text: str, expected: str) -> None:
     assert any(line.startswith(expected) for line in told(text)), told(text)
     assert all(problem.mend for problem in load(text).problems)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        INVOICE.replace("on: order.paid", "on: order.payd"),
+        INVOICE.replace("on: order.paid", "on: parcel.lost"),
+        INVOICE.replace("on: order.paid", "on: {event: order.paid, platform: shopifi}"),
+        INVOICE.replace("on: order.paid\n", ""),
+        INVOICE.replace("on: order.paid", "on: 5"),
+        INVOICE.replace("    use: quickbooks.find_or_create_customer", "    uze: quickbooks.find_or_create_customer"),
+        INVOICE.replace("type: integer", "type: whole"),
+        with_steps("  - for_each: order.total\n    use: easypost.buy_label\n    with: {id: a}\n"),
+        with_steps("  - emit: order.paid\n"),
+        with_steps("  - wait_for: order.paid\n"),
+    ],
+)
+def test_one_mistake_is_told_once(text: str) -> None:
+    """What follows from it is not told: fields of a misspelt event, results of a step that could not be read."""
+    assert len(told(text)) == 1, told(text)
 
 
 def test_what_may_happen_is_not_refused() -> None:
@@ -692,6 +743,12 @@ def test_a_call_knows_its_connection() -> None:
     assert "quickbooks has several connections, and none is named. Add `connection:` with one of: books, other." in str(
         several[0]
     )
+    renamed, place = pair(INVOICE.replace("on: order.paid", "on: {event: order.paid, connection: mian}"), "invoice")
+    (unknown,) = check_connections(renamed, place, SHELF, {"quickbooks": ["books"], "shopify": ["main"]})
+    assert str(unknown) == "invoice.yaml:3:37: there is no connection 'mian'. Did you mean 'main'?"
+    step = INVOICE.replace("  - use: store", "    connection: boks\n  - use: store")
+    (strange,) = check_connections(*pair(step, "invoice"), SHELF, {"quickbooks": ["books"]})
+    assert "14:17: quickbooks has no connection 'boks'. Did you mean 'books'?" in str(strange)
     (first, _) = check_connections(recipe, document, SHELF, {})
     assert "there is no connection to quickbooks" in str(first)
     named, _ = pair(INVOICE + "connection: {quickbooks: other}\n", "invoice")
