@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from ruamel.yaml import YAML
 from ruamel.yaml import events as yaml
-from ruamel.yaml.error import MarkedYAMLError, YAMLError, YAMLStreamError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from app.errors import ConfigError
 from app.misspelt import QUOTE, fault_of
@@ -189,21 +189,17 @@ def read_document(text: str, file: str) -> Document:
         return _Reader(text, file).read()
     except MarkedYAMLError as error:
         raise DocumentError([_syntax_problem(error, text, file)]) from None
-    except YAMLStreamError:
-        raise DocumentError([_unprintable(text, file)]) from None
     except YAMLError as error:
-        raise DocumentError(
-            [Problem(file, 1, 1, f"this is not YAML: {error}", "check indentation, quotes and brackets")]
-        ) from None
+        raise DocumentError([_unprintable(error, text, file)]) from None
 
 
-def _unprintable(text: str, file: str) -> Problem:
+def _unprintable(error: YAMLError, text: str, file: str) -> Problem:
     """The first character that YAML does not take."""
     found = UNPRINTABLE.search(text)
-    before = text[: found.start()] if found else ""
-    said = f"U+{ord(found.group()):04X}" if found else "a character"
-    line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
-    return Problem(file, line, column, f"{said} cannot stand in a file", "remove the character")
+    if found is None:
+        return Problem(file, 1, 1, f"this is not YAML: {error}", "check indentation, quotes and brackets")
+    line, column = text.count("\n", 0, found.start()) + 1, found.start() - text.rfind("\n", 0, found.start())
+    return Problem(file, line, column, f"U+{ord(found.group()):04X} cannot stand in a file", "remove the character")
 
 
 def scalar(text: str) -> Any:

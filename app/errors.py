@@ -18,6 +18,7 @@ TradewindError
     └── CredentialError      nor would any other call of this connection: the lane parks
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 
@@ -121,3 +122,31 @@ class PermanentError(TradewindError):
 
 class CredentialError(PermanentError):
     """The outside system does not accept our credentials any more."""
+
+
+# --- what data of another shape sets off ------------------------------------------------------------------------
+
+_KINDS = {
+    "str": "a text", "int": "a number", "float": "a number", "Decimal": "a number", "bool": "true or false",
+    "list": "a list", "dict": "an object", "NoneType": "nothing",
+}  # fmt: skip
+_STANDS = re.compile(r"'(\w+)' object|argument of type '(\w+)'|not '?(\w+)'?$")
+
+
+def misread(error: Exception) -> str:
+    """In words what is wrong with a body whose reading ended with one of Python's own errors."""
+    text = str(error)
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]!r}" if error.args else "a part is missing"
+    if isinstance(error, IndexError):
+        return "a list is empty, or shorter than documented"
+    if isinstance(error, ArithmeticError) or "ConversionSyntax" in text:
+        return "an amount in it is no number"
+    if isinstance(error, AttributeError | TypeError):
+        found = _STANDS.search(text)
+        kind = _KINDS.get(next(filter(None, found.groups()), "")) if found else None
+        return (
+            f"{kind} stands where something else is documented" if kind else "a part is of another kind than documented"
+        )
+    number, _, value = text.partition("with base 10: ")
+    return f"{value} is no whole number" if value else number[:200] or "a value cannot be read"

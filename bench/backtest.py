@@ -106,19 +106,27 @@ async def write(hub: Hub, since: datetime, count: int) -> None:
 
 @dataclass
 class Seen:
-    """What was seen at intervals: events read, seconds since the first, MB of all processes that work."""
+    """What was seen at intervals: events read, seconds since the first, MB of all processes that work; CPU seconds of
+    each at the last look."""
 
     count: int
     looks: list[tuple[int, float, float]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+    before: float = field(default_factory=time.process_time)
+    spent: list[float] = field(default_factory=list)
 
     def look(self, events: int, at: datetime) -> None:
         if events < (self.looks[-1][0] if self.looks else 0) + self.count * EVERY:
             return
         took, memory = time.monotonic() - self.began, self.memory()
+        self.spent = [sum(each.cpu_times()[:2]) for each in (psutil.Process(), *psutil.Process().children())]
         before, since = self.looks[-1][:2] if self.looks else (0, 0.0)
         self.looks.append((events, took, memory))
         print(f"{events:>9,} events  {(events - before) / (took - since):>6,.0f}/s  {memory:>6.0f} MB", flush=True)
+
+    def cpu(self) -> float:
+        """Seconds of CPU until the last look."""
+        return sum(self.spent) - self.before
 
     def memory(self) -> float:
         mine = psutil.Process()
@@ -153,6 +161,7 @@ def told(report: Backtest, seen: Seen, took: float, given: argparse.Namespace) -
     rate = report.events / took
     memory = [mb for _, _, mb in seen.looks]
     growth = memory[-1] - memory[len(memory) // 4] if len(memory) > 3 else 0.0
+    print(f"{seen.cpu() / report.events * 1000:.2f} ms of CPU an event here and in processes of its own")
     print(f"{rate:,.0f} events/s from start to report (asked for: {ASKED_FOR:,} without waits)")
     print(f"memory {max(memory):.0f} MB at most, {growth:+.0f} MB over the last three quarters")
     return report.events == given.events and rate >= ASKED_FOR

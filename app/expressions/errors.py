@@ -5,6 +5,9 @@ from difflib import get_close_matches
 
 from app.errors import ConfigError, PermanentError
 
+OFFERED = 30
+"""Names that are listed where none is like the one that was written."""
+
 
 def nearest(name: str, names: Iterable[object]) -> str | None:
     """The name most like `name`, or None when nothing is like it."""
@@ -19,7 +22,7 @@ def hint(name: str, names: Iterable[object]) -> str:
     found = nearest(name, known)
     if found:
         return f"did you mean {found!r}?"
-    return f"there is {', '.join(known[:12])}{' ...' if len(known) > 12 else ''}" if known else ""
+    return f"there is {', '.join(known[:OFFERED])}{' ...' if len(known) > OFFERED else ''}" if known else ""
 
 
 class ExpressionError(ConfigError):

@@ -187,7 +187,8 @@ def _caused(pairs: Sequence[Pair], catalogue: Catalogue) -> Iterator[Problem]:
     for recipe, document in pairs:
         for step, call in calls(recipe):
             causes = {event for action in meant(call, catalogue) for event in action.causes}
-            for event in sorted(causes & {trigger.event for trigger in recipe.triggers}):
+            own = [t for t in recipe.triggers if call.connector == "store" or t.platform in (None, call.connector)]
+            for event in sorted(causes & {trigger.event for trigger in own}):
                 message = f"{call.use} sets off {event}, which runs this recipe again"
                 mend = "say in `where` when it has been done already, or use `once_per`"
                 if recipe.where is None and recipe.once_per is None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from urllib.parse import parse_qsl
 
 from app.connector import Answer, Facts, Ignored, Json, RawWebhook, Receipt, Source, State
-from app.errors import MalformedError
+from app.errors import MalformedError, misread
 from app.events import Consent, Customer, CustomerEvent, Event, Ref, parse_time
 from app.signing import TokenSignature
 from connectors.mailchimp.models import Settings, hash_of
@@ -50,7 +50,7 @@ def consent_changed(payload: Json, facts: Facts[Settings], state: State) -> Sequ
     try:
         return _changed(payload["type"], payload["fired_at"], payload["data"], facts)
     except (KeyError, TypeError, ValueError, AttributeError) as e:
-        raise MalformedError(f"the webhook cannot be read: {str(e)[:300]}") from e
+        raise MalformedError(f"the webhook cannot be read: {misread(e)}") from e
 
 
 def _changed(topic: str, fired_at: str, data: dict[str, Json], facts: Facts[Settings]) -> Sequence[Event] | Ignored:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import orjson
 
 from app.connector import Facts, Ignored, Json, RawWebhook, Receipt, Source, State
-from app.errors import MalformedError
+from app.errors import MalformedError, misread
 from app.events import Event, Fulfillment, FulfillmentEvent, Ref, parse_time
 from app.signing import TokenSignature
 from connectors.shippo.models import Settings, Tracking
@@ -92,7 +92,7 @@ def tracked(payload: Json, facts: Facts[Settings], state: State) -> Sequence[Eve
     try:
         return _tracked(payload["data"], facts)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
-        raise MalformedError(f"the tracking cannot be read: {str(e)[:300]}") from e
+        raise MalformedError(f"the tracking cannot be read: {misread(e)}") from e
 
 
 def _tracked(data: Body, facts: Facts[Settings]) -> Sequence[Event] | Ignored:

@@ -17,7 +17,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from app.connector import Facts, Ignored, Normaliser, State
-from app.errors import MalformedError
+from app.errors import MalformedError, misread
 from app.events import Event, Money, Ref, iso, parse_time
 from connectors.shopify.settings import Settings
 
@@ -56,7 +56,7 @@ def guarded(function: Callable[[Body, Facts[Settings], State], Sequence[Event] |
         except ValidationError as e:
             raise MalformedError(f"{facts.topic}: {_said(e)}") from e
         except _MISREAD as e:
-            raise MalformedError(f"{facts.topic}: the body is not of the documented shape: {e!s:.200}") from e
+            raise MalformedError(f"{facts.topic}: the body is not of the documented shape: {misread(e)}") from e
 
     return normalise
 

@@ -550,7 +550,7 @@ MISTAKES = [
     (with_steps("  - set: {customer: {add_tags: [vip]}}\n", "product.created"),
      "4:11: there is no customer in this recipe's events."),
     (with_steps(STEP + "    with: {channel: '#ops', text: \"{{ order.line_items | sum('title') }}\"}\n"),
-     "5:63: sum needs numbers or money, not text."),
+     "5:58: sum needs numbers or money, not text."),
 ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from app.crypto import Hasher
 from app.domain import derived
 from app.domain.connections import Connection
 from app.domain.facts import Fact
-from app.errors import MalformedError
+from app.errors import MalformedError, misread
 from app.events import Event, Ref
 from app.ids import new_id
 from app.logs import traced
@@ -156,7 +156,7 @@ def _bug(work: Work, error: Exception) -> None:
     work.events = []
     webhook, topic = str(work.row["id"]), work.row["topic"]
     log.error("a connector failed to normalise a webhook", webhook=webhook, topic=topic, **traced(error))
-    work.end("malformed", f"{type(error).__name__}: {error}"[:500])
+    work.end("malformed", f"{topic}: the body could not be read: {misread(error)}"[:500])
 
 
 def _facts(work: Work, connection: Connection) -> Facts[Any]:
