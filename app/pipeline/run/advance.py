@@ -662,10 +662,19 @@ def dumped(given: BaseModel) -> bytes:
     return given.model_dump_json(exclude_none=True).encode()
 
 
+INNER = ("]", ")", "constrained-str")
+"""Ends of pydantic's words for the parts of a type, which are no part of an input's place."""
+
+
 def plain_error(error: Exception) -> str:
+    """What went wrong in a step, in words."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        return f"the input does not fit: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        place = ".".join(each for each in map(str, first["loc"]) if not each.endswith(INNER))
+        said = (
+            "it is nothing, and must be said" if first["input"] is None else first["msg"].removeprefix("Value error, ")
+        )
+        return f"the input does not fit: {place}: {said}"
     return str(error)
 
 
