@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, EmailStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from app.errors import misread
 from app.pipeline.match.standins import sample
@@ -34,13 +34,13 @@ def test_a_body_of_another_shape_is_told_of_in_words(body: Any, read: Callable[[
 
 class Mail(BaseModel):
     to: str | list[str]
-    email: EmailStr
+    email: str
 
 
 def test_an_input_that_does_not_fit_is_told_of_in_words() -> None:
     with pytest.raises(ValidationError) as caught:
         Mail.model_validate({"to": None, "email": "a@example.com"})
-    assert plain_error(caught.value) == "the input does not fit: to.str: it is nothing, and must be said"
+    assert plain_error(caught.value) == "the input does not fit: to: it is nothing, and must be said"
 
 
 def test_an_example_of_an_address_can_be_written_to() -> None:

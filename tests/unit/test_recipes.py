@@ -694,6 +694,11 @@ def test_a_call_that_sets_off_its_own_event_is_warned_of() -> None:
     assert warning.severity == "warning"
     assert "sets off order.updated" in warning.message
     assert check_together([pair(with_steps(tagging, "order.updated", "once_per: order.id\n"), "one")], SHELF) == []
+    named = tagging.replace("store.", "shopify.")
+    elsewhere = "{event: order.updated, platform: woocommerce}"
+    assert check_together([pair(with_steps(named, elsewhere), "one")], SHELF) == [], (
+        "what it sets off comes from another"
+    )
 
 
 def test_two_recipes_that_make_the_same_thing_are_warned_of() -> None:

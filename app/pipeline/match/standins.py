@@ -52,8 +52,8 @@ def sample(model: type[BaseModel]) -> Mapping[str, Any]:
 
 def _guesses(name: str, annotation: Any) -> list[Any]:
     nested = [sample(annotation)] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
-    address = ["ada@example.com"] if "email" in name else []
-    return [*nested, *address, f"{name}-1", 1, True, [], {}, "2026-01-05T10:00:00Z", {"amount": "1.00", "currency": "EUR"},
+    likely = "ada@example.com" if "email" in name else f"{name}-1"
+    return [*nested, likely, 1, True, [], {}, "2026-01-05T10:00:00Z", {"amount": "1.00", "currency": "EUR"},
             "https://example.com/1", "a@example.com"]  # fmt: skip
 
 

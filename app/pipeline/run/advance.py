@@ -662,20 +662,18 @@ def dumped(given: BaseModel) -> bytes:
     return given.model_dump_json(exclude_none=True).encode()
 
 
-INNER = ("]", ")", "constrained-str")
-"""Ends of pydantic's words for the parts of a type, which are no part of an input's place."""
+KINDS = frozenset({"str", "int", "decimal", "constrained-str"})
+"""Pydantic's words for the parts of a type, which are no part of an input's place."""
 
 
 def plain_error(error: Exception) -> str:
     """What went wrong in a step, in words."""
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        place = ".".join(each for each in map(str, first["loc"]) if not each.endswith(INNER))
-        said = (
-            "it is nothing, and must be said" if first["input"] is None else first["msg"].removeprefix("Value error, ")
-        )
-        return f"the input does not fit: {place}: {said}"
-    return str(error)
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    place = ".".join(each for each in map(str, first["loc"]) if each not in KINDS and not each.endswith(("]", ")")))
+    said = first["msg"].removeprefix("Value error, ")
+    return f"the input does not fit: {place}: {'it is nothing, and must be said' if first['input'] is None else said}"
 
 
 def _closed(path: str) -> str:
