@@ -24,9 +24,9 @@ def check_together(pairs: Sequence[Pair], catalogue: Catalogue) -> list[Problem]
 def check_connections(
     recipe: Recipe, document: Document, catalogue: Catalogue, connections: Mapping[str, Sequence[str]]
 ) -> list[Problem]:
-    """Whether each call knows its connection, and the connected shops can do what is wanted of `store`: errors where one
-    is named that is not there, or must be named; a warning where its system is not connected (yet). connections: slugs
-    of a workspace, by connector."""
+    """Whether each call knows its connection, and the connected shops can do what is wanted of `store`. Errors where a
+    connection is named that is not there, or must be named; a warning where its system is not connected (yet).
+    connections: slugs of a workspace, by connector."""
     return [
         *_unconnected(recipe, document, connections),
         *_untold(recipe, document, catalogue, connections),
