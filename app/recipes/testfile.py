@@ -20,7 +20,7 @@ cases:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path as FilePath
 from typing import Any, Literal, cast, get_args
@@ -189,7 +189,8 @@ class _Reader:
     def happening(self, each: Cursor) -> Happening | None:
         if isinstance(each.value, str):
             return self.named(each)
-        keys = each.mapping(("event", "with", "webhook", "pass", "approve", "decline", "note", *GIVEN_KEYS))
+        kind = next((name for name in HAPPENINGS if isinstance(each.value, dict) and name in each.value), "")
+        keys = each.mapping(HAPPENINGS.get(kind, (*HAPPENINGS, *GIVEN_KEYS)))
         if "event" in keys:
             return self.changed(keys)
         if "webhook" in keys:
@@ -225,8 +226,11 @@ class _Reader:
         return Webhook(connector, payload, changes, keys["connection"].text() if "connection" in keys else None)
 
     def changed(self, keys: dict[str, Cursor]) -> Given | None:
-        given = self.named(keys["event"])
-        if given is None or "with" not in keys:
+        named = self.named(keys["event"])
+        if named is None:
+            return None
+        given = self.sent(keys, named)
+        if "with" not in keys:
             return given
         made = given.over({name: one.value for name, one in keys["with"].free_mapping().items()})
         self.check_event(made, keys["with"], laid=True)
@@ -240,22 +244,25 @@ class _Reader:
             each.wrong(f"no step {each.value!r} asks a person", hint(str(each.value), asking))
         return Decides(str(each.value), "approve" in keys, keys["note"].text() if "note" in keys else None)
 
-    def given(self, each: Cursor) -> Given:
-        keys = each.mapping(GIVEN_KEYS, needed=("type", "data"))
-        moment = keys["at"].value if "at" in keys else None
+    def sent(self, keys: dict[str, Cursor], given: Given) -> Given:
+        """The same event, with what is said of how it came: who sent it, when, and whether it is a test or imported."""
+        moment = keys["at"].value if "at" in keys else given.occurred_at
         if moment is not None and not isinstance(moment, datetime):
             keys["at"].wrong("at should be a time", "write one like 2026-11-22T10:00:00Z")
             moment = None
-        given = Given(
-            keys["type"].text() if "type" in keys else "",
-            {name: one.value for name, one in keys["data"].free_mapping().items()} if "data" in keys else {},
-            keys["connection"].text() if "connection" in keys else None,
-            keys["platform"].text() if "platform" in keys else None,
-            moment,
-            keys["test"].flag(False) if "test" in keys else False,
-            keys["historical"].flag(False) if "historical" in keys else False,
-            each.path,
+        return replace(
+            given,
+            connection=keys["connection"].text() if "connection" in keys else given.connection,
+            platform=keys["platform"].text() if "platform" in keys else given.platform,
+            occurred_at=moment,
+            test=keys["test"].flag(False) if "test" in keys else given.test,
+            historical=keys["historical"].flag(False) if "historical" in keys else given.historical,
         )
+
+    def given(self, each: Cursor) -> Given:
+        keys = each.mapping(GIVEN_KEYS, needed=("type", "data"))
+        data = {name: one.value for name, one in keys["data"].free_mapping().items()} if "data" in keys else {}
+        given = self.sent(keys, Given(keys["type"].text() if "type" in keys else "", data, at=each.path))
         if len(keys.keys() & {"type", "data"}) == 2:
             self.check_event(given, keys["data"])
         return given
@@ -339,7 +346,16 @@ class _Reader:
             each.wrong(f"{self.recipe.name} never uses {each.value!r}", hint(str(each.value), uses))
 
 
-GIVEN_KEYS = ("type", "data", "connection", "platform", "at", "test", "historical")
+SENT_KEYS = ("connection", "platform", "at", "test", "historical")
+GIVEN_KEYS = ("type", "data", *SENT_KEYS)
+HAPPENINGS = {
+    "event": ("event", "with", *SENT_KEYS),
+    "webhook": ("webhook", "with", "connection"),
+    "pass": ("pass",),
+    "approve": ("approve", "note"),
+    "decline": ("decline", "note"),
+}
+"""What happens in a case, but for events that are stated there, and the keys that go with it."""
 
 
 def inside(each: Cursor, path: tuple[int | str, ...]) -> Cursor:

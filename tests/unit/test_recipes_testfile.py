@@ -121,6 +121,8 @@ CASE = EVENTS + "  - {name: a, when: %s, expect: done}\n"
         (CASE % "{webhook: {connector: shopfy, payload: a}}",
          "there is no connector 'shopfy'. Did you mean 'shopify'?"),
         (CASE % "{pass: 3 days}", "'3 days' is not a duration"),
+        (CASE % "{pass: 3d, test: true}", "there is no key 'test' here"),
+        (CASE % "{event: paid, note: a}", "there is no key 'note' here"),
         (CASE % "{approve: invoice}", "no step 'invoice' asks a person"),
         (EVENTS.replace("due_days", "due_day") + "  - {name: a, when: paid, expect: done}\n",
          "1:10: invoice has no input 'due_day'. Did you mean 'due_days'?"),
