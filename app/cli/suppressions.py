@@ -14,12 +14,12 @@ Address = Annotated[str, typer.Argument(help="The e-mail address.")]
 
 @app.command("list")
 def list_suppressions(
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many at most.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")] = 100,
     workspace: Workspace = "main",
     as_json: AsJson = False,
 ) -> None:
     """List them, the newest first."""
-    found = asking.ask("GET", "/v1/suppressions", workspace=workspace, limit=limit)["items"]
+    found = asking.rows("/v1/suppressions", limit, workspace=workspace)
     rows = found if as_json else [{**each, "address": each["address"] or "(erased)"} for each in found]
     print_rows(rows, as_json, empty="Every address may be written to.")
 

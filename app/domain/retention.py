@@ -33,7 +33,7 @@ _NOBODYS: tuple[tuple[str, Callable[..., Awaitable[Mapping[str, int] | None]]], 
     ("webhook", untied.blank_webhooks),
     ("attempt", untied.blank_attempts),
 )
-_AGES = {"rejected": "raw", "backtest": "calls"}
+_AGES = {"rejected": "raw", "backtest": "attempts"}
 """Of tables whose rows carry no time of their own: whose retention they have."""
 ORDER = ("webhook", "run", "event", "step", "call", "attempt")
 """Runs before their events, so that all that is open is in its table when events are copied into it."""

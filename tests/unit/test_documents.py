@@ -165,7 +165,7 @@ def test_a_number_keeps_all_its_digits(number: Decimal) -> None:
         ("a: 1e400\n", 1, 4, "too large", "quote it"),
         ("a: " + "9" * 31 + "\n", 1, 4, "too large", "quote it"),
         ("a: 2026-13-45\n", 1, 4, "calendar", "quote it"),
-        ("a: \x07\n", 1, 1, "not YAML", ""),
+        ("a: \x07\n", 1, 4, "U+0007 cannot stand in a file", "remove the character"),
     ],
 )
 def test_a_mistake_is_told_where_and_how_to_mend_it(text: str, line: int, column: int, message: str, mend: str) -> None:
