@@ -49,6 +49,11 @@ class Connection:
     """What is wrong with it: its credentials, or what its sender says of itself."""
 
     @property
+    def known_by(self) -> object:
+        """What decides whether its system knows us."""
+        return self.settings, self.base_url
+
+    @property
     def is_shop(self) -> bool:
         """Whether orders begin there: by its role, else a store does, and nobody who only sends mail or parcels."""
         return self.role == "shop" or (self.role is None and self.connector.category == "store")

@@ -156,20 +156,19 @@ async def waiting(connection: Connection, connection_id: UUID) -> list[str]:
 
 
 async def credentials_changed(connection: Connection, connection_id: UUID, now: datetime) -> bool:
-    """A connection was changed: open its lane if credentials had parked it, and let what they refused be tried now.
-    True when it was so."""
-    opened: bool | None = await connection.fetchval(
+    """A connection was given other credentials: open its lane if the old ones had parked it, and let what they refused
+    be tried now. True when there is something to do."""
+    opened = await connection.fetchval(
         """update lane set state = 'open', reason = null, parked_at = null, probe_at = null, probes = 0
            where connection_id = $1 and state = 'parked' and reason like 'credentials:%' returning true""",
         connection_id,
     )
-    if opened:
-        await connection.execute(
-            "update call set due_at = $2 where connection_id = $1 and state = 'due' and error_kind = 'credential'",
-            connection_id,
-            now,
-        )
-    return bool(opened)
+    again = await connection.execute(
+        "update call set due_at = $2 where connection_id = $1 and state = 'due' and error_kind = 'credential'",
+        connection_id,
+        now,
+    )
+    return bool(opened) or not again.endswith(" 0")
 
 
 async def set_paused(connection: Connection, connection_id: UUID, paused: bool) -> None:

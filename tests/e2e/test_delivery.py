@@ -46,7 +46,8 @@ steps:
 
 @dataclass
 class Outside:
-    """The outside system: `answers` are its next (status, headers); afterwards it does what it is asked."""
+    """The outside system: `answers` are its next (status, headers), below zero: once `hold` is set; afterwards it does
+    what it is asked."""
 
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     asked: list[tuple[str, float]] = field(default_factory=list)
@@ -59,10 +60,9 @@ class Outside:
         self.keys.append(request.headers["x-effect-key"])
         self.arrived.set()
         status, headers = self.answers.pop(0) if self.answers else (200, {})
-        if status == 0:
+        if status < 0:
             await self.hold.wait()
-            status = 200
-        return JSONResponse({"as": "told"}, status, headers)
+        return JSONResponse({"as": "told"}, abs(status), headers)
 
     async def found(self, request: Request) -> Response:
         return JSONResponse({"found": False})
@@ -313,7 +313,7 @@ async def test_a_call_that_meets_a_reserved_effect_waits_and_then_skips(bench: B
     shared = RECIPE.replace("    use:", "    effect: the-thing\n    use:")
     for name in ("one", "two"):
         await bench.hub.recipe(name, shared.format(action="make_unsafe", events="order.paid"))
-    bench.outside.answers = [(0, {})]
+    bench.outside.answers = [(-200, {})]
     await bench.order(1)
     await bench.until(lambda: _is(bench.outside.arrived.is_set()))
     assert len(bench.outside.asked) == 1
@@ -382,6 +382,21 @@ async def test_a_refused_credential_parks_at_once_and_a_new_one_opens(bench: Ben
     assert await bench.hub.one("select problem from connection") is None
     await bench.hub.settle()
     assert [row["state"] for row in await bench.calls()] == ["done"] * 3
+
+
+async def test_what_old_credentials_are_refused_parks_nobody_who_has_new_ones(bench: Bench) -> None:
+    await bench.recipe("make_native")
+    bench.outside.answers = [(-401, {}), (401, {})]
+    await bench.order(1)
+    await bench.until(lambda: _is(bench.outside.arrived.is_set()))
+    made = {"account": "bench", "token": "another-token-than-before"}
+    await bench.hub.connect("shop", testbench, made, role="shop", base_url=bench.connection.base_url)
+    bench.outside.hold.set()
+    await bench.hub.settle()
+    (call,) = await bench.calls()
+    assert (call["state"], call["attempts"]) == ("done", 2)
+    assert not await bench.parked()
+    assert await bench.hub.one("select problem from connection") is None
 
 
 async def _is(said: bool) -> bool:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.bells import Bells
 from app.clock import Clock
-from app.domain.connections import Connection, Connections
+from app.domain.connections import Connections
 from app.domain.credentials import Credentials
 from app.domain.suppressions import Suppressions
 from app.http import Transport
@@ -73,7 +73,9 @@ class Delivery:
     def _changed(self) -> None:
         """Connections were read anew: what waits for credentials is tried with the new ones."""
         before, self._known = self._known, {each.id: each for each in self.connections}
-        changed = [each.id for each in self.connections if _secrets(before.get(each.id)) != _secrets(each)]
+        changed = [
+            each.id for each in self.connections if each.id not in before or before[each.id].known_by != each.known_by
+        ]
         if changed and not self._stopping:
             task = asyncio.create_task(self._try_again(changed))
             self._tasks.add(task)
@@ -101,8 +103,3 @@ class Delivery:
         )
         lane.read_done = lambda: self.bells.ring("normalise")
         return lane
-
-
-def _secrets(connection: Connection | None) -> object:
-    """What decides whether an outside system knows us."""
-    return None if connection is None else (connection.settings, connection.base_url)

@@ -71,6 +71,7 @@ class Lane:
         self._held_elsewhere = held_elsewhere
         self._suppressions = suppressions
         self._bell = asyncio.Event()
+        self._parking = asyncio.Lock()
         self._stopping = False
         self._flying: dict[asyncio.Task[None], UUID] = {}
         self._breaker = Breaker()
@@ -456,9 +457,25 @@ class Lane:
         elif held is not None and held.parked and not probe:
             return
         elif outcome.kind == "credential":
-            await self._park(line, await self._unknown_to(line, outcome.error), timedelta(seconds=60))
+            await self._refused(line, outcome.error, probe)
         elif self._breaker.note(True) or probe:
             await self._park(line, outcome.error, None)
+
+    async def _refused(self, line: Line, error: str, probe: bool) -> None:
+        """Park, for the first of the calls that are told of it, unless the connection was given other credentials since
+        they went out: then what the old ones were refused is tried with those."""
+        async with self._parking:
+            if self.held is not None and (probe or not self.held.parked) and not self._known_anew(line):
+                await self._park(line, await self._unknown_to(line, error), timedelta(seconds=60))
+        if self._known_anew(line):
+            async with self._database.transaction() as db:
+                await lanes.credentials_changed(db, line.connection.id, self._clock.now())
+                await connections.set_problem(db, line.connection.id, None)
+            self.ring()
+
+    def _known_anew(self, line: Line) -> bool:
+        connection = self._find()
+        return connection is not None and connection.known_by != line.connection.known_by
 
     async def _unknown_to(self, line: Line, error: str) -> str:
         """Note at the connection that its system does not know us any more, and which recipes wait for that."""
