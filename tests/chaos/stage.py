@@ -1,6 +1,5 @@
 """The stage of a fault test: real PostgreSQL, Redis, API, workers, destinations; each a process that can be killed."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from app.crypto import new_key
 from app.embedded import Service, free_port, start_postgres, start_redis
 from app.processes import start_child
 from tests.support.services import QUICK, migrated_postgres, temporary_home
+from tests.support.warm import COLD, Warm, start_warm
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -31,11 +31,15 @@ class Stage:
     redis: Service
     environment: dict[str, str]
     port: int
-    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    processes: dict[str, "Warm | subprocess.Popen[bytes]"] = field(default_factory=dict)
 
-    def start(self, name: str, *arguments: str, **environment: str) -> None:
-        command = [sys.executable, "-m", *arguments]
-        self.processes[name] = start_child(command, self.environment | environment, self.home / f"{name}.log")
+    def start(self, name: str, module: str, *arguments: str, **environment: str) -> None:
+        """Start `python -m module arguments`."""
+        whole, log = self.environment | environment, self.home / f"{name}.log"
+        if COLD & whole.keys():
+            self.processes[name] = start_child([sys.executable, "-m", module, *arguments], whole, log)
+        else:
+            self.processes[name] = start_warm(module, arguments, whole, log)
 
     def hub(self, name: str, role: str, **environment: str) -> None:
         """Start an API (`serve`) or a `worker`."""
@@ -137,8 +141,7 @@ def stage(connections: str, recipes: Mapping[str, str], connectors: str) -> Iter
 
 
 def _prepare(made: Stage) -> None:
-    command = [sys.executable, "-m", "tests.chaos.child", "prepare"]
-    done = subprocess.run(command, env=os.environ | made.environment, capture_output=True, timeout=60, check=False)
-    said = done.stderr.decode()
-    if done.returncode or "yaml:" in said:
+    made.start("prepare", "tests.chaos.child", "prepare")
+    code, said = made.processes.pop("prepare").wait(60), made.log("prepare")
+    if code or "yaml:" in said:
         raise RuntimeError(f"the stage could not be prepared: {said}")
