@@ -84,7 +84,9 @@ class Stage:
         command = [sys.executable, "-m", "bench.load", "--port", str(port or self.port), "--count", str(count)]
         out = self.home / "load.json"
         command += ["--first", str(first), "--out", str(out), *more]
-        subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, check=True, timeout=300)
+        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, check=False, timeout=300)
+        if done.returncode:
+            raise RuntimeError(f"the load generator failed: {done.stderr.decode()[-2000:]}")
         result: dict[str, Any] = orjson.loads(out.read_bytes())
         return result
 
