@@ -57,13 +57,10 @@ def draft_of_order(order: Order, settings: Settings) -> Draft:
     totals, whole = order.totals, order.total
     if totals is None or whole is None:
         raise PermanentError("the order states no total")
-    order = settled(order, totals)
-    others = [*_shipping(order, settings), *_others(order, totals, settings)]
-    if not order.line_items:
-        items = _all_in_one(order, totals, others, settings)
-        return _draft([*items, *others], None, totals.tax, whole, settings, order)
-    items = [part for line in order.line_items for part in _item(line, bool(order.taxes_included), settings)]
-    return _draft([*items, *others], _discount(order, totals), totals.tax, whole, settings, order)
+    order = settled(order, totals, settings)
+    items = [part for line in order.line_items or () for part in _item(line, order, settings)]
+    parts = [*items, *_shipping(order, settings), *_others(order, totals, settings)]
+    return _draft(parts, _discount(order, totals), totals.tax, whole, settings, order)
 
 
 def draft_of_refund(refund: Refund, order: Order | None, settings: Settings) -> Draft:
@@ -135,29 +132,17 @@ def _unit_price(part: Part) -> Decimal | None:
 # --- an order's parts -------------------------------------------------------------------------------------------
 
 
-def _all_in_one(order: Order, totals: Totals, others: Sequence[Part], settings: Settings) -> list[Part]:
-    """An order without lines: one for all its items, less the discount."""
-    if totals.items is None:
-        return []
-    none = _none(totals.items)
-    own_lines = order.shipping_lines if settings.tax == "global" else ()
-    shipping_off = total([line.discount for line in own_lines or ()]) or none
-    tax = max((totals.tax or none) - (total([part.tax for part in others]) or none), none)
-    net = totals.items - (totals.discount or none) + shipping_off - (tax if order.taxes_included else none)
-    code = _code(_tax_rate(order.tax_lines, tax, net, settings), tax, settings)
-    return [Part(Wanted(settings.sales_item), f"Order {order.number or order.id}", net, tax, code)]
-
-
-def _item(line: LineItem, included: bool, settings: Settings) -> Iterator[Part]:
+def _item(line: LineItem, order: Order, settings: Settings) -> Iterator[Part]:
     gross = gross_of(line)
     if gross is None:
         raise PermanentError(f"line {line.title or line.id} states no price")
     gross = gross.rounded()
+    included = bool(order.taxes_included)
     off = line.discount or _none(gross)
     tax = line.tax or total([each.amount for each in line.tax_lines or ()]) or _none(gross)
     net, net_off = _net(gross, off, tax, included)
     code = _code(_tax_rate(line.tax_lines, tax, net - net_off, settings), tax, settings)
-    text = " - ".join(part for part in (line.title, line.variant_title) if part) or line.sku or "Item"
+    text = " - ".join(part for part in (line.title, line.variant_title) if part) or line.sku or _name_of(order)
     price = None if included else line.price
     quantity = None if line.quantity is None else Decimal(line.quantity)
     yield Part(_item_of(line, settings), text, net, tax, code, quantity, price)
@@ -248,7 +233,8 @@ def _refunded(line: RefundLine, ordered: LineItem | None, included: bool, settin
 
 def _whole_refund(refund: Refund, whole: Money, order: Order | None, settings: Settings) -> Part:
     tax = refund.tax or _none(whole)
-    code = _code(_tax_rate(order.tax_lines if order else None, tax, whole - tax, settings), tax, settings)
+    rates = None if tax.amount or order is None else order.tax_lines  # the refund's own tax says which, or how many
+    code = _code(_tax_rate(rates, tax, whole - tax, settings), tax, settings)
     text = f"Refund of order {order.number or order.id}" if order else "Refund"
     return Part(Wanted(settings.sales_item), text, whole - tax, tax, code)
 
@@ -266,9 +252,7 @@ def _draft(
     if missing.amount:
         parts = [*parts, _untaxed(missing, settings.adjustment_item, "Rounding to the order's total", settings)]
     if not parts:  # a document without a line is refused
-        parts = [
-            _untaxed(whole, settings.sales_item, f"Order {order.number or order.id}" if order else "Refund", settings)
-        ]
+        parts = [_untaxed(whole, settings.sales_item, _name_of(order) if order else "Refund", settings)]
     for money in (whole, tax, discount, *(part.net for part in parts)):
         if money is not None and not money.is_rounded:
             raise PermanentError(f"{money} is not a whole number of the currency's units: round it first")
@@ -349,6 +333,10 @@ def item_name(name: str) -> str:
     """As QuickBooks takes it: at most 100 characters, no colon, tab or line break."""
     plain = " ".join(name.replace(":", " ").split())
     return plain[:100].strip() or "Item"
+
+
+def _name_of(order: Order) -> str:
+    return f"Order {order.number or order.id}"
 
 
 def _none(money: Money) -> Money:

@@ -4,43 +4,58 @@ Shops say both on every line; processors, marketplaces and pushed orders often s
 Without this a discount or tax of the whole order would end up in the line that makes up for rounding.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
 
-from app.events import Fee, LineItem, Money, Order, ShippingLine, TaxLine, Totals, total
+from app.errors import PermanentError
+from app.events import Fee, LineItem, Money, Order, ShippingLine, TaxLine, Totals, total, unit
+from connectors.quickbooks.models import Settings
 
+Line = LineItem | ShippingLine
+UNSEEN = 10
+"""As many lines, each rounded, may stand behind the one of an order that names none."""
 L = TypeVar("L", LineItem, ShippingLine)
 
 
-def settled(order: Order, totals: Totals) -> Order:
-    """The order, with shares of the discount and of the tax on the lines that are silent about them."""
+@dataclass(frozen=True)
+class _Bearing:
+    """What each line that bears a tax costs (0 for the others), the items first, and the rate, where one fits."""
+
+    costs: Sequence[Decimal]
+    rate: Decimal | None = None
+
+
+def settled(order: Order, totals: Totals, settings: Settings) -> Order:
+    """The order, with shares of the discount and of the tax on the lines that are silent about them.
+
+    An order without lines gets one for all its items. PermanentError where lines need tax codes, but the order does
+    not tell which of them bear its tax.
+    """
     items, shipping = list(order.line_items or ()), list(order.shipping_lines or ())
+    if not items and totals.items is not None:
+        items = [LineItem(subtotal=totals.items)]
     if not shipping and totals.shipping is not None and totals.shipping.amount:
         shipping = [ShippingLine(price=totals.shipping)]
     off = _missing(totals.discount, [*(line.discount for line in items), *(line.discount for line in shipping)])
     if off is not None:
-        items = _spread(
-            off, items, lambda line, share: line.model_copy(update={"discount": _plus(line.discount, share)})
-        )
-    lines: list[LineItem | ShippingLine | Fee] = [*items, *shipping, *(order.fee_lines or ())]
+        shares = _shares(off, [_cost(line) for line in items])
+        items = [_discounted(line, share) for line, share in zip(items, shares, strict=True)]
+    lines: list[Line | Fee] = [*items, *shipping, *(order.fee_lines or ())]
     tax = _missing(totals.tax, [_tax_of(line) for line in lines])
     if tax is not None:
-        rate = _only_rate(order.tax_lines)
-
-        def taxed(line: L, share: Money) -> L:
-            return line.model_copy(
-                update={"tax": share, "tax_lines": [TaxLine(rate=rate, amount=share)] if rate else None}
-            )
-
-        if any(_bears(line) for line in items):
-            items = _spread(tax, items, taxed, _bears)
-        else:
-            shipping = _spread(tax, shipping, taxed, _bears)
+        saying = sum(_says_tax(line) for line in lines)
+        bearing = _bearing(tax, items, shipping, saying, order, settings)
+        shares = _shares(tax, bearing.costs)
+        items = [_taxed(line, share, bearing.rate) for line, share in zip(items, shares, strict=False)]
+        shipping = [
+            _taxed(line, share, bearing.rate) for line, share in zip(shipping, shares[len(items) :], strict=True)
+        ]
     return order.model_copy(update={"line_items": items, "shipping_lines": shipping})
 
 
-def gross_of(line: LineItem | ShippingLine) -> Money | None:
+def gross_of(line: Line) -> Money | None:
     """Before discounts, as the line says it; None where it states no price."""
     if isinstance(line, ShippingLine):
         return line.price or line.total
@@ -57,36 +72,89 @@ def _missing(whole: Money | None, stated: Sequence[Money | None]) -> Money | Non
     return rest if rest.amount > 0 else None
 
 
-def _spread(
-    amount: Money, lines: list[L], add: Callable[[L, Money], L], bears: Callable[[L], bool] = lambda line: True
-) -> list[L]:
-    """By what the lines cost after their discounts; as they are, where that is nothing."""
-    weights = [_cost(line) if bears(line) else Decimal(0) for line in lines]
-    if not any(weights):
-        return lines
-    return [
-        add(line, share) if share.amount else line for line, share in zip(lines, amount.allocate(weights), strict=True)
-    ]
+# --- who bears the tax ------------------------------------------------------------------------------------------
 
 
-def _cost(line: LineItem | ShippingLine) -> Decimal:
+def _bearing(
+    tax: Money, items: Sequence[LineItem], shipping: Sequence[ShippingLine], saying: int, order: Order, own: Settings
+) -> _Bearing:
+    """The silent items, or these and the silent shipping: whichever make this tax at a known rate, to a unit a line.
+
+    Where none do, up to a unit for each line that says its tax is rounding, and nobody's; so is a unit without a code.
+    """
+    of_items, of_shipping = [_silent_cost(line) for line in items], [_silent_cost(line) for line in shipping]
+    nobody = [Decimal(0)] * (len(items) + len(shipping))
+    choices = [costs for costs in ([*of_items, *nobody[len(items) :]], [*of_items, *of_shipping]) if any(costs)]
+    if not choices:
+        return _Bearing(nobody)
+    needs_code = own.tax == "global"
+    slack, rounded = unit(tax.currency), saying + (0 if order.line_items else UNSEEN)
+    for rates in (_rates(order.tax_lines), [Decimal(rate) for rate in own.tax_codes] if needs_code else []):
+        fits = list(_fits(tax.amount, choices, rates, bool(order.taxes_included), slack, rounded))
+        if fits:
+            return min(fits, key=lambda fit: fit[0])[1]
+    if tax.amount <= slack * max(saying, needs_code):
+        return _Bearing(nobody)
+    if needs_code:
+        raise PermanentError(
+            f"the order does not tell which of its lines bear {tax} of its tax, and no rate that it states or that"
+            " tax_codes knows makes that of all that may: send it with the tax of each line"
+        )
+    return _Bearing(choices[0])
+
+
+def _fits(
+    tax: Decimal, choices: Sequence[Sequence[Decimal]], rates: Sequence[Decimal], included: bool, slack: Decimal, n: int
+) -> Iterator[tuple[Decimal, _Bearing]]:
+    """With how far off each is."""
+    for costs in choices:
+        net = sum(costs, Decimal(0)) - (tax if included else 0)
+        for rate in rates:
+            off = abs(net * rate - tax)
+            if rate and off <= slack * (n + sum(map(bool, costs))):
+                yield off, _Bearing(costs, rate)
+
+
+def _rates(lines: Sequence[TaxLine] | None) -> list[Decimal]:
+    """Each that the order states, and all at once: two taxes may lie on the same goods (9 % and 9 %)."""
+    stated = [line.rate for line in lines or () if line.rate and (line.amount is None or line.amount.amount)]
+    return [*dict.fromkeys(stated), sum(stated, Decimal(0))]
+
+
+def _silent_cost(line: Line) -> Decimal:
+    """What a line costs that does not say its tax; nothing if it does, or says that it is not taxable."""
+    return Decimal(0) if _says_tax(line) or getattr(line, "taxable", None) is False else _cost(line)
+
+
+def _says_tax(line: Line | Fee) -> bool:
+    return line.tax is not None or line.tax_lines is not None
+
+
+# --- shares -----------------------------------------------------------------------------------------------------
+
+
+def _shares(amount: Money, costs: Sequence[Decimal]) -> list[Money]:
+    """By what the lines cost; nothing each, where that is nothing."""
+    return amount.allocate(costs) if any(costs) else [Money.zero(amount.currency)] * len(costs)
+
+
+def _cost(line: Line) -> Decimal:
+    """After the line's discount."""
     gross = gross_of(line)
     return max(gross.amount - (line.discount.amount if line.discount else 0), Decimal(0)) if gross else Decimal(0)
 
 
-def _bears(line: LineItem | ShippingLine) -> bool:
-    """A line that does not say its tax may bear some, unless it says that it is not taxable."""
-    return line.tax is None and line.tax_lines is None and getattr(line, "taxable", None) is not False
+def _discounted(line: LineItem, share: Money) -> LineItem:
+    if not share.amount:
+        return line
+    return line.model_copy(update={"discount": share if line.discount is None else line.discount + share})
 
 
-def _tax_of(line: LineItem | ShippingLine | Fee) -> Money | None:
+def _taxed(line: L, share: Money, rate: Decimal | None) -> L:
+    if not share.amount:
+        return line
+    return line.model_copy(update={"tax": share, "tax_lines": [TaxLine(rate=rate, amount=share)] if rate else None})
+
+
+def _tax_of(line: Line | Fee) -> Money | None:
     return line.tax or total([each.amount for each in line.tax_lines or ()])
-
-
-def _plus(one: Money | None, other: Money) -> Money:
-    return other if one is None else one + other
-
-
-def _only_rate(lines: Sequence[TaxLine] | None) -> Decimal | None:
-    rates = {line.rate for line in lines or () if line.rate}
-    return rates.pop() if len(rates) == 1 else None
