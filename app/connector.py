@@ -359,6 +359,10 @@ class Context(Protocol[S_co]):
     @property
     def now(self) -> datetime: ...
 
+    @property
+    def first_sent(self) -> datetime:
+        """Since when the call may have acted: its first sending, however long ago, or now. A search goes back to it."""
+
     def touches(self, *ids: str) -> None:
         """Say before a request what it changes, by the ids that events carry, where the input does not (`order_id`,
         `customer_id`, `product_id` ... are seen there): what the system then tells of it is marked as an echo."""

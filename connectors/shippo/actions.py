@@ -31,8 +31,9 @@ from connectors.shippo.tracking import tracking_of
 SETTLE = timedelta(seconds=60)
 """Until a label that was bought surely stands in the list: Shippo says no time."""
 PAGES, PER_PAGE = 50, 100
-KEPT = timedelta(days=30)
-"""How far back labels are searched: 5,000 of them, and no further than any call is tried."""
+"""How far back labels are searched at most: 5,000 of them."""
+EARLIER = timedelta(days=1)
+"""Than the call's first sending no label of it was made; so much do clocks differ at most."""
 SAMPLE_LABEL = "sandbox-label"
 """In the sandbox."""
 LISTS = "lists"
@@ -127,8 +128,8 @@ async def _find_label(ctx: Context[Settings], input: BuyLabel) -> Label | None:
 
 
 async def _labels(ctx: Context[Settings]) -> AsyncIterator[Body]:
-    """Labels of the last month, the newest first. PermanentError after 5,000 of them: somebody must look."""
-    oldest = (ctx.now - KEPT).isoformat()
+    """Labels since the call was first sent, the newest first. PermanentError after 5,000: somebody must look."""
+    oldest = (ctx.first_sent - EARLIER).isoformat()
     for page in range(1, PAGES + 1):
         params = {"results": str(PER_PAGE), "page": str(page)}
         said = (await ctx.http.request("GET", "/transactions", params=params, limit_key=LISTS)).json()

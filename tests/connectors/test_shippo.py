@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -156,10 +158,8 @@ async def test_a_label_is_found_behind_hundreds_of_newer_ones(shippo: Bench) -> 
     assert first.id in found.output
 
 
-async def test_labels_of_long_ago_are_not_searched(shippo: Bench) -> None:
-    """Else one unsure label of a shop with thousands of them could never be bought."""
-    for number in range(101):
-        await shippo.ok("buy_label", key=keyed(number + 1))
+def long_ago(shippo: Bench) -> None:
+    """As if every label had been bought in 2019."""
     old = shippo.recorder.inner
 
     class Long(type(old)):  # type: ignore[misc]
@@ -170,6 +170,26 @@ async def test_labels_of_long_ago_are_not_searched(shippo: Bench) -> None:
 
     shippo.recorder.inner = Long(app=None)
     shippo.recorder.seen.clear()
+
+
+async def test_a_label_is_found_however_long_its_call_has_waited(shippo: Bench) -> None:
+    first = await shippo.ok("buy_label")
+    for number in range(101):
+        await shippo.ok("buy_label", key=keyed(number + 1))
+    long_ago(shippo)
+    given = BuyLabel(order=example_order()).model_dump(mode="json", exclude_none=True)
+    call = replace(due_call(CONNECTOR, CONNECTOR.actions[2], given, KEY), sent_at=datetime(2019, 1, 1, tzinfo=UTC))
+    found = await shippo.perform("buy_label", attempt=Attempt(call), if_found=True)
+    assert isinstance(found, Ok)
+    assert found.found
+    assert first.id in found.output
+
+
+async def test_labels_of_before_the_call_was_sent_are_not_searched(shippo: Bench) -> None:
+    """Else one unsure label of a shop with thousands of them could never be bought."""
+    for number in range(101):
+        await shippo.ok("buy_label", key=keyed(number + 1))
+    long_ago(shippo)
     bought = await shippo.perform("buy_label", if_found=True)
     assert isinstance(bought, Ok)
     assert not bought.found

@@ -278,6 +278,10 @@ class CallContext:
     now: datetime
     attempt: Attempt
 
+    @property
+    def first_sent(self) -> datetime:
+        return self.attempt.call.sent_at or self.now
+
     def touches(self, *ids: str) -> None:
         """As events carry them: `1001` of `gid://shopify/Order/1001`."""
         self.attempt.touches += [each.rpartition("/")[2] for each in ids]
@@ -316,10 +320,10 @@ async def run(
 async def _act(
     context: CallContext, action: Action, attempt: Attempt, if_found: bool, secrets: Collection[str]
 ) -> Outcome:
-    given, now = action.input.model_validate_json(unpack(attempt.call.input)), context.now
+    given = action.input.model_validate_json(unpack(attempt.call.input))
     if action.causes:
         context.touches(*touched(given))
-    safe = weakened(action.safe, attempt.call.sent_at or now, now)
+    safe = weakened(action.safe, context.first_sent, context.now)
     if if_found and isinstance(safe, Lookup):
         found = await safe.find(context, given)
         if found is not None:
