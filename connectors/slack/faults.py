@@ -43,6 +43,7 @@ _PERMANENT = {
     "is_archived": "the channel is archived",
     "channel_is_archived": "the channel is archived",
     "msg_too_long": "the text is too long",
+    "msg_blocks_too_long": "the blocks hold more than some 12,000 characters",
     "no_text": "the message is empty",
     "too_many_attachments": "there are too many attachments",
     "invalid_blocks": "the blocks are not as Slack wants them",

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.connector import Json, Sandbox
+from connectors.slack.cards import length_of
 
 TOKEN = "xoxb-sandbox"  # noqa: S105
 HOOK = "T0TRADE01/B0TRADE01/sandboxhook"
@@ -29,6 +30,8 @@ CHANNELS = {
 _REFUSED = {"C0ARCHIVE01": "is_archived", "C0PRIVATE01": "not_in_channel"}
 _STATUS_ERRORS = {401: "invalid_auth", 403: "missing_scope", 429: "ratelimited", 503: "service_unavailable"}
 _SAMPLE = {"type": "message", "text": "Welcome", "ts": "1700000000.000001"}
+MOST_TEXT = 12000
+"""Characters that a message's blocks hold in all; Slack itself draws the line somewhere up to 13,000."""
 BURST, WINDOW = 10, 10.0
 """Messages in a channel within so many seconds: one a second, and short bursts."""
 
@@ -193,9 +196,10 @@ class _Workspace:
         if not form.text and not form.blocks:
             return Response("no_text", status_code=400)
         try:
+            _measure(form.blocks)
             self._admit("webhook")
-        except _RefusedError:
-            return _limited()
+        except _RefusedError as e:
+            return _limited() if str(e) == "ratelimited" else Response(str(e), status_code=400)
         self._keep("C0GENERAL01", form.text, form.blocks, None)
         return Response("ok")
 
@@ -218,6 +222,7 @@ class _Workspace:
         channel = self._channel(form.channel)
         if not form.text and not form.blocks:
             raise _RefusedError("no_text")
+        _measure(form.blocks)
         if form.thread_ts and not self._find(channel, form.thread_ts):
             raise _RefusedError("thread_not_found")
         self._admit(channel)
@@ -230,6 +235,7 @@ class _Workspace:
         message = self._find(channel, form.ts)
         if message is None:
             raise _RefusedError("message_not_found")
+        _measure(form.blocks)
         message["text"] = form.text or ""
         message["blocks"] = _plain(form.blocks)
         return {"channel": channel, "ts": form.ts, "text": message["text"], "message": {"text": message["text"]}}
@@ -315,6 +321,11 @@ def _read(form: type[Any], request: Request, body: bytes) -> Any:
         if place in ("channel", "channel_id"):
             raise _RefusedError("channel_not_found") from e
         raise _RefusedError("invalid_arg_name" if error["type"] == "extra_forbidden" else "invalid_arguments") from e
+
+
+def _measure(blocks: Any) -> None:
+    if length_of(_plain(blocks)) > MOST_TEXT:
+        raise _RefusedError("msg_blocks_too_long")
 
 
 def _shown(message: dict[str, Json]) -> dict[str, Json]:

@@ -13,7 +13,7 @@ from app.connector import Reply
 from app.errors import CredentialError, PermanentError, RetryableError, TradewindError, UnsureError
 from app.events import Customer, Dispute, HubTrouble, LineItem, Money, Order, Totals
 from connectors.slack.actions import example_order
-from connectors.slack.cards import blocks_of, escape, pieces, text_of
+from connectors.slack.cards import blocks_of, escape, length_of, pieces, text_of
 from connectors.slack.faults import problem
 from connectors.slack.models import PostMessage, ReplyInThread, Settings, UpdateMessage, UploadFile
 from connectors.slack.sandbox import HOOK
@@ -80,12 +80,40 @@ async def test_a_file_for_a_channels_name_is_refused_before_it_is_uploaded(slack
 
 
 async def test_a_long_text_above_a_card_is_shown_whole(slack: Bench) -> None:
-    text = " ".join(f"{number} <a> & b" for number in range(1500))
+    text = " ".join(f"{number} <a> & b" for number in range(350))
     await slack.ok("post_message", PostMessage(channel="#orders", text=text, order=example_order()))
     blocks = (await slack.state())["messages"]["orders"][0]["blocks"]
     shown = " ".join(block["text"]["text"] for block in blocks if "text" in block)
-    assert "1499 &lt;a&gt; &amp; b" in shown
+    assert "349 &lt;a&gt; &amp; b" in shown
     assert all(len(block["text"]["text"]) <= 3000 for block in blocks if "text" in block)
+
+
+@pytest.mark.parametrize("text", ["<a> & b " * 5000, "x" * 40000, "\n" * 39999 + "x", "x" + " " * 39999, "&" * 40000])
+@pytest.mark.parametrize("note", ["short", "&" * 4000])
+async def test_blocks_hold_no_more_than_slack_takes_however_long_the_text_above_a_card(
+    slack: Bench, text: str, note: str
+) -> None:
+    order = example_order().model_copy(update={"note": note})
+    message = PostMessage(channel="#orders", text=text, order=order)
+    await slack.ok("post_message", message)
+    blocks = (await slack.state())["messages"]["orders"][0]["blocks"]
+    assert length_of(blocks) <= 10500
+    assert blocks[-1] == (blocks_of(PostMessage(order=order)) or [])[-1]
+    above = "".join(block["text"]["text"] for block in blocks if block["type"] == "section" and "text" in block)
+    assert "…" in above or len(text.strip()) == 1
+    assert not re.search(r"&(?!(amp|lt|gt);)", above)
+
+
+@pytest.mark.parametrize("action", ["post_message", "update_message"])
+async def test_blocks_of_ones_own_that_hold_too_much_are_refused_for_good(slack: Bench, action: str) -> None:
+    first = await slack.ok("post_message")
+    section = {"type": "section", "text": {"type": "mrkdwn", "text": "x" * 2500}}
+    model = PostMessage(blocks=[section] * 5)
+    if action == "update_message":
+        model = UpdateMessage(blocks=[section] * 5, channel=first.channel, ts=first.ts)
+    failed = await slack.failed(action, model, key=keyed(1))
+    assert failed.kind == "permanent"
+    assert "msg_blocks_too_long" in failed.error
 
 
 @given(st.text(alphabet="ab \n&<>", max_size=300), st.integers(12, 60), st.booleans())
@@ -95,6 +123,11 @@ def test_a_text_in_pieces_is_the_text(text: str, most: int, markup: bool) -> Non
     assert all(0 < len(part) <= most for part in parts)
     assert "".join("".join(parts).split()) == "".join(whole.split())
     assert markup or not any(re.search(r"&(amp|lt|gt|am|a|l|g|lt|gt)?$", part) for part in parts)
+
+
+def test_a_text_of_blanks_is_no_text_above_a_card() -> None:
+    blocks = blocks_of(PostMessage(text=" " * 20000, order=example_order()))
+    assert blocks == blocks_of(PostMessage(order=example_order()))
 
 
 async def test_a_webhook_posts_into_its_own_channel(hook: Bench) -> None:
