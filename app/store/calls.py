@@ -124,7 +124,8 @@ async def claim(connection: Connection, held: Held, now: datetime, limit: int, p
     parked (but for a `probe`) or paused, nor what a paused recipe or an earlier call of its subject holds back.
 
     A transaction of its own that waits for no disk: bytes go only after the mark, whose commit makes durable all that
-    was written before it; and a claim that a crash of PostgreSQL took back lets no mark through."""
+    was written before it. A claim that a crash of PostgreSQL took back lets no mark through, unless the same owner has
+    claimed the call once more: it sends what it had already taken up, and not a second time beside it."""
     rows = await connection.fetch(_CLAIM, held.connection_id, held.owner, held.fence, now, limit, probe)
     rows.sort(key=lambda row: (-row["priority"], row["event_id"], row["id"]))
     return [DueCall(*row[1:]) for row in rows]

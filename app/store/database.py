@@ -39,6 +39,20 @@ def is_away(error: Exception) -> bool:
     return isinstance(error, AWAY) and not isinstance(error, ValueError)
 
 
+_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
+
+
+def is_refused(error: Exception) -> bool:
+    """Whether something is wrong with the work itself: the database refuses what it holds, or a fault of ours met it.
+    Everything else (a full disk, no memory, a statement that took too long, a schema or a partition that is not there)
+    is trouble of the server's, which other work would meet as well: wait and try again."""
+    if isinstance(error, asyncpg.CheckViolationError):
+        return error.constraint_name is not None  # without: no partition takes the row
+    if isinstance(error, asyncpg.PostgresError):
+        return isinstance(error, _REFUSED)
+    return not is_away(error) and not isinstance(error, asyncpg.InternalClientError)
+
+
 _LOOK = "begin isolation level repeatable read, read only; set local plan_cache_mode = force_custom_plan"
 
 

@@ -91,24 +91,38 @@ async def claim(connection: Connection, limit: int) -> list[Row]:
     return rows
 
 
+_CLAIM_ONE = """
+select id, at, workspace, connection_id, topic, headers, body, reads, test from webhook
+where id = $1 and at = $2 and state = 'due' for update skip locked
+"""
+
+
+async def claim_one(connection: Connection, webhook_id: UUID, at: datetime) -> list[Row]:
+    """Lock one webhook for the length of the transaction; nothing if it is not due any more, or another has it."""
+    rows: list[Row] = await connection.fetch(_CLAIM_ONE, webhook_id, at)
+    return rows
+
+
 _CLAIM_OTHERS = """
 with oldest as (
     select w.id, w.at, row_number() over (partition by c.id order by w.id) as turn
     from connection c cross join lateral (
         select id, at from webhook where workspace = c.workspace and connection_id = c.id and state = 'due'
+            and at >= $3
         order by id limit $2) w
-    where not c.id = any($1) order by turn, id limit $2
+    where not c.removed and not c.id = any($1) order by turn, id limit $2
 )
 select w.id, w.at, w.workspace, w.connection_id, w.topic, w.headers, w.body, w.reads, w.test
 from oldest join webhook w on w.id = oldest.id and w.at = oldest.at
-where w.state = 'due' order by w.id for update of w skip locked
+where w.state = 'due' and w.at >= $3 order by w.id for update of w skip locked
 """
 
 
-async def claim_others(connection: Connection, than: Sequence[UUID], limit: int) -> list[Row]:
+async def claim_others(connection: Connection, than: Sequence[UUID], since: datetime, limit: int) -> list[Row]:
     """Lock the oldest due webhooks of connections other than these, one of each, then the second of each, and so on:
-    a flood of one connection does not hold up the others."""
-    rows: list[Row] = await connection.fetch(_CLAIM_OTHERS, list(than), limit)
+    a flood of one connection does not hold up the others. since: when the oldest due webhook came, so that partitions
+    before it are left alone."""
+    rows: list[Row] = await connection.fetch(_CLAIM_OTHERS, list(than), limit, since)
     return rows
 
 

@@ -19,7 +19,7 @@ from app.connector import Limit
 from app.domain.connections import Connection
 from app.ids import new_id
 from app.pipeline.deliver.delivery import Delivery
-from app.pipeline.deliver.lane import storable
+from app.pipeline.deliver.lane import Lane, storable
 from app.pipeline.deliver.record import Ledger
 from app.pipeline.deliver.removed import Removed
 from app.pipeline.receive import Intake
@@ -581,6 +581,33 @@ async def test_claims_that_do_not_fly_are_freed(bench: Bench) -> None:
         assert await calls.claim(db, held, now, 10) == []
         await calls.free_leaked(db, held, [])
         assert [again.id for again in await calls.claim(db, held, now, 10)] == [call.id]
+
+
+async def test_a_claim_that_a_crash_took_back_is_not_sent_a_second_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL lost the claim, not the process: it claims the call again while the first taking-up waits its turn."""
+    turn, waiting, mark = asyncio.Event(), [], Lane._mark
+
+    async def late(lane: Lane, sending: Sending) -> bool:
+        waiting.append(sending)
+        await turn.wait()
+        return await mark(lane, sending)
+
+    async def claimed() -> bool:
+        return bool(waiting) and bool(await bench.hub.one("select count(*) from call where lease_until is not null"))
+
+    monkeypatch.setattr(Lane, "_mark", late)
+    await bench.recipe("make_unsafe")
+    await bench.order(1)
+    await bench.until(claimed)
+    await bench.hub.rows("update call set owner = null, lease_until = null")
+    await bench.until(claimed)
+    await asyncio.sleep(0)
+    turn.set()
+    await bench.hub.settle()
+    assert bench.outside.orders == ["1"]
+    assert [call["state"] for call in await bench.calls()] == ["done"]
 
 
 async def test_a_bell_rung_while_the_lane_is_let_go_is_heard(bench: Bench) -> None:

@@ -1,9 +1,11 @@
 """The rules of a whole recipe in a hub: once per value and window, places by priority, tries, quiet hours."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.support.shop import Shop, opened
@@ -128,3 +130,69 @@ async def test_a_run_stays_on_the_version_it_began_with_and_a_poisonous_one_hold
     assert [tuple(row) for row in refused] == [
         ("failed", "it cannot be moved: a fault of the hub (UntranslatableCharacterError)")
     ] * 2
+
+
+TROUBLE = (
+    asyncpg.DiskFullError("could not extend file"),
+    asyncpg.QueryCanceledError("canceling statement due to statement timeout"),
+    asyncpg.UndefinedColumnError('column "more" does not exist'),
+    asyncpg.CheckViolationError('no partition of relation "step" found for row'),
+)
+
+
+async def test_trouble_of_the_server_ends_no_run(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk, a statement that took too long, a partition that is not there: the run waits, and goes on after."""
+    await shop.hub.recipe("waits", recipe("", "n", "  - wait: 1d\n"))
+    await shop.order(1, "order.updated")
+    shop.hub.hub.clock._at_zero += timedelta(days=1, seconds=1)
+    for trouble in TROUBLE:
+
+        async def refuse(*_: Any, trouble: Exception = trouble) -> None:
+            raise trouble
+
+        with monkeypatch.context() as patched:
+            patched.setattr("app.store.runs.insert_steps", refuse)
+            with pytest.raises(type(trouble)):
+                await shop.hub.runner.drain()
+        assert await shop.runs() == [("waiting", None)]
+    await shop.settle()
+    assert await shop.made() == ["n#1"]
+
+
+async def test_two_that_lock_in_opposite_order_while_a_bad_run_is_sought_begin_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shop.hub.recipe("waits", recipe("", "n", "  - wait: 1d\n"))
+    await shop.order(1, "order.updated")
+    shop.hub.hub.clock._at_zero += timedelta(days=1, seconds=1)
+    met = [asyncpg.DeadlockDetectedError("deadlock detected"), ValueError("a fault")]
+
+    async def refuse(*_: Any) -> None:
+        raise met.pop()
+
+    with monkeypatch.context() as patched:
+        patched.setattr("app.store.runs.insert_steps", refuse)
+        assert await shop.hub.runner.drain() is True
+    assert met == []
+    assert await shop.runs() == [("waiting", None)]
+
+
+async def test_a_run_that_cannot_be_moved_waits_for_nothing_and_lets_the_next_begin(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = "  - {id: paid, wait_for: {event: order.paid, where: order.id == run.order.id, timeout: 1d}}\n"
+    ask = "  - {id: bad, approve: Go?}\n"
+    once = "once_per: {value: order.email, within: 30d}\nagain: queue"
+    await shop.hub.recipe("queues", f"title: Q\non: order.updated\n{once}\nsteps:\n{heard}{ask}")
+    for number in (1, 2):
+        await shop.order(number, "order.updated", email="ada@example.com")
+    assert await shop.hub.one("select count(*) from waiter where event_type = 'order.paid'") == 1
+    (_, second) = await shop.hub.rows("select id from run order by id")
+    later = shop.hub.hub.clock.now() + timedelta(days=9)
+    await shop.hub.rows("update run set due_at = $1 where id = $2", later, second["id"])
+    monkeypatch.setattr("app.pipeline.run.advance.say", lambda *_: "\0")
+    await shop.forward(days=1, seconds=5)
+    first, second = await shop.hub.rows("select id, state from run order by id")
+    assert (first["state"], second["state"]) == ("failed", "waiting")
+    assert await shop.hub.rows("select distinct run_id from waiter") == [(second["id"],)]
+    assert await shop.hub.one("select count(*) from step where run_id = $1 and path = 'paid'", second["id"]) == 1

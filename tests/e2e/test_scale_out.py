@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.facts import fact_of
 from app.hub import open_hub
 from app.registry import Registry
 from app.worker import work
@@ -125,8 +126,9 @@ async def test_a_flood_of_one_connection_holds_up_no_other(database_url: str, re
             flooded.open.set()
             stop.set()
             await asyncio.gather(*tasks)
-    assert flooded.count("/native") >= 100
-    assert calm.count("/native") == 1
+        effects = await hub.rows("select state, doubled, count(*) from effect group by state, doubled")
+        assert [tuple(each) for each in effects] == [("done", False, 101)]
+    assert (flooded.made(), calm.made()) == (100, 1)
 
 
 async def test_a_flood_of_webhooks_takes_another_connections_along(
@@ -148,3 +150,24 @@ async def test_a_flood_of_webhooks_takes_another_connections_along(
                 )
             )
         assert seen == [2, 3, 3]
+
+
+async def test_a_bad_webhook_of_another_connection_holds_up_no_flood(
+    database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken along, and is found while older ones of the flood still wait."""
+
+    def refusing(hasher: Any, connection: Any, *more: Any) -> Any:
+        if connection.slug == "bad":
+            raise ValueError("a fault")
+        return fact_of(hasher, connection, *more)
+
+    monkeypatch.setattr("app.pipeline.normalise.fact_of", refusing)
+    async with running(database_url, redis_url, tmp_path, testbench) as hub:
+        for shop in ("flooded", "bad"):
+            await hub.connect(shop, testbench, {"account": shop}, role="shop")
+        for shop, number in [("flooded", n) for n in range(20)] + [("bad", 20)]:
+            assert (await hub.send(shop, "order.paid", payload(number))).status_code == 200
+        assert await replace(hub.normaliser, batch=8).drain()
+        states = await hub.rows("select state, count(*) from webhook group by state order by state")
+    assert [tuple(each) for each in states] == [("due", 12), ("malformed", 1), ("normalised", 8)]

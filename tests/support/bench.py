@@ -57,6 +57,10 @@ class Outside:
         """Requests that wanted something made at this path."""
         return sum(each == path for each, _ in self.asked)
 
+    def made(self) -> int:
+        """Things that are there: it drops what repeats a key."""
+        return len({key for _, key in self.asked})
+
     async def make(self, request: Request) -> Response:
         path, key = request.url.path, request.headers["x-effect-key"]
         self.asked.append((path, key))

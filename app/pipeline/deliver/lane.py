@@ -74,6 +74,8 @@ class Lane:
         self._parking = asyncio.Lock()
         self._stopping = False
         self._flying: dict[asyncio.Task[None], UUID] = {}
+        self._unsent: dict[asyncio.Task[Any] | None, UUID] = {}
+        """Of what flies, the calls whose bytes may still go out."""
         self._breaker = Breaker()
         self._exclusive: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._limiter: Limiter | None = None
@@ -212,7 +214,7 @@ class Lane:
             if now - renewed >= RENEW:
                 await self._renew()
                 renewed = now
-                line = self._as_now(line)
+            line = self._as_now(line)
             if self.held is not None and now - swept >= SWEEP:
                 swept = now
                 await self._sweep(line)
@@ -270,9 +272,12 @@ class Lane:
                 fresh, skipped = await self._reserve(db, wanted, now)
             if skipped:
                 self._ledger.wake_runs()
+        unsent = set(self._unsent.values())
         for call in fresh:
+            if call.id in unsent:
+                continue  # a crash of PostgreSQL took its claim back; it has it again, and goes out once
             task = asyncio.create_task(self._make(line, call, slots, probe))
-            self._flying[task] = call.id
+            self._flying[task] = self._unsent[task] = call.id
             task.add_done_callback(self._landed)
         return len(claimed) == room
 
@@ -299,6 +304,7 @@ class Lane:
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._flying.pop(task, None)
+        self._unsent.pop(task, None)
         self._bell.set()
 
     async def _reserve(self, db: Any, claimed: list[DueCall], now: datetime) -> tuple[list[DueCall], int]:
@@ -361,6 +367,7 @@ class Lane:
 
     async def _return(self, call: DueCall) -> None:
         """Give a claimed call back, so that anybody can claim it; the sweep finds it if that fails."""
+        self._unsent.pop(asyncio.current_task(), None)
         held = self.held
         if held is not None and held.fence == call.fence:
             with suppress(*AWAY):
@@ -384,7 +391,10 @@ class Lane:
         else:
             stored = await self._stored(call, action)
             seconds = float(call.options.get("timeout") or line.options.timeout * 2)
-            outcome = await attempts.run(line, action, attempt, stored, call.unsure, seconds)
+            try:
+                outcome = await attempts.run(line, action, attempt, stored, call.unsure, seconds)
+            finally:
+                self._unsent.pop(asyncio.current_task(), None)
         await self._conclude(line, call, action, attempt, outcome, self._probe_wait() if probe else None)
         await self._learn(line, outcome, probe)
 

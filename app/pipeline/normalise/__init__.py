@@ -33,7 +33,7 @@ from app.pipeline.normalise.reading import Work, normalise, read, reads_wanted
 from app.pipeline.normalise.states import States
 from app.store import connections, deadlines, webhooks
 from app.store import events as store
-from app.store.database import TWICE_LOCKED, Database, Row, is_away
+from app.store.database import TWICE_LOCKED, Database, Row, is_refused
 from app.store.database import Connection as Db
 from app.store.packing import unpack
 
@@ -58,46 +58,53 @@ class Normaliser:
     async def drain(self) -> bool:
         """Work one batch of due webhooks; True when there may be more."""
         try:
-            worked = await self._batch(self.batch)
+            return await self._batch_or_each()
         except TWICE_LOCKED:
             return True
+
+    async def _batch_or_each(self) -> bool:
+        try:
+            return await self._batch() >= self.batch
         except Exception as e:
-            if is_away(e):
+            if not is_refused(e):
                 raise
             return await self._one_by_one()
-        return worked >= self.batch
 
-    async def _batch(self, limit: int) -> int:
-        """Work up to so many webhooks, and where there are more, some of those connections that had none among them."""
+    async def _batch(self) -> int:
         async with self.database.transaction() as db:
-            rows = await webhooks.claim(db, limit)
-            if len(rows) == limit:
-                rows += await webhooks.claim_others(db, [row["connection_id"] for row in rows], max(1, limit // OTHERS))
+            rows = await self._claim(db)
             outcome = await self._work(db, rows)
         await self.matcher.after_commit(outcome)
         return len(rows)
 
+    async def _claim(self, db: Db) -> list[Row]:
+        """A batch of webhooks, and where there are more, some of those connections that have none among them."""
+        rows = await webhooks.claim(db, self.batch)
+        if len(rows) == self.batch:
+            others = max(1, self.batch // OTHERS)
+            rows += await webhooks.claim_others(db, [row["connection_id"] for row in rows], rows[0]["at"], others)
+        return rows
+
     async def _one_by_one(self) -> bool:
-        """A batch failed for one webhook: nobody pays for another's bytes, or for a bug that another met."""
-        for _ in range(self.batch):
+        """A batch failed for one webhook: nobody pays for another's bytes, or for a bug that another met. All that the
+        batch would have taken are worked, each in a transaction of its own."""
+        async with self.database.transaction() as db:
+            wanted = [(row["id"], row["at"]) for row in await self._claim(db)]
+        for webhook_id, at in wanted:
             async with self.database.transaction() as db:
-                rows = await webhooks.claim(db, 1)
-                if not rows:
-                    return False
+                rows = await webhooks.claim_one(db, webhook_id, at)
                 try:
                     async with db.transaction():
                         outcome = await self._work(db, rows)
-                except TWICE_LOCKED:
-                    raise
                 except Exception as e:
-                    if is_away(e):
+                    if not is_refused(e):
                         raise
                     log.error("a webhook cannot be stored as events", webhook=str(rows[0]["id"]), **traced(e))
                     reason = f"its events cannot be stored: {type(e).__name__}: {e}"[:500]
                     await webhooks.finish(db, [(rows[0]["id"], rows[0]["at"], "malformed", reason, 0)])
                     outcome = Matched()
             await self.matcher.after_commit(outcome)
-        return True
+        return bool(wanted)
 
     async def _work(self, db: Db, rows: Sequence[Row]) -> Matched:
         if not rows:
@@ -153,7 +160,7 @@ class Normaliser:
         except TWICE_LOCKED:
             return True
         except Exception as e:
-            if is_away(e):
+            if not is_refused(e):
                 raise
             return await self._timers(1) == 1
 
@@ -165,7 +172,7 @@ class Normaliser:
                 async with db.transaction():
                     outcome = await self._fall_due(db, due) if due else Matched()
             except Exception as e:
-                if limit > 1 or is_away(e) or isinstance(e, TWICE_LOCKED):
+                if limit > 1 or not is_refused(e):
                     raise
                 log.error("a timer cannot be made an event", timer=str(due[0]["id"]), **traced(e))
                 await deadlines.remove(db, [due[0]["id"]])

@@ -30,7 +30,7 @@ from app.pipeline.run.listening import Listening
 from app.pipeline.run.written import write
 from app.recipes import Call, Recipe, Step
 from app.store import events, runs, waiters
-from app.store.database import TWICE_LOCKED, Database, is_away, to_json
+from app.store.database import TWICE_LOCKED, Database, is_refused, to_json
 from app.store.database import Connection as Db
 from app.store.packing import unpack, unpack_json
 from app.store.runs import DueRun, NewRun, NewStep, StepRow
@@ -144,11 +144,15 @@ class Runner:
         """Move one batch of due runs; True when there may be more."""
         now = self.clock.now()
         try:
-            return await self._batch(now, self.batch) == self.batch
+            return await self._batch_or_each(now)
         except TWICE_LOCKED:
             return True
+
+    async def _batch_or_each(self, now: datetime) -> bool:
+        try:
+            return await self._batch(now, self.batch) == self.batch
         except Exception as e:
-            if is_away(e):
+            if not is_refused(e):
                 raise
             return await self._one_by_one(now)
 
@@ -169,14 +173,13 @@ class Runner:
                 try:
                     async with db.transaction():
                         found = await self._advance(db, due, now)
-                except TWICE_LOCKED:
-                    raise
                 except Exception as e:
-                    if is_away(e):
+                    if not is_refused(e):
                         raise
                     log.error("a run cannot be moved", run=str(due[0].id), **traced(e))
                     reason = f"it cannot be moved: a fault of the hub ({type(e).__name__})"
                     await runs.save(db, [(due[0].id, "failed", reason, None, now)])
+                    await _give_way(db, due, now)
                     found = set(), set()
             self._ring(*found)
         return True
@@ -199,11 +202,13 @@ class Runner:
         stored = await events.load(db, list({run.event_id for run in due}))
         saved: list[Standing] = []
         known: list[tuple[DueRun, Recipe]] = []
+        lost: list[DueRun] = []
         for run in due:
             recipe = await self.recipes.version(run.version_id)
             if recipe is None or (run.event_id not in stored and run.data is None):
                 reason = "its recipe version cannot be loaded" if recipe is None else "its event expired"
                 saved.append((run.id, "failed", reason, None, now))
+                lost.append(run)
             else:
                 known.append((run, recipe))
         stay = await self._staying(db, known, steps, now)
@@ -227,6 +232,7 @@ class Runner:
         await runs.save(db, saved)
         await waiters.forget_heard(db, heard.weighed)
         await self._after(db, walks, now)
+        await _give_way(db, lost, now)
         others = {"timed"} if any(walk.emitted for walk in walks) else set[str]()
         soon = any(walk.due_at is not None and walk.due_at <= now and walk.state not in _OVER for walk in walks)
         return lanes, others | {"run"} if soon else others
@@ -309,11 +315,7 @@ class Runner:
         lines = [(w.facts.workspace, w.facts.recipe.name, w.facts.subject, w.facts.event_id) for w in freed]
         await runs.wake_next(db, lines, now)
         ended = [walk.facts for walk in over if walk.facts.recipe.again == "queue"]
-        probes = [(f.event_id, f.workspace, listening.ENDED, "run", f.run_id.bytes) for f in ended]
-        next_ones = await waiters.find(db, probes)
-        if next_ones:
-            await runs.make_due(db, [run_id for run_id, _ in next_ones], now, skip=True)
-            await waiters.remove(db, [], [(run_id, QUEUE) for run_id, _ in next_ones])
+        await _wake_queued(db, [(f.event_id, f.workspace, f.run_id) for f in ended], now)
 
     # --- one run -------------------------------------------------------------------------------------------------
 
@@ -366,6 +368,23 @@ class Runner:
 
 _OPEN = ("running", "waiting", "held")
 _OVER = ("done", "failed", "cancelled")
+
+
+async def _wake_queued(db: Db, ended: Sequence[tuple[UUID, str, UUID]], now: datetime) -> None:
+    """Let go on what is queued behind runs (event id, workspace, run id) that ended."""
+    probes = [(event, workspace, listening.ENDED, "run", run.bytes) for event, workspace, run in ended]
+    next_ones = await waiters.find(db, probes)
+    if next_ones:
+        await runs.make_due(db, [run_id for run_id, _ in next_ones], now, skip=True)
+        await waiters.remove(db, [], [(run_id, QUEUE) for run_id, _ in next_ones])
+
+
+async def _give_way(db: Db, failed: Sequence[DueRun], now: datetime) -> None:
+    """Runs that failed without a walk wait for nothing any more, and hold nobody back, whatever their recipe says."""
+    if failed:
+        await waiters.remove(db, [run.id for run in failed], [])
+        await runs.wake_next(db, [(run.workspace, run.recipe, run.subject, run.event_id) for run in failed], now)
+        await _wake_queued(db, [(run.event_id, run.workspace, run.id) for run in failed], now)
 
 
 def effect_key(hasher: Hasher, facts: Facts, step: Step, target: Connection, item: str | None) -> bytes:
