@@ -66,14 +66,29 @@ with t as (
 ), known as (
     update effect e set state = 'done', output = coalesce(t.output, e.output), ended_at = clock_timestamp()
     from t where e.key = t.key and e.call_id = t.call_id and (e.state in ('uncertain', 'released') or t.closed)
+), others as (
+    select e.key, e.state = 'released' as undone, e.call_id from effect e join t on t.key = e.key
+    where t.call_id <> e.call_id
+), resting as (
+    select o.key from others o join call c on c.id = o.call_id join effect e on e.key = o.key
+    where e.state = 'reserved' and c.state = 'due' and c.lease_until is null and not c.unsure
+    for update of c
+), free as (
+    select key from others where undone union select key from resting
+), handed as (
+    update effect e set state = 'done', call_id = t.call_id, output = coalesce(t.output, e.output),
+        ended_at = clock_timestamp()
+    from t join free on free.key = t.key where e.key = t.key and e.state in ('reserved', 'released')
+    returning e.key
 )
-select e.key from effect e join t on t.key = e.key and t.call_id <> e.call_id
+select key from others where not key in (select key from handed)
 """
 
 
 async def heard_late(connection: Connection, results: Sequence[tuple[bytes, UUID, str | None, bool]]) -> set[bytes]:
     """A late answer says that these exist: (key, call id, output as JSON text, whether it closed its call), each call
-    once. Answers the keys that another call has taken meanwhile."""
+    once. Where another call has only reserved it meanwhile and not begun, it finds it done. Answers the keys of which
+    another call has done something."""
     rows = await connection.fetch(_HEARD_LATE, *map(list, zip(*sorted(results), strict=True)))
     return {row["key"] for row in rows}
 

@@ -529,6 +529,35 @@ async def test_a_late_answer_is_kept_and_the_effect_says_so_where_it_is_there_tw
     assert [call["state"] for call in await bench.calls()] == ["done"], "what is known to be done is not repeated"
 
 
+@pytest.mark.parametrize("other", ["rests", "released it", "is claimed", "is claimed, a repeat is no second"])
+async def test_an_effect_that_another_call_has_only_reserved_is_not_there_twice(bench: Bench, other: str) -> None:
+    """The late answer of one says that it is done: the other finds it so, unless it is about to do it itself."""
+    held, call = await _claimed(bench, "first")
+    ledger, dead = _ledger(bench.hub.hub.database, bench), replace(_ended(call, _sending(held, call)), number=1)
+    async with bench.hub.hub.database.acquire() as db:
+        sending = _sending(held, call)
+        await calls.mark_sending(db, [sending])
+        await db.execute("update call set state = 'dead', fence = fence + 1")
+        await bench.order(2)
+        while await bench.hub.normaliser.drain() or await bench.hub.runner.drain():
+            pass
+        second = await db.fetchval("update call set effect_key = $1 where state = 'due' returning id", call.effect_key)
+        state = "released" if other == "released it" else "reserved"
+        await db.execute("update effect set call_id = $1, state = $2 where key = $3", second, state, call.effect_key)
+        if other.startswith("is claimed"):
+            (claimed,) = await calls.claim(db, held, bench.hub.hub.clock.now(), 10)
+            assert (claimed.id, claimed.reserved) == (second, True)
+    await ledger.record(replace(dead, attempt_id=sending.id, alike=other.endswith("no second")))
+    (effect,) = await bench.hub.rows("select state, doubled, call_id from effect")
+    begun = other.startswith("is claimed")
+    assert tuple(effect) == ("reserved" if begun else "done", other == "is claimed", second if begun else call.id)
+    if not begun:
+        await bench.hub.rows("update lane set owner = null, lease_until = null")
+        await bench.hub.settle()
+        assert await bench.hub.one("select state from call where id = $1", second) == "skipped"
+        assert bench.outside.asked == []
+
+
 @pytest.mark.parametrize("answered", ["nobody yet", "it did not", "another call has the effect"])
 async def test_a_late_answer_closes_the_question_that_it_answers(bench: Bench, answered: str) -> None:
     held, call = await _claimed(bench, "first")

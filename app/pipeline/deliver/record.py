@@ -79,6 +79,7 @@ async def _heard_late(connection: Connection, said: list[Ended]) -> set[UUID]:
     closed = await calls.heard_late(connection, said)
     each = {e.call_id: (e.effect_key, e.call_id, e.output, e.call_id in closed) for e in said}
     taken = await effects.heard_late(connection, list(each.values()))
+    taken -= {e.effect_key for e in said if e.alike}
     if taken:
         await effects.mark_doubled(connection, sorted(taken))
     return closed
