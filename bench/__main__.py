@@ -10,9 +10,9 @@ import signal
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from rich.console import Console
@@ -240,13 +240,12 @@ def takeover(made: Stage, rate: int = 100) -> list[tuple[str, str, str]]:
     made.load(rate, "--rate", str(rate))  # the lane is this worker's by now
     made.start("heir", "-m", "app.cli", "worker")
     time.sleep(4)
-    taken: dict[str, Any] = {}
-    sending = threading.Thread(target=lambda: taken.update(made.load(3 * rate, "--rate", str(rate))))
-    sending.start()
-    time.sleep(2)
-    made.stop("worker", signal.SIGKILL)
-    killed = time.monotonic()
-    sending.join()
+    with ThreadPoolExecutor(1) as apart:
+        sending = apart.submit(made.load, 3 * rate, "--rate", str(rate))
+        time.sleep(2)
+        made.stop("worker", signal.SIGKILL)
+        killed = time.monotonic()
+    taken = _all_taken(sending.result())
     made.wait_arrived(made.sent, 60)
     arrived = made.sink("arrived")
     came = {number: arrived[str(FIRST_ID + int(number))] for number in taken["sent"]}

@@ -423,9 +423,13 @@ async def give_up(connection: Connection, given_up: Sequence[DueCall], why: str)
 
 
 async def first_tried(connection: Connection, call: DueCall) -> datetime | None:
-    """When the first attempt of a call began."""
+    """When the first attempt of a call began, or its lane was opened again after that; None if there was none."""
     began: datetime | None = await connection.fetchval(
-        "select min(at) from attempt where call_id = $1 and at >= $2", call.id, time_of(call.id)
+        """select greatest(min(a.at), (select resumed_at from lane where connection_id = $3))
+           from attempt a where a.call_id = $1 and a.at >= $2 having count(*) > 0""",
+        call.id,
+        time_of(call.id),
+        call.connection_id,
     )
     return began
 

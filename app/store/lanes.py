@@ -107,10 +107,13 @@ async def park(connection: Connection, held: Held, reason: str, probe_in: timede
     return bool(status.endswith("1"))
 
 
+_OPENED = """state = 'open', reason = null, parked_at = null, probe_at = null, probes = 0,
+    resumed_at = clock_timestamp()"""
+
+
 async def unpark(connection: Connection, connection_id: UUID) -> None:
     await connection.execute(
-        """update lane set state = 'open', reason = null, parked_at = null, probe_at = null, probes = 0
-           where connection_id = $1 and state = 'parked'""",
+        f"update lane set {_OPENED} where connection_id = $1 and state = 'parked'",
         connection_id,
     )
 
@@ -159,8 +162,8 @@ async def credentials_changed(connection: Connection, connection_id: UUID, now: 
     """A connection was given other credentials: open its lane if the old ones had parked it, and let what they refused
     be tried now. True when there is something to do."""
     opened = await connection.fetchval(
-        """update lane set state = 'open', reason = null, parked_at = null, probe_at = null, probes = 0
-           where connection_id = $1 and state = 'parked' and reason like 'credentials:%' returning true""",
+        f"""update lane set {_OPENED}
+            where connection_id = $1 and state = 'parked' and reason like 'credentials:%' returning true""",
         connection_id,
     )
     again = await connection.execute(

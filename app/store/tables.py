@@ -650,6 +650,7 @@ lane = Table(
     Column("state", Text, nullable=False, server_default="open"),
     Column("reason", Text),
     _time("parked_at"),
+    _time("resumed_at"),
     _time("probe_at"),
     _count("probes"),
     Column("pauses", JSONB, nullable=False, server_default="{}"),

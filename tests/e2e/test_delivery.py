@@ -612,6 +612,25 @@ async def test_claims_that_do_not_fly_are_freed(bench: Bench) -> None:
         assert [again.id for again in await calls.claim(db, held, now, 10)] == [call.id]
 
 
+@pytest.mark.parametrize("opened", ["by new credentials", "by a probe"])
+async def test_the_time_in_which_a_lane_was_parked_ages_no_call_whoever_drains_it_then(
+    bench: Bench, opened: str
+) -> None:
+    held, call = await _claimed(bench, "first")
+    async with bench.hub.hub.database.acquire() as db:
+        assert await calls.first_tried(db, call) is None
+        await calls.mark_sending(db, [_sending(held, call)])
+        began = await calls.first_tried(db, call)
+        assert began == await db.fetchval("select at from attempt")
+        await lanes.park(db, held, "credentials: 401", timedelta(seconds=60))
+        if opened == "by a probe":
+            await lanes.unpark(db, held.connection_id)
+        else:
+            assert await lanes.credentials_changed(db, held.connection_id, bench.hub.hub.clock.now())
+        resumed = await db.fetchval("select resumed_at from lane where state = 'open'")
+        assert await calls.first_tried(db, call) == resumed > began
+
+
 async def test_a_claim_that_a_crash_took_back_is_not_sent_a_second_time(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

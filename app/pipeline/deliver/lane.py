@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -81,7 +81,6 @@ class Lane:
         self._limiter: Limiter | None = None
         self._last_fence = 0
         self._no_reads_before = 0.0
-        self._resumed = datetime.min.replace(tzinfo=UTC)
         self.held: Held | None = None
         self.read_done: Callable[[], None] = lambda: None
         """Rings the stage that waits for reads."""
@@ -434,7 +433,7 @@ class Lane:
             return now
         try:
             async with self._database.acquire() as db:
-                return max(await calls.first_tried(db, call) or now, self._resumed)
+                return await calls.first_tried(db, call) or now
         except AWAY:
             return now
 
@@ -500,7 +499,7 @@ class Lane:
         async with self._database.transaction() as db:
             await lanes.unpark(db, line.connection.id)
             await connections.set_problem(db, line.connection.id, None)
-        self.held, self._resumed = replace(held, parked=False, probes=0), self._clock.now()
+        self.held = replace(held, parked=False, probes=0)
         log.info("a lane resumes", connection=line.connection.slug)
 
     async def _park(self, line: Line, reason: str, probe_in: timedelta | None) -> None:
