@@ -24,7 +24,7 @@ WAITS = """title: Put every order after a day
 on: order.paid
 steps:
   - wait: 1d
-  - use: testbench.make_native
+  - use: testbench.put_upsert
     with: {id: "{{ order.id }}", note: woken}
 """
 STANDSTILL, SLOWEST, PATIENCE = 1.0, 5.0, 60.0
