@@ -179,6 +179,7 @@ async def _finish(db: Db, hasher: Hasher, who: Whose, job: Job) -> None:
     """Forget who they are and what recipes remembered of them, and write down that it was done."""
     people = await erasure.persons(db, who.customers)
     await _blank_mentions(db, who, people, job)
+    await erasure.begin_backtests_anew(db, [who.workspace])
     ids = [(UUID(source), id_) for row in people for source, id_ in row["profile"].get("ids", {}).items()]
     await erasure.forget(db, who.customers, keys_by(hasher, who.workspace, who.emails, ids))
     await suppressions.forget_addresses(db, who.workspace, [key_of(hasher, who.workspace, each) for each in who.emails])

@@ -115,6 +115,10 @@ where b.workspace = e.workspace and b.ended_at is not null
               where told ->> 'event_id' = any($2::text[]))
 """
 """Reports of backtests that tell of these events, without what they tell of them."""
+_BEGIN_ANEW = """
+update backtest set state = 'queued', owner = null, begun = begun - 1
+where state = 'running' and workspace = any($1::text[])
+"""
 _OF_RUNS = (
     "update step set output = null, error = null where run_id = any($1::uuid[])",
     "delete from waiter where run_id = any($1::uuid[])",
@@ -144,11 +148,18 @@ async def blank_what_followed(connection: Connection, event_ids: Sequence[UUID])
     await connection.execute(waiters, of_runs)
     await connection.execute(ended, of_runs, ERASED)
     await connection.execute(_TOLD, ids, [str(each) for each in ids])
+    workspaces = await connection.fetch("select distinct workspace from event where id = any($1::uuid[])", ids)
+    await begin_backtests_anew(connection, [row["workspace"] for row in workspaces])
     calls = await connection.fetch(
         "select id, state in ('due', 'uncertain') as open from call where event_id = any($1::uuid[])", ids
     )
     await blank_calls(connection, [call["id"] for call in calls if not call["open"]])
     return [call["id"] for call in calls if call["open"]]
+
+
+async def begin_backtests_anew(connection: Connection, workspaces: Sequence[str]) -> None:
+    """A backtest that runs has read events that are being erased: what it found is dropped, and it reads once more."""
+    await connection.execute(_BEGIN_ANEW, list(workspaces))
 
 
 async def blank_calls(connection: Connection, call_ids: Sequence[UUID]) -> None:

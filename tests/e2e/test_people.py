@@ -14,6 +14,7 @@ from app.domain.suppressions import Suppressions
 from app.ids import new_id
 from app.pipeline.normalise import erasing
 from app.registry import Registry
+from app.store import backtests
 from app.store.database import to_json
 from tests.e2e.test_erasure import SHIP, WAIT, kept, sink
 from tests.support import testconnector
@@ -200,6 +201,23 @@ async def told_by_a_backtest(hub: Harness) -> None:
             new_id(),
             to_json(report),
         )
+
+
+async def test_a_backtest_that_runs_while_somebody_is_erased_begins_anew(hub: Harness) -> None:
+    """What it has read by then tells of them: its process writes no report of that."""
+    await order(hub, 1)
+    await hub.settle()
+    async with hub.hub.database.acquire() as db:
+        id_ = new_id()
+        await backtests.create(db, id_, "main", "ship", {}, "ada")
+        assert await backtests.claim(db, "reader", 60, 3)
+        erased = await ask(hub, f"customers/{(await zelda(hub))['id']}/erase", method="POST")
+        assert erased["done"] is True
+        assert not await backtests.heard(db, id_, "reader", 1, 0.5)
+        await backtests.end(db, id_, "reader", {"differences": ["zelda@example.com"]}, None)
+        (row,) = await db.fetch("select state, owner, begun, report from backtest")
+    assert tuple(row) == ("queued", None, 0, None)
+    assert await kept(hub, "zelda") == []
 
 
 async def test_an_erasure_that_a_worker_carries_out_is_answered_with_its_counts(
