@@ -89,7 +89,7 @@ def _bearing(
         return _Bearing(nobody)
     needs_code = own.tax == "global"
     slack, rounded = unit(tax.currency), saying + (0 if order.line_items else UNSEEN)
-    for rates in (_rates(order.tax_lines), [Decimal(rate) for rate in own.tax_codes] if needs_code else []):
+    for rates in _rates(order.tax_lines, [Decimal(rate) for rate in own.tax_codes] if needs_code else []):
         fits = list(_fits(tax.amount, choices, rates, bool(order.taxes_included), slack, rounded))
         if fits:
             return min(fits, key=lambda fit: fit[0])[1]
@@ -100,7 +100,7 @@ def _bearing(
             f"the order does not tell which of its lines bear {tax} of its tax, and no rate that it states or that"
             " tax_codes knows makes that of all that may: send it with the tax of each line"
         )
-    return _Bearing(choices[0])
+    return _Bearing(next((costs for costs in choices if sum(costs) > 2 * tax.amount), choices[-1]))
 
 
 def _fits(
@@ -115,10 +115,14 @@ def _fits(
                 yield off, _Bearing(costs, rate)
 
 
-def _rates(lines: Sequence[TaxLine] | None) -> list[Decimal]:
-    """Each that the order states, and all at once: two taxes may lie on the same goods (9 % and 9 %)."""
-    stated = [line.rate for line in lines or () if line.rate and (line.amount is None or line.amount.amount)]
-    return [*dict.fromkeys(stated), sum(stated, Decimal(0))]
+def _rates(lines: Sequence[TaxLine] | None, coded: list[Decimal]) -> list[list[Decimal]]:
+    """Those to try, the likeliest first: what the order states and has a code, what it states, what has a code.
+
+    What it states may lie on the same goods all at once (9 % and 9 %).
+    """
+    each = [line.rate for line in lines or () if line.rate and (line.amount is None or line.amount.amount)]
+    together = sum(each, Decimal(0))
+    return [[rate for rate in (*each, together) if rate in coded], each, coded, [together]]
 
 
 def _silent_cost(line: Line) -> Decimal:

@@ -263,6 +263,17 @@ def test_a_tax_that_nobody_can_place_is_refused_with_the_reason(lines: list[tupl
     assert draft_of_order(order, US).adjustment is None
 
 
+def test_a_tax_at_no_known_rate_is_never_more_than_those_cost_who_bear_it() -> None:
+    order = told([("1", None)], "100", "16.13", []).model_copy(update={"taxes_included": True})
+    assert [part.code for part in draft_of_order(order, US).parts[:2]] == ["TAX", "TAX"]
+    assert all(part.net > eur(0) for part in draft_of_order(order, US).parts[:2])
+
+
+def test_a_rate_said_twice_is_not_taken_for_both_at_once_where_that_fits_too() -> None:
+    order = told([("1", None)], "1", "0.38", ["0.19", "0.19"])
+    assert [part.code for part in draft_of_order(order, GLOBAL).parts] == ["5", "5"]
+
+
 def told(lines: list[tuple[str, str | None]], shipping: str, tax: str, stated: list[str]) -> Order:
     """Prices without tax; what a line says of its own, and what the order says."""
     items = total([eur(price) for price, _ in lines]) or eur(100)
