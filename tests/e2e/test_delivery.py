@@ -52,12 +52,14 @@ class Outside:
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     asked: list[tuple[str, float]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    proofs: list[str] = field(default_factory=list)
     hold: asyncio.Event = field(default_factory=asyncio.Event)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def make(self, request: Request) -> Response:
         self.asked.append((orjson.loads(await request.body())["id"], asyncio.get_running_loop().time()))
         self.keys.append(request.headers["x-effect-key"])
+        self.proofs.append(request.headers["authorization"].removeprefix("Bearer "))
         self.arrived.set()
         status, headers = self.answers.pop(0) if self.answers else (200, {})
         if status < 0:
@@ -392,15 +394,20 @@ async def test_what_old_credentials_are_refused_parks_nobody_who_has_new_ones(be
     made = {"account": "bench", "token": "another-token-than-before"}
     await bench.hub.connect("shop", testbench, made, role="shop", base_url=bench.connection.base_url)
     bench.outside.hold.set()
-    await bench.hub.settle()
+    await bench.until(lambda: _is_over(bench))
     (call,) = await bench.calls()
     assert (call["state"], call["attempts"]) == ("done", 2)
+    assert bench.outside.proofs[-1] == made["token"], "the next attempt is made with the new ones"
     assert not await bench.parked()
     assert await bench.hub.one("select problem from connection") is None
 
 
 async def _is(said: bool) -> bool:
     return said
+
+
+async def _is_over(bench: Bench) -> bool:
+    return bool(await bench.hub.one("select count(*) from call where state <> 'due'"))
 
 
 async def _is_open(bench: Bench) -> bool:
