@@ -3,6 +3,7 @@
 Else a filter that is misspelt would show everything, and a `dry-run` that should be `dry_run` would do it.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from difflib import get_close_matches
 
@@ -11,6 +12,8 @@ from starlette.requests import Request
 
 from app.errors import InvalidError
 
+FAULTS = 20
+"""Faults of one address that are told: what looks for the name that was meant takes its time."""
 _KNOWN: dict[tuple[str, str], frozenset[str]] = {}
 """(method, path of a route) -> the names of its query parameters."""
 
@@ -23,12 +26,13 @@ def check(request: Request) -> None:
     place = (request.method, route.path)
     if (known := _KNOWN.get(place)) is None:
         known = _KNOWN[place] = frozenset(_names(route.dependant))
-    given = [name for name, _ in request.query_params.multi_items()]
-    faults = [{"field": f"query.{each}"[:200], "detail": _unknown(each, known)} for each in given if each not in known]
-    twice = {each for each in given if given.count(each) > 1} & known
-    faults += [{"field": f"query.{each}", "detail": "is given more than once"} for each in sorted(twice)]
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    unknown = [each for each in given if each not in known][:FAULTS]
+    faults = [{"field": f"query.{each}"[:200], "detail": _unknown(each[:100], known)} for each in unknown]
+    twice = sorted(each for each in known if given[each] > 1)
+    faults += [{"field": f"query.{each}", "detail": "is given more than once"} for each in twice]
     if faults:
-        raise InvalidError("The request does not fit the description.", faults)
+        raise InvalidError("The request does not fit the description.", faults[:FAULTS])
 
 
 def _names(dependant: Dependant) -> Iterator[str]:

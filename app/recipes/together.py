@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.connector import Action
 from app.documents import Document, Path, Problem, Severity
-from app.events import EVENT_TYPES
+from app.events import EVENT_TYPES, event_type
 from app.expressions import hint
 from app.recipes.catalogue import Catalogue
 from app.recipes.check import emits
@@ -183,16 +183,22 @@ def _way(edges: Mapping[str, list[_Edge]], start: str, goal: str, before: list[s
 
 
 def _caused(pairs: Sequence[Pair], catalogue: Catalogue) -> Iterator[Problem]:
-    """A step whose action sets off the very event that runs the recipe."""
+    """A step whose action sets off the very event that runs the recipe again: one that repeats. A milestone runs a recipe
+    once for each object, unless `once_per` says otherwise."""
     for recipe, document in pairs:
         for step, call in calls(recipe):
             causes = {event for action in meant(call, catalogue) for event in action.causes}
             own = [t for t in recipe.triggers if call.connector == "store" or t.platform in (None, call.connector)]
-            for event in sorted(causes & {trigger.event for trigger in own}):
+            again = {trigger.event for trigger in own if not _once(trigger.event)}
+            for event in sorted(causes & again):
                 message = f"{call.use} sets off {event}, which runs this recipe again"
                 mend = "say in `where` when it has been done already, or use `once_per`"
                 if recipe.where is None and recipe.once_per is None:
                     yield document.problem((*step.at, "use"), message, mend, severity="warning")
+
+
+def _once(event: str) -> bool:
+    return event in EVENT_TYPES and event_type(event).milestone
 
 
 def _doubles(pairs: Sequence[Pair], catalogue: Catalogue) -> Iterator[Problem]:

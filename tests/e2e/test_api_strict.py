@@ -39,6 +39,14 @@ async def test_no_route_passes_over_a_parameter(bench: Bench) -> None:
     assert await bench.hub.one("select count(*) from run where replay_of is not null") == before
 
 
+async def test_of_thousands_of_unknown_parameters_only_some_are_told(bench: Bench) -> None:
+    """Each name that is told is compared with what the address takes: a flood of them would hold everybody else up."""
+    for query in ("&".join(f"n{number}=1" for number in range(5000)), "&".join(["state=done"] * 5000)):
+        refused = await bench.api.get(f"/v1/runs?{query}")
+        assert refused.status_code == 422
+        assert 1 <= len(refused.json()["errors"]) <= 20
+
+
 async def test_a_head_is_answered_as_its_get_and_no_address_ends_in_a_slash(bench: Bench) -> None:
     for path in ("/v1/events", "/v1/recipes", "/healthz", "/openapi.json"):
         head, got = await bench.api.head(path), await bench.api.get(path)

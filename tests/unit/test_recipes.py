@@ -119,6 +119,12 @@ async def tag_order(ctx: Context[Any], input: Tag) -> Tagged:
     return Tagged(order_id="1")
 
 
+@action(safe=upsert, example=_example, causes=("order.updated", "order.paid"))
+async def mark_paid(ctx: Context[Any], input: Label) -> Label:
+    """Mark an order as paid."""
+    return Label(id="1")
+
+
 @action(safe=unsafe, example=_example, makes="label")
 async def buy_label(ctx: Context[Any], input: Label) -> Label:
     """Buy a label."""
@@ -133,6 +139,7 @@ class Shelf:
         "slack": {"post_message": post_message},
         "shopify": {"tag_order": tag_order},
         "easypost": {"buy_label": buy_label},
+        "woocommerce": {"mark_paid": mark_paid},
     }
 
     def connectors(self) -> Sequence[str]:
@@ -697,6 +704,13 @@ def test_a_call_that_sets_off_its_own_event_is_warned_of() -> None:
     named = tagging.replace("store.", "shopify.")
     elsewhere = "{event: order.updated, platform: slack}"
     assert check_together([pair(with_steps(named, elsewhere), "one")], SHELF) == [], "it is set off at another system"
+
+
+def test_what_happens_once_to_an_order_runs_nothing_again() -> None:
+    paying = "  - use: woocommerce.mark_paid\n    with: {id: '{{ order.id }}'}\n"
+    assert check_together([pair(with_steps(paying, "order.paid"), "one")], SHELF) == []
+    (warning,) = check_together([pair(with_steps(paying, "[order.paid, order.updated]"), "one")], SHELF)
+    assert "sets off order.updated" in warning.message
 
 
 def test_two_recipes_that_make_the_same_thing_are_warned_of() -> None:
