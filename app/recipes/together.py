@@ -183,8 +183,8 @@ def _way(edges: Mapping[str, list[_Edge]], start: str, goal: str, before: list[s
 
 
 def _caused(pairs: Sequence[Pair], catalogue: Catalogue) -> Iterator[Problem]:
-    """A step whose action sets off the very event that runs the recipe again: one that repeats. A milestone runs a recipe
-    once for each object, unless `once_per` says otherwise."""
+    """A step whose action sets off the very event that runs the recipe again: one that repeats. A milestone runs a
+    recipe once for each object, unless `once_per` says otherwise."""
     for recipe, document in pairs:
         for step, call in calls(recipe):
             causes = {event for action in meant(call, catalogue) for event in action.causes}
