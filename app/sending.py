@@ -1,5 +1,6 @@
 """Standing in for a platform: webhooks signed as it signs them, and what came in as fixtures."""
 
+import asyncio
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -16,9 +17,14 @@ from app.expressions import hint
 from app.fixtures import cleaned
 from app.recipes.payloads import bodies_in, payload_folder
 from app.store import flow
-from app.store.database import Database
+from app.store.database import Database, Row
 from app.store.packing import unpack
 from app.store.webhooks import unpack_headers
+
+MOST = 5_000_000
+"""Bytes of bodies that are signed, or captured, by one request."""
+BATCH = 10
+"""Webhooks that are read at a time, to be captured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +94,28 @@ def _generator(slug: str, topic: str) -> Callable[[int], Any] | None:
 
 async def captured(database: Database, connection: Connection, last: int) -> list[Fixture]:
     """The newest webhooks of a connection as the conformance tests read them, oldest first; what is neither JSON nor a
-    form is left out."""
-    async with database.acquire() as db:
-        rows = await flow.newest_webhooks(db, connection.id, last)
-    found = []
-    for row in reversed(rows):
-        kind = unpack_headers(row["headers"]).get("content-type", "")
-        try:
-            body = cleaned(unpack(row["body"]), kind)
-        except MalformedError:
-            continue
-        found.append(Fixture(row["topic"], "form" if "form" in kind else "json", body))
-    return found
+    form, or too large, is left out. They end where their bodies would be more than MOST bytes together."""
+    found: list[Fixture] = []
+    before, size = None, 0
+    while last > 0:
+        async with database.acquire() as db:
+            rows = await flow.newest_webhooks(db, connection.id, min(BATCH, last), before)
+        for fixture in [await asyncio.to_thread(_fixture, row) for row in rows]:
+            if fixture is None:
+                continue
+            if (size := size + len(fixture.body)) > MOST:
+                return found[::-1]
+            found.append(fixture)
+        if len(rows) < min(BATCH, last):
+            break
+        last, before = last - len(rows), rows[-1]["id"]
+    return found[::-1]
+
+
+def _fixture(row: Row) -> Fixture | None:
+    kind = unpack_headers(row["headers"]).get("content-type", "")
+    try:
+        body = cleaned(unpack(row["body"]), kind)
+    except MalformedError:
+        return None
+    return Fixture(row["topic"], "form" if "form" in kind else "json", body) if len(body) <= MOST else None

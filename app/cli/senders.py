@@ -17,8 +17,8 @@ from app.cli.asking import Client
 from app.cli.output import AsJson, Workspace, print_json, progress
 
 AT_ONCE = 20
-SIGNED = 100
-"""Webhooks that are signed by one request."""
+SIGNED, SIGNED_BYTES = 100, 5_000_000
+"""Webhooks that are signed by one request, and their bytes together."""
 FRESH = 5.0
 """Seconds for which webhooks are signed ahead: some signatures carry a time."""
 
@@ -51,12 +51,15 @@ def send(
 ) -> None:
     """Sign webhooks as the platform does, and send them to the hub. Exit code 1 if one is not taken."""
     wanted: dict[str, Any] = {"topic": topic}
+    ahead = SIGNED if rate is None else max(1, min(SIGNED, int(rate * FRESH)))
     if file is not None:
-        wanted["body"] = base64.b64encode(file.read_bytes()).decode()
+        body = file.read_bytes()
+        wanted["body"] = base64.b64encode(body).decode()
+        ahead = max(1, min(ahead, SIGNED_BYTES // max(1, len(body))))
     place = (url or asking.address() or session.own_address()).rstrip("/")
 
     async def work(client: Client) -> Sent:
-        return await _send(_signed(client, connection, wanted, count, rate), place, count, rate)
+        return await _send(_signed(client, connection, wanted, count, ahead), place, count, rate)
 
     sent = asking.asking(work, workspace)
     if as_json:
@@ -67,10 +70,9 @@ def send(
     raise typer.Exit(0 if sent.taken else 1)
 
 
-async def _signed(client: Client, slug: str, wanted: Any, count: int, rate: float | None) -> AsyncIterator[Any]:
-    """Requests as the platform would send them, signed shortly before they are."""
+async def _signed(client: Client, slug: str, wanted: Any, count: int, ahead: int) -> AsyncIterator[Any]:
+    """Requests as the platform would send them, signed shortly before they are: so many at a time."""
     first, done = int(time.time()) % 10_000_000, 0
-    ahead = SIGNED if rate is None else max(1, min(SIGNED, int(rate * FRESH)))
     while done < count:
         body = {**wanted, "count": min(ahead, count - done), "first": first + done}
         for each in (await client("POST", f"/v1/connections/{slug}/sign", body=body))["requests"]:

@@ -146,17 +146,22 @@ def _revealed(value: Any) -> Any:
 
 def secret_texts(settings: BaseModel) -> frozenset[str]:
     """Every secret that the settings hold, in all ways in which it may stand in a text, for redaction."""
+    return frozenset().union(*map(written, secrets_in(settings)))
+
+
+def secrets_in(settings: BaseModel) -> frozenset[str]:
+    """Every secret that the settings hold, as it is."""
     found: set[str] = set()
-    pending = [split_secrets(settings)[1]]
+    pending: list[Any] = [split_secrets(settings)[1]]
     while pending:
-        value: Any = pending.pop()
+        value = pending.pop()
         if isinstance(value, str):
-            found |= written(value)
+            found.add(value)
         elif isinstance(value, dict):
             pending.extend(value.values())
         elif isinstance(value, list):
             pending.extend(value)
-    return frozenset(found)
+    return frozenset(found - {""})
 
 
 def written(secret: str) -> set[str]:

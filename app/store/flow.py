@@ -123,12 +123,15 @@ async def refused_since(db: Connection, since: datetime, known: Sequence[UUID]) 
     return [Refused(*row) for row in await db.fetch(_REFUSED, _first_id(since), since, list(known))]
 
 
-async def newest_webhooks(db: Connection, connection_id: UUID, limit: int) -> list[Row]:
-    """The last webhooks of a connection as they came in (topic, packed headers, packed body), newest first."""
+async def newest_webhooks(db: Connection, connection_id: UUID, limit: int, before: UUID | None = None) -> list[Row]:
+    """The last webhooks of a connection as they came in (topic, packed headers, packed body), newest first: those
+    before one of them, if said."""
     return await db.fetch(
-        "select id, topic, headers, body from webhook where connection_id = $1 order by id desc limit $2",
+        """select id, topic, headers, body from webhook
+           where connection_id = $1 and ($3::uuid is null or id < $3) order by id desc limit $2""",
         connection_id,
         limit,
+        before,
     )
 
 
