@@ -15,7 +15,7 @@ import orjson
 from app.connector import RawWebhook, parse_json
 from app.errors import MalformedError
 
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]+\.[\w.-]*\w")  # begins once a word: quick in long ones too
 _PHONE = re.compile(r"(?<![\w.:-])\+\d[\d ()/-]{6,16}\d(?![\w:-])")
 _ADDRESS_OF_MACHINE = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
 _TOKEN = re.compile(
