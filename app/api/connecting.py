@@ -68,14 +68,19 @@ class SecretToRotate(BaseModel):
     value: Annotated[SecretStr, Field(min_length=1, max_length=10_000)] | None = Field(
         None, description="The new secret."
     )
-    forget_old: bool = Field(False, description="From now on only the newest of several is taken.")
+    forget: Annotated[SecretStr, Field(min_length=1, max_length=10_000)] | None = Field(
+        None, description="The old secret that is taken no more."
+    )
+    forget_old: bool = Field(
+        False, description="From now on only the newest of several is taken; not where each endpoint has its own."
+    )
 
 
 class SecretRotated(BaseModel):
     """What a rotation came to."""
 
     setting: str = Field(examples=["webhook_secrets"])
-    taken: int = Field(description="Secrets that are taken now: the newest, and at most two older ones.")
+    taken: int = Field(description="Secrets that are taken now: the newest, and older ones.")
     works: bool | None = Field(description="Whether a cheap read with a new credential worked, where one can be tried.")
     said: str | None = Field(description="What the system said to it.")
 
@@ -145,12 +150,12 @@ async def test_connection(caller: ConnectionKeeper, hub: HubDep, slug: Name) -> 
 @router.post("/{slug}/rotate", summary="Rotate a connection's secret")
 async def rotate_connection(caller: ConnectionKeeper, hub: HubDep, slug: Name, wanted: SecretToRotate) -> SecretRotated:
     """A new signing secret counts at once, and the two before it are taken until `forget_old`: a sender may go on with
-    the last one for an hour. A token or password is proven at the system first; one that it refuses changes nothing.
-    What a file owns is changed there (409)."""
-    value = wanted.value.get_secret_value() if wanted.value is not None else None
-    done = await rotate_secret(
-        hub, caller.workspace, slug, Rotation(wanted.setting, value, wanted.forget_old), caller.name
-    )
+    the last one for an hour. Where each endpoint of a platform has its own (Stripe), all stay but the one that `forget`
+    names. A token or password is proven at the system first; one that it refuses changes nothing. What a file owns is
+    changed there (409)."""
+    value, forget = (each.get_secret_value() if each is not None else None for each in (wanted.value, wanted.forget))
+    rotation = Rotation(wanted.setting, value, wanted.forget_old, forget)
+    done = await rotate_secret(hub, caller.workspace, slug, rotation, caller.name)
     return SecretRotated(setting=done.setting, taken=done.taken, works=done.works, said=done.said)
 
 

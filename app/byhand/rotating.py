@@ -36,16 +36,18 @@ class Rotated:
 @dataclass(frozen=True, slots=True)
 class Rotation:
     """What shall change. setting: None where the connector has only one secret. value: the new secret, None for none;
-    forget_old: take only the newest from now on."""
+    forget: the old secret that is taken no more; forget_old: take only the newest from now on."""
 
     setting: str | None = None
     value: str | None = None
     forget_old: bool = False
+    forget: str | None = None
 
 
 async def rotate_secret(hub: Hub, workspace: str, slug: str, wanted: Rotation, actor: str) -> Rotated:
     """Put a new secret in the place of an old one. One of several (signing secrets) goes first, and two older ones are
-    still taken until they are forgotten; a single one (a token) is proven at the system before it counts.
+    still taken until they are forgotten; where each endpoint has one of its own, none goes that is not named. A single
+    one (a token) is proven at the system before it counts.
 
     Raises NotFoundError, ConflictError for what a file owns, InvalidError for what does not fit or is refused there.
     """
@@ -57,7 +59,7 @@ async def rotate_secret(hub: Hub, workspace: str, slug: str, wanted: Rotation, a
         settings = _rotated(_kept(hub, row), connector, setting, wanted)
         one = Declared(slug, connector, settings, row.role, row.base_url, row.alias)
         await store.save(db, stored(one, workspace, row.origin, row.id, hub.ring))
-        detail = {"setting": setting, "forget_old": wanted.forget_old}
+        detail = {"setting": setting, "forget_old": wanted.forget_old, "forget": bool(wanted.forget)}
         await byhand.note_change(db, Deed(workspace, actor, "rotate", f"connection/{slug}", detail))
     await hub.connections.refresh()
     value = getattr(settings, setting)
@@ -75,6 +77,12 @@ def several(connector: Connector[Any], setting: str) -> bool:
     return "list[" in repr(connector.settings.model_fields[setting].annotation)
 
 
+def an_endpoint_each(connector: Connector[Any], setting: str) -> bool:
+    """Whether the secrets of a setting may be of several endpoints: then an older one need not be an old one."""
+    said = connector.settings.model_fields[setting].json_schema_extra
+    return isinstance(said, dict) and bool(said.get("x-one-an-endpoint"))
+
+
 def _place(hub: Hub, slug: str, row: Any | None, wanted: Rotation) -> tuple[Any, Connector[Any], str]:
     """The row that is there, its connector, and the setting that is meant."""
     if row is None:
@@ -89,7 +97,11 @@ def _place(hub: Hub, slug: str, row: Any | None, wanted: Rotation) -> tuple[Any,
         raise _refusal("setting", f"{connector.slug} has no such secret; it has {', '.join(names) or 'none'}")
     if wanted.forget_old and not several(connector, setting):
         raise _refusal("forget_old", f"{setting} holds one secret: there is no old one")
-    if not wanted.value and not wanted.forget_old:
+    if wanted.forget and not several(connector, setting):
+        raise _refusal("forget", f"{setting} holds one secret: there is no old one")
+    if wanted.forget_old and an_endpoint_each(connector, setting):
+        raise _refusal("forget_old", f"{setting} may be of several endpoints: say which one goes with `forget`")
+    if not wanted.value and not wanted.forget_old and not wanted.forget:
         raise _refusal("value", "give the new secret, or forget the old ones")
     return row, connector, setting
 
@@ -103,8 +115,11 @@ def _rotated(kept: Mapping[str, Any], connector: Connector[Any], setting: str, w
     if not several(connector, setting):
         return checked_settings(connector, {**kept, setting: wanted.value})
     new, old = [wanted.value] if wanted.value else [], list(kept.get(setting) or ())
-    held = [*new, *(each for each in old if each not in new)]
-    return checked_settings(connector, {**kept, setting: held[: 1 if wanted.forget_old else 1 + OLD]})
+    if wanted.forget and wanted.forget not in old:
+        raise _refusal("forget", f"{setting} holds no such secret")
+    held = [*new, *(each for each in old if each not in (*new, wanted.forget))]
+    most = len(held) if an_endpoint_each(connector, setting) else 1 if wanted.forget_old else 1 + OLD
+    return checked_settings(connector, {**kept, setting: held[:most]})
 
 
 async def _proven(

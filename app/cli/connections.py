@@ -112,30 +112,33 @@ def rotate(
     setting: Annotated[str | None, typer.Option(help="Which secret; may be left out where there is only one.")] = None,
     generate: Annotated[bool, typer.Option("--generate", help="Make the new secret and show it once.")] = False,
     forget_old: Annotated[bool, typer.Option("--forget-old", help="Take only the newest secret from now on.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Ask for an old secret, and take it no more.")] = False,
     workspace: Workspace = "main",
     as_json: AsJson = False,
 ) -> None:
     """Give a connection a new secret, asked for or read from standard input; the two before it are taken meanwhile."""
     made = secrets.token_urlsafe(32) if generate else None
-    value = made or (None if forget_old else _secret())
-    body = {"setting": setting, "value": value, "forget_old": forget_old}
+    gone = _secret("The secret that goes") if forget else None
+    value = made or (None if forget_old or forget else _secret("The new secret"))
+    body = {"setting": setting, "value": value, "forget_old": forget_old, "forget": gone}
     done = asking.ask("POST", f"/v1/connections/{slug}/rotate", workspace=workspace, body=body)
     if as_json:
         print_json({"connection": slug, **done, **({"value": made} if made else {})})
         return
     older = done["taken"] - 1
-    also = f"; {older} older {'is' if older == 1 else 'are'} taken until `--forget-old`" if older else ""
-    typer.echo(f"{slug}: {done['setting']} is {'down to the newest' if value is None else 'new'}{also}")
+    also = f"; {older} older {'is' if older == 1 else 'are'} taken until forgotten" if older else ""
+    is_now = "new" if value is not None else "without it" if forget else "down to the newest"
+    typer.echo(f"{slug}: {done['setting']} is {is_now}{also}")
     if made:
         typer.echo(f"the new secret, shown once: {made}")
     if done["said"]:
         typer.secho(done["said"], fg=None if done["works"] else "red")
 
 
-def _secret() -> str:
+def _secret(name: str) -> str:
     """Never an argument: those stand in the list of processes and in the shell's history."""
     if sys.stdin.isatty():
-        return str(typer.prompt("The new secret", hide_input=True))
+        return str(typer.prompt(name, hide_input=True))
     return sys.stdin.readline().rstrip("\r\n")
 
 

@@ -18,7 +18,11 @@ class Settings(BaseModel):
     account: Annotated[str, Field(pattern=r"^acct_\w+$", description="The account's id, acct_... (Settings > Account)")]
     webhook_secrets: Annotated[
         list[SecretStr],
-        Field(min_length=1, description="Signing secrets whsec_..., one an endpoint; two while one is rolled"),
+        Field(
+            min_length=1,
+            description="Signing secrets whsec_..., one an endpoint; two while one is rolled",
+            json_schema_extra={"x-one-an-endpoint": True},
+        ),
     ]
     api_key: Annotated[
         SecretStr | None,

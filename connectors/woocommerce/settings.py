@@ -17,7 +17,11 @@ class Settings(BaseModel):
     site: Annotated[str, Field(description="Address of the shop, https://shop.example, with its path if it has one")]
     webhook_secrets: Annotated[
         list[SecretStr],
-        Field(min_length=1, description="The secrets of its webhooks, as typed there; several while one is changed"),
+        Field(
+            min_length=1,
+            description="The secrets of its webhooks, as typed there; several while one is changed",
+            json_schema_extra={"x-one-an-endpoint": True},
+        ),
     ]
     consumer_key: Annotated[SecretStr | None, Field(description="REST API key, ck_...: for actions and reads")] = None
     consumer_secret: Annotated[SecretStr | None, Field(description="REST API secret, cs_...")] = None

@@ -53,7 +53,23 @@ async def test_two_older_signing_secrets_are_taken_until_they_are_forgotten(benc
     assert (await rotate(bench, "shop", setting="webhook_secrets", forget_old=True))["taken"] == 1
     assert await taken(bench, *names) == [401, 401, 200, 401]
     (line,) = [each for each in (await bench.get("/v1/audit"))["items"] if each["verb"] == "rotate"][:1]
-    assert line["detail"] == {"setting": "webhook_secrets", "forget_old": True}
+    assert line["detail"] == {"setting": "webhook_secrets", "forget_old": True, "forget": False}
+
+
+async def test_where_each_endpoint_has_a_secret_none_goes_that_is_not_named(bench: Bench) -> None:
+    held = ["whsec_account", "whsec_connect", "whsec_third"]
+    stripe = bench.hub.hub.registry["stripe"]
+    await bench.hub.connect("pay", stripe, {"account": "acct_1", "webhook_secrets": held}, role="payments")
+    assert (await rotate(bench, "pay", setting="webhook_secrets", value="whsec_newer"))["taken"] == 4
+    refused = await rotate(bench, "pay", 422, setting="webhook_secrets", forget_old=True)
+    assert "say which one goes" in refused["errors"][0]["detail"]
+    unknown = await rotate(bench, "pay", 422, setting="webhook_secrets", forget="whsec_never")
+    assert "no such secret" in unknown["errors"][0]["detail"]
+    await rotate(bench, "pay", setting="webhook_secrets", forget="whsec_account")
+    found = bench.hub.hub.connections.find("main", "pay")
+    assert found is not None
+    kept = [each.get_secret_value() for each in found.settings.webhook_secrets]  # type: ignore[attr-defined]
+    assert kept == ["whsec_newer", "whsec_connect", "whsec_third"]
 
 
 async def test_a_token_counts_only_when_the_system_takes_it(bench: Bench) -> None:
