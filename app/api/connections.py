@@ -84,7 +84,7 @@ async def list_connections(
 def _state(shown: ConnectionShown) -> str:
     if not shown.usable:
         return "unusable"
-    return "paused" if shown.paused else shown.lane.state
+    return "paused" if shown.paused or shown.lane.paused else shown.lane.state
 
 
 class Health(BaseModel):

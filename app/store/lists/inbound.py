@@ -19,7 +19,7 @@ class WebhookFilter:
 
 async def webhooks(db: Connection, workspace: str, page: Page, wanted: WebhookFilter) -> list[Row]:
     """Text finds the order number, e-mail address or sender's id of an event that was made of one; where none is found,
-    part of the reason of an unknown or malformed one."""
+    part of the reason of an unknown or malformed one, or of one in the state that is asked for."""
     for by_reason in (False, True):
         rows = await _webhooks(db, workspace, page, wanted, by_reason)
         if rows or not wanted.text:
@@ -35,7 +35,9 @@ async def _webhooks(db: Connection, workspace: str, page: Page, wanted: WebhookF
     if not await of_connection(db, where, "w", workspace, wanted.connection):
         return []
     if wanted.text and by_reason:
-        where.conditions += ["w.state in ('unknown', 'malformed')", saying(where, "w.reason", wanted.text)]
+        if wanted.state is None:
+            where.conditions.append("w.state in ('unknown', 'malformed')")
+        where.conditions.append(saying(where, "w.reason", wanted.text))
     elif wanted.text:
         made = f"select n.webhook_id from event n where n.workspace = $1 and {named(where, wanted.text)}"
         where.conditions.append(f"w.id in ({made})")
