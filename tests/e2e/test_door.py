@@ -119,6 +119,8 @@ async def test_senders_that_drip_are_let_go(port: int) -> None:
 
 @pytest.mark.usefixtures("hasty")
 async def test_who_does_not_read_the_answer_is_let_go(port: int) -> None:
+    first = await answered(port, b"GET /openapi.json HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    assert b" 200 " in first[:20], "the description is made at the first question, which takes its time"
     with closing(socket.socket()) as peer:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         peer.connect(("127.0.0.1", port))
