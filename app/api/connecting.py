@@ -151,8 +151,8 @@ async def test_connection(caller: ConnectionKeeper, hub: HubDep, slug: Name) -> 
 async def rotate_connection(caller: ConnectionKeeper, hub: HubDep, slug: Name, wanted: SecretToRotate) -> SecretRotated:
     """A new signing secret counts at once, and the two before it are taken until `forget_old`: a sender may go on with
     the last one for an hour. Where each endpoint of a platform has its own (Stripe), all stay but the one that `forget`
-    names. A token or password is proven at the system first; one that it refuses changes nothing. What a file owns is
-    changed there (409)."""
+    names. A token or password is proven at the system first; one that it refuses changes nothing; what only the next
+    refresh of a token can prove (OAuth 2) has `works` null. What a file owns is changed there (409)."""
     value, forget = (each.get_secret_value() if each is not None else None for each in (wanted.value, wanted.forget))
     rotation = Rotation(wanted.setting, value, wanted.forget_old, forget)
     done = await rotate_secret(hub, caller.workspace, slug, rotation, caller.name)

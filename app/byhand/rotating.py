@@ -131,6 +131,8 @@ async def _proven(
     settings, auth = _rotated(_kept(hub, row), connector, setting, wanted), connector.auth
     if isinstance(auth, OAuth2) and auth.first(settings) == wanted.value:
         raise _refusal("setting", f"{setting} rotates by itself: authorise the connection anew instead")
+    if isinstance(auth, OAuth2):  # a token that is still good would answer for whatever is new
+        return None, "It is proven when the token is refreshed next, and counts from then on."
     proof = await prove(hub, replace(open_row(row, hub.registry, hub.ring), settings=settings))
     if proof.refused:
         raise _refusal("value", f"{connector.title} refuses it, and the old one stays: {proof.said}")

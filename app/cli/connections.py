@@ -132,7 +132,7 @@ def rotate(
     if made:
         typer.echo(f"the new secret, shown once: {made}")
     if done["said"]:
-        typer.secho(done["said"], fg=None if done["works"] else "red")
+        typer.secho(done["said"], fg="red" if done["works"] is False else None)
 
 
 def _secret(name: str) -> str:

@@ -87,6 +87,17 @@ async def test_a_token_counts_only_when_the_system_takes_it(bench: Bench) -> Non
         assert (await bench.api.post("/v1/connections/store/test")).json()["works"]
 
 
+async def test_a_clients_secret_is_not_called_proven_by_a_token_that_is_still_good(bench: Bench) -> None:
+    books = bench.hub.hub.registry["quickbooks"]
+    assert books.sandbox is not None
+    async with serving(make_app(bench.hub.hub.registry)) as outside:
+        await bench.hub.connect("books", books, dict(books.sandbox().settings), base_url=f"{outside}/quickbooks")
+        assert (await bench.api.post("/v1/connections/books/test")).json()["works"]
+        done = await rotate(bench, "books", setting="client_secret", value="not-the-secret-of-anybody")
+    assert done["works"] is None
+    assert "refreshed next" in done["said"]
+
+
 async def test_what_cannot_be_rotated_is_said(bench: Bench) -> None:
     async def why(**wanted: Any) -> str:
         return str((await rotate(bench, "shop", 422, **wanted))["errors"][0]["detail"])
