@@ -9,7 +9,7 @@ import asyncio
 import random
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -24,7 +24,6 @@ from starlette.routing import Mount, Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from app.connector import Connector, Envelope, Json, Mailbox, Sandbox
-from app.registry import Registry
 from app.sandbox_journal import Journal
 from app.sandbox_mail import Listener
 from app.settings import Settings
@@ -176,11 +175,13 @@ class _Faults:
         return answer
 
 
-def make_app(registry: Registry, smtp: tuple[str, int] | None = None) -> Starlette:
-    """The ASGI app of all sandboxes: run it with uvicorn, in a process of its own. smtp: host and port on which the one
-    that takes mail listens while the app lives."""
-    mounted = {each.slug: _Mounted(each) for each in registry if each.sandbox is not None}
-    folder = Settings().sandbox_journal
+def make_app(
+    connectors: Iterable[Connector[Any]], smtp: tuple[str, int] | None = None, *, noted: bool = True
+) -> Starlette:
+    """The ASGI app of these connectors' sandboxes: run it with uvicorn, in a process of its own. smtp: host and port on
+    which the one that takes mail listens while the app lives. noted: write the journal that the settings ask for."""
+    mounted = {each.slug: _Mounted(each) for each in connectors if each.sandbox is not None}
+    folder = Settings().sandbox_journal if noted else None
     journal = Journal(folder) if folder is not None else None
     mounts = [Mount(f"/{slug}", _Faults(each, journal)) for slug, each in mounted.items()]
     listener = next((_listener(each) for each in mounted.values() if each.sandbox.mailbox is not None), None)

@@ -1,6 +1,7 @@
 """Fixtures for all tests. Servers start when the first test asks for them: unit tests never wait."""
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 
@@ -10,6 +11,8 @@ import redis
 from app.embedded import Service
 from tests.support.journal import Journal, told
 from tests.support.services import Databases, running_postgres, running_redis
+
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]  # httpx looks for it at each request over ASGI
 
 
 @pytest.fixture(scope="session", autouse=True)

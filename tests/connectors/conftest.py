@@ -236,7 +236,7 @@ REGISTRY = Registry(testbench)
 
 async def open_bench(connector: Connector[Any]) -> AsyncIterator[Bench]:
     """A bench with sandboxes of its own; a mail server among them listens for a connector that sends mail."""
-    app = make_app(Registry(testbench), ("127.0.0.1", 0) if connector.smtp else None)
+    app = make_app([connector], ("127.0.0.1", 0) if connector.smtp else None, noted=False)
     people = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE)
     recorder = Recorder(httpx.ASGITransport(app), connector.slug)
     assert connector.sandbox is not None

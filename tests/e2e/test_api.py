@@ -16,18 +16,18 @@ from rich.console import Console
 
 from app.export import export
 from app.ids import new_id
-from app.main import described_app
 from app.settings import Settings
 from app.store.database import migrate
 from app.trace import trace
 from app.trace.terminal import render
 from tests.support.bench import TWO_STEPS, Bench, benched
+from tests.support.routes import described
 from tests.support.services import apart, running_postgres
 from tests.support.testconnector import SECRET, TOKEN, payload
 
 OPERATIONS = [
     (method, path, operation)
-    for path, operations in described_app().openapi()["paths"].items()
+    for path, operations in described().openapi()["paths"].items()
     for method, operation in operations.items()
 ]
 KEYED = [
@@ -476,7 +476,7 @@ def test_exporting_writes_what_the_check_compares(tmp_path: Path) -> None:
 
 
 def test_every_operation_is_described() -> None:
-    description = described_app().openapi()
+    description = described().openapi()
     assert description["openapi"].startswith("3.1")
     assert description["webhooks"]["inbound"]["post"]["responses"]["401"]
     assert description["components"]["securitySchemes"]["key"]["scheme"] == "bearer"

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from app.ids import new_id
-from app.main import make_app
 from tests.support.bench import KEY, Bench, benched
 from tests.support.harness import running, settings_for
+from tests.support.routes import hub_app
 
 WANTED = {"name": "reporting", "scopes": ["read"]}
 
@@ -86,7 +86,7 @@ async def test_keys_of_different_callers_do_not_meet(bench: Bench) -> None:
 async def test_answers_survive_a_restart_and_are_sealed_at_rest(bench: Bench, tmp_path: Path) -> None:
     first = await _post(bench, "/v1/keys", WANTED, "k-1")
     settings = bench.hub.hub.settings
-    app = make_app(settings)
+    app = hub_app(settings)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://hub") as client,

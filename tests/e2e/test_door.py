@@ -18,10 +18,11 @@ from app import door
 from app.api import webhooks
 from app.api.shield import BARE
 from app.door import Door
-from app.main import App, make_app
+from app.main import App
 from app.registry import Registry
 from tests.support import fuzz
 from tests.support.harness import running, settings_for
+from tests.support.routes import hub_app
 from tests.support.testconnector import SECRET, TOKEN, payload
 from tests.support.testconnector import connector as testbench
 
@@ -47,7 +48,7 @@ async def listening(app: App) -> AsyncIterator[int]:
 
 @pytest.fixture
 async def port(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[int]:
-    app = make_app(settings_for(database_url, redis_url, tmp_path / "api", max_body=100_000), Registry(testbench))
+    app = hub_app(settings_for(database_url, redis_url, tmp_path / "api", max_body=100_000), Registry(testbench))
     async with running(database_url, redis_url, tmp_path / "other", testbench) as hub:
         await hub.connect("bench", testbench, {}, role="shop")
         gumroad = {"seller_id": "s1", "access_token": "t" * 20, "tokens": ["a-token-of-the-url"]}

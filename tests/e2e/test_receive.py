@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.domain import rejections
-from app.main import make_app
 from tests.support.harness import Harness, running, settings_for
+from tests.support.routes import hub_app
 from tests.support.serving import serving
 from tests.support.testconnector import connector as testbench
 from tests.support.testconnector import payload
@@ -107,7 +107,7 @@ async def test_a_body_over_the_limit_is_413_before_it_is_all_read(hub: Harness) 
 
 async def test_a_chunked_flood_is_cut_off_on_a_real_socket(database_url: str, redis_url: str, tmp_path: Path) -> None:
     """A real server: the sender is told 413 while it still writes."""
-    app = make_app(settings_for(database_url, redis_url, tmp_path, max_body=50_000))
+    app = hub_app(settings_for(database_url, redis_url, tmp_path, max_body=50_000))
     async with running(database_url, redis_url, tmp_path / "other", testbench) as harness:
         await harness.connect("bench", testbench, {})
         async with app.router.lifespan_context(app), serving(app) as url:

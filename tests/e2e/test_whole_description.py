@@ -30,12 +30,12 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from app.door import Door
-from app.main import described_app, make_app
 from app.registry import Registry
 from app.settings import Settings
 from tests.support.bench import Bench, benched
 from tests.support.everyroute import World, world_of
 from tests.support.harness import settings_for
+from tests.support.routes import described, hub_app
 from tests.support.testconnector import connector as testbench
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "2"))
@@ -46,7 +46,7 @@ KEEP = [not_a_server_error, status_code_conformance, content_type_conformance, r
 @contextmanager
 def serving_apart(given: Settings) -> Iterator[str]:
     """The hub in a thread of its own, with its own event loop: schemathesis calls it over HTTP and waits."""
-    app = make_app(given, Registry(testbench))
+    app = hub_app(given, Registry(testbench))
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, http=Door, log_level="critical"))
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.run, daemon=True)
@@ -145,7 +145,7 @@ def test_no_request_breaks_the_api_or_passes_its_scope(
     hub: tuple[str, dict[str, str], dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, keys, ids = hub
-    schema = schemathesis.openapi.from_dict(described_app().openapi())
+    schema = schemathesis.openapi.from_dict(described().openapi())
     schema.config.update(base_url=url)
     trial = Trial(keys, ids)
     for found in schema.get_all_operations():

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 
 from app.ids import new_id
-from app.main import described_app
 from app.pushed import PushedEvent
 from tests.support.bench import TWO_STEPS, Bench
+from tests.support.routes import described
 
 ASKS = """
 title: Asks first
@@ -71,7 +71,7 @@ def routes() -> list[Route]:
     """Every operation of the description."""
     return [
         Route(method.upper(), path, operation["security"][0]["key"][0] if operation.get("security") else None)
-        for path, operations in described_app().openapi()["paths"].items()
+        for path, operations in described().openapi()["paths"].items()
         for method, operation in operations.items()
     ]
 

@@ -19,7 +19,6 @@ from app.domain.connections_file import Declared, apply
 from app.domain.credentials import Credentials
 from app.http import Transport
 from app.hub import Hub, open_hub
-from app.main import make_app
 from app.pipeline.deliver.delivery import Delivery
 from app.pipeline.match import Matcher
 from app.pipeline.match.timed import Timed
@@ -28,6 +27,7 @@ from app.pipeline.run import Runner
 from app.registry import Registry
 from app.settings import Settings
 from app.store import recipes
+from tests.support.routes import hub_app
 
 DUE = """
 select (select count(*) from webhook where state = 'due')
@@ -137,7 +137,7 @@ async def running(
     """A hub with the shipped connectors and these; nothing is drained but by `settle`."""
     settings = settings_for(database_url, redis_url, home, **more)
     registry = Registry(*connectors)
-    app = make_app(settings, registry)
+    app = hub_app(settings, registry)
     async with (
         app.router.lifespan_context(app),
         open_hub(settings, registry) as hub,

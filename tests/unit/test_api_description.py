@@ -14,9 +14,9 @@ import pytest
 from app.api.pages import POLICY
 from app.api.problems import MEANINGS, NAMES
 from app.compat import breaking
-from app.main import described_app
+from tests.support.routes import described
 
-API = described_app().openapi()
+API = described().openapi()
 DOCS = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 Change = Callable[[dict[str, Any]], None]
 
@@ -57,7 +57,7 @@ def test_every_kind_of_problem_is_told_on_its_page_and_in_the_docs() -> None:
 
 @pytest.mark.parametrize("path", ["/docs", "/problems", "/problems/not-found"])
 async def test_pages_hold_no_script_and_load_nothing_from_elsewhere(path: str) -> None:
-    transport = httpx.ASGITransport(described_app())
+    transport = httpx.ASGITransport(described())
     async with httpx.AsyncClient(transport=transport, base_url="http://hub") as client:
         page = await client.get(path)
         assert page.status_code == 200
@@ -70,7 +70,7 @@ async def test_pages_hold_no_script_and_load_nothing_from_elsewhere(path: str) -
 
 
 async def test_the_page_shows_every_operation() -> None:
-    transport = httpx.ASGITransport(described_app())
+    transport = httpx.ASGITransport(described())
     async with httpx.AsyncClient(transport=transport, base_url="http://hub") as client:
         page = (await client.get("/docs")).text
     for operations in API["paths"].values():
