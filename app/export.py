@@ -2,6 +2,7 @@
 page of the language."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,14 @@ FOLDER = Path(__file__).parent.parent / "openapi"
 PAGE = Path(__file__).parent.parent / "docs" / "recipe-language.md"
 
 
+@cache
 def documents() -> dict[str, Any]:
     """File name -> what it holds."""
-    made: dict[str, Any] = {
+    return {
         "openapi.json": described_app().openapi(),
         "events.schema.json": events.json_schema(),
+        "recipe.schema.json": recipes.json_schema(),
     }
-    recipe_schema = getattr(recipes, "json_schema", None)
-    if callable(recipe_schema):
-        made["recipe.schema.json"] = recipe_schema()
-    return made
 
 
 def export(folder: Path = FOLDER, check: bool = False) -> list[str]:

@@ -120,7 +120,7 @@ def described_app(**options: Any) -> App:
     app = App(
         title="Tradewind",
         version=VERSION,
-        openapi_url="/openapi.json",
+        openapi_url=None,  # among the pages: making it would hold up the event loop
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would name the host that the caller claims, and the scheme of a proxy

@@ -21,6 +21,7 @@ import pytest
 
 from tests.support.journal import Journal
 from tests.support.services import free_port, temporary_home
+from tests.support.serving import got
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60
@@ -61,12 +62,12 @@ def cli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
 
 
-def eventually(condition: Callable[[], Any], seconds: float, what: Callable[[], str] = str) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float, what: Callable[[], str] = str, pause: float = 0.1) -> Any:
     """The first true answer within `seconds`."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
         assert time.monotonic() < deadline, what()
-        time.sleep(0.05)
+        time.sleep(pause)
     return answer
 
 
@@ -89,7 +90,7 @@ class Dev:
 
     def state(self, connector: str) -> Any:
         try:
-            return httpx.get(f"{self.sandbox}/_state/{connector}").json()
+            return got(f"{self.sandbox}/_state/{connector}").json()
         except httpx.TransportError:
             return {}
 
@@ -222,9 +223,9 @@ def assert_secrets_are_for_us_alone(home: Path) -> None:
 def assert_the_key_opens_the_api(running: Dev) -> None:
     key = (running.folder / ".tradewind" / "admin.key").read_text().strip()
     address = f"http://127.0.0.1:{running.port}"
-    assert httpx.get(f"{address}/v1/events", headers={"authorization": f"Bearer {key}"}).status_code == 200
-    assert httpx.get(f"{address}/v1/events").status_code == 401
-    assert httpx.get(f"{address}/docs").status_code == 200
+    assert got(f"{address}/v1/events", headers={"authorization": f"Bearer {key}"}).status_code == 200
+    assert got(f"{address}/v1/events").status_code == 401
+    assert got(f"{address}/docs").status_code == 200
     assert key not in running.said
 
 
@@ -237,7 +238,7 @@ def assert_everything_is_well(folder: Path) -> None:
         said.append(found.stdout + found.stderr)
         return found.returncode == 0 and {each["verdict"] for each in json.loads(found.stdout)} == {"ok"}
 
-    eventually(well, 90, lambda: said[-1])
+    eventually(well, 90, lambda: said[-1], pause=3)
 
 
 def test_what_dies_is_started_again_and_what_is_killed_takes_all_with_it(folder: Path, port: int) -> None:
@@ -266,7 +267,7 @@ def test_what_dies_is_started_again_and_what_is_killed_takes_all_with_it(folder:
 
 def is_ready(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+        return got(f"http://127.0.0.1:{port}/readyz").status_code == 200
     except httpx.TransportError:
         return False
 

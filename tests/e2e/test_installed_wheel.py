@@ -25,6 +25,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from app.settings import Settings
 from tests.support.services import free_port
+from tests.support.serving import got
 
 ROOT = Path(__file__).parents[2]
 BUILD_SECONDS = 60
@@ -120,7 +121,7 @@ def answers(url: str, process: subprocess.Popen[bytes], log: Path) -> httpx.Resp
     for attempt in retrying:
         with attempt:
             assert process.poll() is None, log.read_text()
-            return httpx.get(url)
+            return got(url)
     raise AssertionError("unreachable")
 
 
@@ -185,7 +186,7 @@ def test_the_installed_wheel_serves_and_works_without_what_only_developers_have(
         running(installed / "tradewind", "worker", settings, tmp_path) as worker,
     ):
         assert answers(f"{address}/healthz", api, tmp_path / "serve.log").status_code == 200
-        assert httpx.get(f"{address}/readyz").status_code == 200
+        assert got(f"{address}/readyz").status_code == 200
         for process, log in ((worker, "worker.log"), (api, "serve.log")):
             assert process.poll() is None, (tmp_path / log).read_text()
             process.send_signal(signal.SIGTERM)

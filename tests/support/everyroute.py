@@ -13,7 +13,7 @@ import httpx
 from app.ids import new_id
 from app.pushed import PushedEvent
 from tests.support.bench import TWO_STEPS, Bench
-from tests.support.routes import described
+from tests.support.routes import DESCRIPTION
 
 ASKS = """
 title: Asks first
@@ -37,7 +37,7 @@ cases:
     when: paid
     expect: {calls: []}
 """
-PUSHED: dict[str, Any] = PushedEvent.model_config["json_schema_extra"]["examples"][0]  # type: ignore[index,call-overload,assignment]
+PUSHED: dict[str, Any] = PushedEvent.model_config["json_schema_extra"]["examples"][0]  # type: ignore[index,assignment]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def routes() -> list[Route]:
     """Every operation of the description."""
     return [
         Route(method.upper(), path, operation["security"][0]["key"][0] if operation.get("security") else None)
-        for path, operations in described().openapi()["paths"].items()
+        for path, operations in DESCRIPTION["paths"].items()
         for method, operation in operations.items()
     ]
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import uvicorn
 
 
@@ -23,3 +24,8 @@ async def serving(app: Any) -> AsyncIterator[str]:
     finally:
         server.should_exit = True
         await task
+
+
+def got(url: str, **asked: Any) -> httpx.Response:
+    """GET from a server of the tests' own. Without TLS: reading the authorities takes longer than the request."""
+    return httpx.get(url, verify=False, **asked)

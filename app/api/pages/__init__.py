@@ -1,5 +1,9 @@
-"""Pages about the API, made here of the description: `/docs` and `/problems`. No script, nothing from elsewhere."""
+"""Pages about the API, made here of the description: `/docs` and `/problems`. No script, nothing from elsewhere.
 
+The description takes a second to make: in a thread, since the same process takes webhooks in.
+"""
+
+import asyncio
 import json
 from functools import cache
 from pathlib import Path
@@ -8,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from fastapi import Path as InPath
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from app.api.problems import MEANINGS
 from app.errors import NotFoundError
@@ -20,12 +24,18 @@ _FOLDER = Path(__file__).parent
 _templates = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined)
 
 
+@router.get("/openapi.json")
+async def openapi(request: Request) -> Response:
+    """The description itself."""
+    return JSONResponse(await asyncio.to_thread(request.app.openapi))
+
+
 @router.get("/docs")
 async def docs(request: Request) -> Response:
     """The whole API on one page."""
-    description = request.app.openapi()
+    description = await asyncio.to_thread(request.app.openapi)
     if not hasattr(request.app.state, "docs_page"):
-        request.app.state.docs_page = _docs(description)
+        request.app.state.docs_page = await asyncio.to_thread(_docs, description)
     return _page(request.app.state.docs_page)
 
 
