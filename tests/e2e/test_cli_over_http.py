@@ -14,6 +14,7 @@ from app.byhand.replays import Replays
 from tests.support.bench import KEY, TWO_STEPS, Bench, benched
 from tests.support.serving import serving
 from tests.support.testconnector import payload
+from tests.support.warm import command
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"sqlalchemy", "fastapi", "asyncpg", "redis", "jinja2"}
@@ -46,12 +47,14 @@ async def bench(database_url: str, redis_url: str, tmp_path: Path) -> AsyncItera
 
 async def run(environment: dict[str, str], *arguments: str, home: Path, code: str = "") -> Ran:
     bare = {name: value for name, value in os.environ.items() if not name.startswith("TRADEWIND_")}
+    environment = {**bare, "TRADEWIND_HOME": str(home), "COLUMNS": "200", **environment}
+    if not code:
+        warm = await asyncio.to_thread(command, ROOT, environment, *arguments)
+        return Ran(warm.returncode, warm.stdout, warm.stderr)
     started = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *(["-c", code] if code else ["-m", "app.cli"]),
-        *arguments,
+        *(sys.executable, "-c", code, *arguments),
         cwd=ROOT,
-        env={**bare, "TRADEWIND_HOME": str(home), "COLUMNS": "200", **environment},
+        env=environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -22,6 +22,7 @@ import pytest
 from tests.support.journal import Journal
 from tests.support.services import free_port, temporary_home
 from tests.support.serving import got
+from tests.support.warm import command
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60
@@ -58,8 +59,7 @@ def _journal(sandbox_journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def cli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command in another terminal of the same folder, without any setting in its environment."""
-    command = [sys.executable, "-m", "app.cli", *arguments]
-    return subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+    return command(folder, ENVIRONMENT, *arguments)
 
 
 def eventually(condition: Callable[[], Any], seconds: float, what: Callable[[], str] = str, pause: float = 0.1) -> Any:
@@ -308,10 +308,10 @@ def test_a_broken_recipe_is_refused_with_its_place_and_mend(folder: Path, port: 
 
 def refused_dev(folder: Path, port: int, **more: str) -> "subprocess.CompletedProcess[str]":
     """What `tradewind dev` says when it does not start."""
-    command = [sys.executable, "-m", "app.cli", "dev", "--no-demo"]
+    line = [sys.executable, "-m", "app.cli", "dev", "--no-demo"]
     environment = {**ENVIRONMENT, "TRADEWIND_PORT": str(port), **more}
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=START_SECONDS, check=False
+        line, cwd=folder, env=environment, capture_output=True, text=True, timeout=START_SECONDS, check=False
     )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
@@ -319,15 +319,15 @@ def refused_dev(folder: Path, port: int, **more: str) -> "subprocess.CompletedPr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("command", ["serve", "worker"])
+@pytest.mark.parametrize("server", ["serve", "worker"])
 @pytest.mark.parametrize("later", [0.0, 0.9])
 def test_a_stop_right_at_the_start_is_a_clean_stop(
-    command: str, later: float, folder: Path, port: int, database_url: str, redis_url: str
+    server: str, later: float, folder: Path, port: int, database_url: str, redis_url: str
 ) -> None:
     servers = {"TRADEWIND_DATABASE_URL": database_url, "TRADEWIND_REDIS_URL": redis_url, "TRADEWIND_PORT": str(port)}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", command],
+            [sys.executable, "-m", "app.cli", server],
             cwd=folder,
             env={**ENVIRONMENT, **servers},
             stdout=log,
