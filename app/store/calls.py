@@ -254,19 +254,31 @@ where c.id = t.id and c.at >= t.at and c.state in ('due', 'uncertain')
 returning c.id
 """
 
+_REFUSED_LATE = """
+update call c set state = 'dead', unsure = false, question = null, error = t.error, error_kind = 'permanent',
+    ended_at = clock_timestamp()
+from unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[]) as t(id, at, attempt_id, error)
+where c.id = t.id and c.at >= t.at and c.state = 'uncertain'
+  and not exists (select 1 from attempt a where a.call_id = c.id and a.at >= c.at and a.id <> t.attempt_id
+    and (a.state in ('sending', 'unsure')
+      or (a.state = 'late' and (a.status is null or a.status < 400 or a.status >= 500))))
+returning c.id
+"""
+
 _WAKE_RUNS = """
 update run r set due_at = $3 from unnest($1::uuid[], $2::timestamptz[]) as t(id, at)
 where r.id = t.id and r.at >= t.at and r.at >= $4 and r.state in ('running', 'waiting')
 """
 
 
-async def lock(connection: Connection, call_ids: Sequence[UUID]) -> None:
-    """Lock calls for the transaction, in the order of their ids."""
-    await connection.execute(
-        "select 1 from call where id = any($1) and at >= $2 order by id for update",
+async def lock(connection: Connection, call_ids: Sequence[UUID]) -> set[UUID]:
+    """Lock calls for the transaction, in the order of their ids; answers those that are there."""
+    rows = await connection.fetch(
+        "select id from call where id = any($1) and at >= $2 order by id for update",
         list(call_ids),
         min(map(time_of, call_ids)),
     )
+    return {row["id"] for row in rows}
 
 
 async def record_calls(connection: Connection, ended: Sequence[Ended]) -> set[UUID]:
@@ -286,6 +298,14 @@ async def heard_late(connection: Connection, late: Sequence[Ended]) -> set[UUID]
     is being sent; answers which those were."""
     rows = [(e.call_id, time_of(e.call_id), e.output) for e in late]
     ended = await connection.fetch(_HEARD_LATE, *map(list, zip(*rows, strict=True)))
+    return {row["id"] for row in ended}
+
+
+async def refused_late(connection: Connection, late: Sequence[Ended]) -> set[UUID]:
+    """End locked calls as dead whose late answer refuses them for good, where a question waits and no other attempt of
+    theirs may have acted; answers which those were."""
+    rows = [(e.call_id, time_of(e.call_id), e.attempt_id, e.error) for e in late]
+    ended = await connection.fetch(_REFUSED_LATE, *map(list, zip(*rows, strict=True)))
     return {row["id"] for row in ended}
 
 

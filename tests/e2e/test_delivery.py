@@ -345,18 +345,23 @@ async def test_calls_of_one_order_go_in_order_and_others_pass(bench: Bench) -> N
 # --- parking ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_lane_parks_burns_nothing_and_resumes_in_order(bench: Bench) -> None:
+async def test_a_lane_parks_burns_nothing_and_resumes_in_order(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    parked: list[str] = []
+    monkeypatch.setattr("app.pipeline.deliver.lane.log.warning", lambda said, **more: parked.append(said))
     await bench.recipe("make_native")
-    bench.outside.answers = [(503, {})] * 900
-    for number in range(1, 9):
+    bench.outside.answers = [(-503, {})] * 20 + [(503, {})] * 900
+    for number in range(1, 21):
         await bench.order(number)
+    await bench.until(lambda: _asked(bench.outside, 20))
+    bench.outside.hold.set()
     await bench.until(bench.parked)
     await bench.hub.rows("update lane set probe_at = clock_timestamp() + interval '1 hour'")
     await bench.until(lambda: _flies_nothing(bench))
     burned = len(bench.outside.asked)
-    for number in range(9, 30):
+    assert parked == ["a lane is parked; the connection says why"]
+    for number in range(21, 42):
         await bench.order(number)
-    await bench.until(lambda: _count(bench, 29))
+    await bench.until(lambda: _count(bench, 41))
     await bench.hub.delivery.poll()
     assert len(bench.outside.asked) == burned
     bench.outside.answers.clear()
@@ -364,8 +369,8 @@ async def test_a_lane_parks_burns_nothing_and_resumes_in_order(bench: Bench) -> 
     await bench.hub.rows("update lane set probe_at = clock_timestamp()")
     await bench.hub.settle()
     assert not await bench.parked()
-    assert bench.outside.orders[burned] == "9"
-    assert sorted(bench.outside.orders[burned:], key=int) == [str(n) for n in range(9, 30)]
+    assert bench.outside.orders[burned] == "21"
+    assert sorted(bench.outside.orders[burned:], key=int) == [str(n) for n in range(21, 42)]
 
 
 async def test_a_refused_credential_parks_at_once_and_a_new_one_opens(bench: Bench) -> None:
@@ -589,6 +594,43 @@ async def test_a_late_answer_closes_the_question_that_it_answers(bench: Bench, a
     await bench.hub.settle()
     assert await bench.hub.one("select state from run") == "done"
     assert bench.outside.asked == [], "nothing is sent again"
+
+
+@pytest.mark.parametrize("other", ["none", "may have acted", "was refused too"])
+async def test_a_late_refusal_closes_the_question_that_it_answers_and_no_other(bench: Bench, other: str) -> None:
+    held, call = await _claimed(bench, "first")
+    ledger = _ledger(bench.hub.hub.database, bench)
+    async with bench.hub.hub.database.acquire() as db:
+        sending = _sending(held, call)
+        await calls.mark_sending(db, [sending])
+        new = await _lose(db, held)
+        await calls.adopt(db, new, [call.id])
+        if other != "none":
+            again = replace(_sending(new, replace(call, attempts=1)), number=2)
+            await calls.mark_sending(db, [again])
+            state, status = ("unsure", None) if other == "may have acted" else ("late", 422)
+            await db.execute("update attempt set state = $2, status = $3 where id = $1", again.id, state, status)
+    asked = replace(_ended(call, replace(sending, fence=new.fence), "unsure", "uncertain"), effect_state="uncertain")
+    await ledger.record(replace(asked, unsure=True, question="Did it happen?", output=None))
+    refused = replace(_ended(call, sending, "permanent", "dead"), status=422, error="no such customer", output=None)
+    await ledger.record(replace(refused, effect_state="released", error_kind="permanent"))
+    (known,) = await bench.calls()
+    effect = await bench.hub.one("select state from effect")
+    if other == "may have acted":
+        assert (known["state"], known["question"], effect) == ("uncertain", "Did it happen?", "uncertain")
+        return
+    assert (known["state"], known["unsure"], known["question"], effect) == ("dead", False, None, "released")
+    assert known["error"] == "no such customer"
+    await bench.hub.settle()
+    assert await bench.hub.one("select state from run") == "failed"
+    assert bench.outside.asked == []
+
+
+async def test_of_a_call_that_a_crash_took_back_no_end_is_kept(bench: Bench) -> None:
+    held, call = await _claimed(bench, "first")
+    await bench.hub.rows("delete from call")
+    assert await _ledger(bench.hub.hub.database, bench).record(_ended(call, _sending(held, call))) is False
+    assert await bench.hub.one("select count(*) from attempt") == 0
 
 
 async def test_an_end_written_twice_is_written_once(bench: Bench) -> None:

@@ -468,7 +468,9 @@ class Lane:
         elif outcome.kind == "credential":
             await self._refused(line, outcome.error, probe)
         elif self._breaker.note(True) or probe:
-            await self._park(line, outcome.error, None)
+            async with self._parking:
+                if self.held is not None and (probe or not self.held.parked):
+                    await self._park(line, outcome.error, None)
 
     async def _refused(self, line: Line, error: str, probe: bool) -> None:
         """Park, for the first of the calls that are told of it, unless the connection was given other credentials since

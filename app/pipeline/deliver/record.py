@@ -36,19 +36,21 @@ class Ledger:
         """One transaction: calls, attempts, effects, and the runs that wait for them. What was recorded before is left
         as it is. An answer for a call that is no longer ours is kept as a late attempt: it closes the question that
         it answers, or the repeat that waits; and where another attempt acted too, the effect says that it is there
-        twice."""
+        twice. Of a call that a crash of PostgreSQL took back, nothing was sent and nothing is kept."""
         over: list[UUID] = []
         async with self._database.transaction() as connection:
             ended = await _not_for_cancelled_runs(connection, ended)
             ours = await calls.record_calls(connection, ended)
             others = [e for e in ended if e.call_id not in ours]
             if others:
-                await calls.lock(connection, [e.call_id for e in others])
+                there = await calls.lock(connection, [e.call_id for e in others])
+                others = [e for e in others if e.call_id in there]
             before = await calls.recorded_before(connection, others) if others else set()
             late = [e for e in others if e.call_id not in before]
             mine = [e for e in ended if e.call_id in ours]
             await self._write(connection, mine, late)
             closed = await _heard_late(connection, [e for e in late if e.attempt_state == "ok"])
+            closed |= await _refused_late(connection, [e for e in late if e.attempt_state == "permanent"])
             over = [e.run_id for e in ended if e.call_id in closed or (e.call_id in ours and e.call_state in ENDED)]
             await calls.wake_runs(connection, over, self._clock.now())
         if over:
@@ -82,6 +84,15 @@ async def _heard_late(connection: Connection, said: list[Ended]) -> set[UUID]:
     taken -= {e.effect_key for e in said if e.alike}
     if taken:
         await effects.mark_doubled(connection, sorted(taken))
+    return closed
+
+
+async def _refused_late(connection: Connection, said: list[Ended]) -> set[UUID]:
+    """What late answers refused for good has not happened; answers the calls that ended by it."""
+    if not said:
+        return set()
+    closed = await calls.refused_late(connection, said)
+    await effects.finish(connection, [(e.effect_key, e.call_id, "released", None) for e in said if e.call_id in closed])
     return closed
 
 
