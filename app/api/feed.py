@@ -41,6 +41,7 @@ async def follow_events(
     async with hub.database.looking() as db:
         rows = await lists.stream(db, caller.workspace, after, limit, type, connection)
     if rows:
+        await hub.database.flush()  # what a crash took back would be written again, perhaps under an earlier number
         after = (rows[-1]["written"], rows[-1]["id"])
     following = to_cursor(after[0].to_bytes(_WRITTEN) + after[1].bytes)
     return Feed(items=[event_of(row) for row in rows], next=following)

@@ -15,7 +15,7 @@ from app.domain.connections import Connection
 from app.errors import MalformedError, UnavailableError
 from app.ids import new_id
 from app.store import webhooks
-from app.store.database import AWAY, Database
+from app.store.database import AWAY, FLUSH, Database
 from app.store.packing import pack
 from app.store.shared import Shared
 from app.store.webhooks import NewWebhook
@@ -129,13 +129,17 @@ class Intake:
             writing.add_done_callback(self._given_up.discard)
             raise TimeoutError("PostgreSQL does not answer")
         stored = writing.result()
-        if stored:
-            self._ring()
         return ["new" if row.id in stored else "duplicate" for row in batch]
 
     async def _write(self, batch: list[NewWebhook]) -> set[UUID]:
+        """The bell rings before the disk has the batch: workers begin with it meanwhile, and nothing that comes of it
+        leaves the hub before it is on disk too."""
         async with self._database.acquire() as connection:
-            return await webhooks.store(connection, _one_per_key(batch))
+            stored = await webhooks.store(connection, _one_per_key(batch))
+            if stored:
+                self._ring()
+            await connection.execute(FLUSH)
+        return stored
 
 
 def _one_per_key(rows: list[NewWebhook]) -> list[NewWebhook]:

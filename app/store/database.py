@@ -53,6 +53,8 @@ def is_refused(error: Exception) -> bool:
     return not is_away(error) and not isinstance(error, asyncpg.InternalClientError)
 
 
+FLUSH = "select pg_logical_emit_message(true, 'tradewind', '')"
+"""Writes next to nothing, and its commit waits for the disk, and with it for all that was committed before."""
 _LOOK = "begin isolation level repeatable read, read only; set local plan_cache_mode = force_custom_plan"
 
 
@@ -113,12 +115,19 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """A transaction on the hot path; commits at the end of the block."""
+    async def transaction(self, *, flushed: bool = True) -> AsyncIterator[Connection]:
+        """A transaction on the hot path; commits at the end of the block. One that is not `flushed` does not wait for
+        the disk: others see it at once, and a crash of PostgreSQL within the next second may take it back, with all
+        that was committed after it. For what is then simply done again, and of which nobody outside was told."""
         async with self.acquire() as connection, connection.transaction():
             gathering = Gathering(connection)
             yield gathering
-            await gathering.send()
+            await gathering.send(last=not flushed)
+
+    async def flush(self) -> None:
+        """Wait until all that was committed so far is on disk. (A commit that has written nothing waits for none.)"""
+        async with self.acquire() as connection:
+            await connection.execute(FLUSH)
 
     @asynccontextmanager
     async def looking(self) -> AsyncIterator[Connection]:

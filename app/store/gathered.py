@@ -43,12 +43,13 @@ class Gathering:
     def gather(self, query: str, args: tuple[Any, ...]) -> None:
         self._gathered.append((query, args))
 
-    async def send(self) -> None:
-        """Run what was put off, as one statement."""
+    async def send(self, *, last: bool = False) -> None:
+        """Run what was put off, as one statement. `last`: it is the transaction's, whose commit waits for no disk."""
         if self._gathered:
             gathered, self._gathered = self._gathered, []
             counts = tuple((query, len(args)) for query, args in gathered)
-            await self._connection.execute(_together(counts), *(each for _, args in gathered for each in args))
+            together = _together(counts, UNFLUSHED if last else None)
+            await self._connection.execute(together, *(each for _, args in gathered for each in args))
 
     async def fetch(self, query: str, *args: Any) -> list[Any]:
         await self.send()
@@ -83,17 +84,20 @@ class Gathering:
             await self.send()
 
 
+UNFLUSHED = "select set_config('synchronous_commit', 'off', true)"
+"""Lets the commit of this transaction not wait for the disk."""
 _PARAMETER = re.compile(r"\$(\d+)")
 
 
 @lru_cache(maxsize=256)
-def _together(statements: tuple[tuple[str, int], ...]) -> str:
-    """Statements, each with the number of its parameters, as one; a single one stays as it is."""
-    if len(statements) == 1:
+def _together(statements: tuple[tuple[str, int], ...], beside: str | None) -> str:
+    """Statements, each with the number of its parameters, as one, with a question beside them; a single one that has
+    none beside it stays as it is."""
+    if len(statements) == 1 and beside is None:
         return statements[0][0]
     parts, before = [], 0
     for number, (query, count) in enumerate(statements):
         shifted = _PARAMETER.sub(lambda found, by=before: f"${int(found[1]) + by}", query)  # type: ignore[misc]
         parts.append(f"w{number} as (\n{shifted.strip()}\n)")
         before += count
-    return f"with {', '.join(parts)}\nselect 1"
+    return f"with {', '.join(parts)}\n{beside or 'select 1'}"

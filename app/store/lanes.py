@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.store.database import Connection, to_json
+from app.store.gathered import UNFLUSHED
 
 LEASE = timedelta(seconds=10)
 Windows = dict[str, dict[str, list[tuple[float, int]]]]
@@ -25,15 +26,17 @@ class Held:
     probes: int
 
 
-_ACQUIRE = """
-update lane set owner = $2, fence = fence + 1, lease_until = clock_timestamp() + $3::interval, bell = false
+_ACQUIRE = f"""
+with quick as materialized ({UNFLUSHED})
+update lane set owner = $2, fence = fence + 1, lease_until = clock_timestamp() + $3::interval, bell = false from quick
 where connection_id = $1 and (owner is null or owner = $2 or lease_until < clock_timestamp())
 returning fence, state = 'parked' as parked, paused, probe_at, probes
 """
 
 
 async def acquire(connection: Connection, connection_id: UUID, owner: str) -> Held | None:
-    """Take the lane if nobody else holds it, under a new fence; None while another does."""
+    """Take the lane if nobody else holds it, under a new fence; None while another does. Waits for no disk: nothing is
+    sent under a fence before a mark, whose commit makes both durable."""
     row = await connection.fetchrow(_ACQUIRE, connection_id, owner, LEASE)
     return Held(connection_id, owner, *row) if row else None
 
@@ -41,8 +44,9 @@ async def acquire(connection: Connection, connection_id: UUID, owner: str) -> He
 _WINDOWS = """case when {given}::jsonb is null then windows
     else jsonb_build_object('at', extract(epoch from clock_timestamp())::float8, 'held', {given}::jsonb) end"""
 _RENEW = f"""
+with quick as materialized ({UNFLUSHED})
 update lane set lease_until = clock_timestamp() + $4::interval, bell = false, windows = {_WINDOWS.format(given="$5")}
-where connection_id = $1 and owner = $2 and fence = $3 and lease_until > clock_timestamp()
+from quick where connection_id = $1 and owner = $2 and fence = $3 and lease_until > clock_timestamp()
 returning fence, state = 'parked' as parked, paused, probe_at, probes
 """
 

@@ -9,7 +9,7 @@ import orjson
 
 from app.ids import time_of
 from app.store.database import Connection, Row
-from app.store.gathered import later
+from app.store.gathered import UNFLUSHED, later
 from app.store.packing import pack, unpack
 
 
@@ -41,10 +41,10 @@ def unpack_headers(stored: bytes) -> dict[str, str]:
     return dict(orjson.loads(unpack(stored)))
 
 
-_STORE = """
-with incoming as materialized (
-    select * from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::uuid[], $5::text[], $6::bytea[], $7::bytea[],
-        $8::int[], $9::bytea[], $10::timestamptz[], $11::bool[], $12::text[], $13::text[], $14::bool[])
+_STORE = f"""
+with quick as materialized ({UNFLUSHED}), incoming as materialized (
+    select t.* from quick, unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::uuid[], $5::text[], $6::bytea[],
+        $7::bytea[], $8::int[], $9::bytea[], $10::timestamptz[], $11::bool[], $12::text[], $13::text[], $14::bool[])
     as t(id, at, workspace, connection_id, topic, headers, body, size, key, expires_at, test, state, reason, always_new)
 ), fresh as (
     insert into delivery as d (key, webhook_id, expires_at)
@@ -63,7 +63,8 @@ returning id
 
 async def store(connection: Connection, rows: Sequence[NewWebhook]) -> set[UUID]:
     """Store what is new in one statement; answers the ids that were. Keys must differ within `rows`; rows come sorted
-    by key, so that two batches never wait for each other in a circle."""
+    by key, so that two batches never wait for each other in a circle. Its commit does not wait for the disk: no sender
+    is told before a `flush`, of a redelivery either."""
     columns = [
         (r.id, time_of(r.id), r.workspace, r.connection_id, r.topic, r.headers, r.body, r.size, r.key, r.expires_at,
          r.test, r.state, r.reason, r.always_new)

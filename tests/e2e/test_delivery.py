@@ -733,6 +733,25 @@ async def test_one_bad_webhook_among_199_good_fails_alone(bench: Bench) -> None:
     assert await bench.hub.one("select count(*) from webhook") == 199
 
 
+async def test_a_webhook_is_worked_before_it_is_on_disk_and_no_sender_hears_of_it_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.pipeline.receive.FLUSH", "select pg_advisory_xact_lock(7)")
+    database, rung = bench.hub.hub.database, asyncio.Event()
+    async with database.acquire() as disk:
+        await disk.execute("select pg_advisory_lock(7)")
+        first = asyncio.create_task(Intake(database, rung.set).keep(_webhook(bench, b"k" * 16)))
+        await rung.wait()
+        assert await bench.hub.one("select count(*) from webhook") == 1
+        again = asyncio.create_task(Intake(database, rung.set).keep(_webhook(bench, b"k" * 16)))
+        while await bench.hub.one("select count(*) from pg_locks where not granted") < 2:
+            await asyncio.sleep(0.01)
+        assert not first.done()
+        assert not again.done(), "a redelivery is not answered either before what it repeats is on disk"
+        await disk.execute("select pg_advisory_unlock(7)")
+    assert [await first, await again] == ["new", "duplicate"]
+
+
 async def test_two_processes_with_the_same_keys_in_opposite_order_never_wait_in_a_circle(bench: Bench) -> None:
     one, two = Intake(bench.hub.hub.database, lambda: None), Intake(bench.hub.hub.database, lambda: None)
     keys = [bytes([n] * 16) for n in range(150)]

@@ -109,6 +109,36 @@ async def test_a_transaction_whose_last_writes_fail_writes_nothing(database: Dat
     assert await _counts(database) == (0, 0)
 
 
+_ASKED_AT_COMMIT = """
+create table said (waits text);
+create function say() returns trigger language plpgsql as
+    $$ begin insert into said select current_setting('synchronous_commit'); return null; end $$;
+create constraint trigger at_commit after insert on one deferrable initially deferred
+    for each row execute function say()
+"""
+
+
+async def test_only_a_commit_that_is_not_to_be_flushed_does_not_wait_for_the_disk(database: Database) -> None:
+    async with database.acquire() as db:
+        await db.execute(_ASKED_AT_COMMIT)
+    for flushed, more in ((False, []), (True, []), (False, [1, 2])):
+        async with database.transaction(flushed=flushed) as db:
+            await later(db, ONE, 1, "a")
+            if more:
+                await later(db, OTHER, more)
+    async with database.acquire() as db:
+        assert [row["waits"] for row in await db.fetch("select waits from said")] == ["off", "on", "off"]
+
+
+async def test_after_a_flush_all_that_was_committed_is_on_disk(database: Database) -> None:
+    async with database.transaction(flushed=False) as db:
+        await later(db, ONE, 1, "a")
+    async with database.acquire() as db:
+        written = await db.fetchval("select pg_current_wal_insert_lsn()::text")
+        await database.flush()
+        assert await db.fetchval("select pg_current_wal_flush_lsn() >= $1::text::pg_lsn", written)
+
+
 async def test_a_run_that_is_being_moved_is_woken_all_the_same_by_what_ends_meanwhile(database: Database) -> None:
     """Who moves it read the calls before this one ended, and writes that nothing is due; the wake-up comes after."""
     run_id, now = new_id(), datetime.now(UTC)

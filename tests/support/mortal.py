@@ -64,7 +64,7 @@ class Mortal:
                 self._committed()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    async def transaction(self, *, flushed: bool = True) -> AsyncIterator[Connection]:
         wrote = ""
         async with self.whole.acquire() as connection:
             self._breathe()

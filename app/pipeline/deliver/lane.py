@@ -214,10 +214,10 @@ class Lane:
                 await self._renew()
                 renewed = now
             line = self._as_now(line)
+            busy = await self._claim_and_start(line, slots)
             if self.held is not None and now - swept >= SWEEP:
                 swept = now
                 await self._sweep(line)
-            busy = await self._claim_and_start(line, slots)
             await self._start_reads(line)
             if busy or self._flying or (line.limiter.paused_for > 0 and not self._stopping):
                 idle_since = time.monotonic()

@@ -71,7 +71,7 @@ class Normaliser:
             return await self._one_by_one()
 
     async def _batch(self) -> int:
-        async with self.database.transaction() as db:
+        async with self.database.transaction(flushed=False) as db:
             rows = await self._claim(db)
             outcome = await self._work(db, rows)
         await self.matcher.after_commit(outcome)

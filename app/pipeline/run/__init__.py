@@ -157,7 +157,7 @@ class Runner:
             return await self._one_by_one(now)
 
     async def _batch(self, now: datetime, limit: int) -> int:
-        async with self.database.transaction() as db:
+        async with self.database.transaction(flushed=False) as db:
             due = await runs.claim(db, now, limit)
             lanes, others = await self._advance(db, due, now) if due else (set(), set())
         self._ring(lanes, others)
