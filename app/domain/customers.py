@@ -154,10 +154,11 @@ def _persons(hasher: Hasher, facts: Iterable[Told]) -> list[Person]:
     return list({id(person): person for person in by_key.values()}.values())
 
 
-async def _find(db: Db, persons: Sequence[Person]) -> tuple[list[Person], set[UUID]]:
-    """Find the ids that lead to the persons; new ones for whom nobody knows (answered apart)."""
+async def _find(db: Db, persons: Sequence[Person], rows: dict[UUID, CustomerRow]) -> tuple[list[Person], set[UUID]]:
+    """Find the ids that lead to the persons, and lock who these are; new ones where nobody knows any (apart)."""
     keys = [key for person in persons for key in person.keys]
-    found = await store.find_keys(db, keys)
+    found, locked = await store.find(db, keys) if keys else ({}, {})
+    rows.update(locked)
     new: set[UUID] = set()
     missing = []
     for person in persons:
@@ -184,7 +185,8 @@ async def _find(db: Db, persons: Sequence[Person]) -> tuple[list[Person], set[UU
 
 async def _lock(db: Db, ids: set[UUID], rows: dict[UUID, CustomerRow]) -> None:
     """Lock customers, and those that they were merged into meanwhile."""
-    wanted = {each for each in ids if each not in rows}
+    merged = {row.merged_into for row in rows.values() if row.merged_into is not None}
+    wanted = {each for each in ids | merged if each not in rows}
     while wanted:
         locked = await store.lock(db, wanted)
         rows.update(locked)
@@ -401,8 +403,8 @@ async def recognise(db: Db, hasher: Hasher, facts: Sequence[Fact], known: Callab
     """
     found = Recognised()
     told = {fact.id: _told(fact) for fact in facts}
-    persons, new = await _find(db, _persons(hasher, told.values())) if facts else ([], set())
     rows = found.rows
+    persons, new = await _find(db, _persons(hasher, told.values()), rows)
     await _lock(db, {each for person in persons for each in person.ids} - new, rows)
     owner: dict[UUID, CustomerRow] = {}
     for person in persons:

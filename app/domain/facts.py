@@ -1,5 +1,6 @@
 """A fact: an event that is about to be stored, with what the hub adds to what its source said."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -43,6 +44,14 @@ class Fact:
     def subject(self) -> Ref:
         """The thing on whose timeline it stands."""
         return self.event.subject if self.order is None else Ref("order", self.order)
+
+
+def first_told(facts: Iterable[Fact]) -> dict[bytes, Fact]:
+    """{identity: the first of the facts that have it}."""
+    first: dict[bytes, Fact] = {}
+    for fact in facts:
+        first.setdefault(fact.identity, fact)
+    return first
 
 
 def identity_of(hasher: Hasher, connection: Connection, object_: Ref, type_: str, occurrence: str) -> bytes:

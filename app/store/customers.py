@@ -52,14 +52,32 @@ class OrderRow:
     changed: bool = False
 
 
+_OF_KEYS = """
+select k.key, coalesce(c.merged_into, k.customer_id) as id from customer_key k
+left join customer c on c.id = k.customer_id where k.key = any($1::bytea[])
+"""
+_FIELDS = """id, workspace, email, phone, name, profile, attributes, orders, lifetime, first_order_at, last_order_at,
+    merged_into"""
+
+
 async def find_keys(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, UUID]:
     """{key: the customer that it belongs to, after merges}; unknown keys are absent."""
+    rows = await connection.fetch(_OF_KEYS, list(keys))
+    return {row["key"]: row["id"] for row in rows}
+
+
+async def find(connection: Connection, keys: Sequence[bytes]) -> tuple[dict[bytes, UUID], dict[UUID, CustomerRow]]:
+    """({key: the customer that it belongs to, after merges}, these customers by their ids, locked in the order of
+    them); unknown keys are absent."""
     rows = await connection.fetch(
-        """select k.key, coalesce(c.merged_into, k.customer_id) as id from customer_key k
-           left join customer c on c.id = k.customer_id where k.key = any($1::bytea[])""",
+        f"""with found as materialized ({_OF_KEYS}), locked as materialized (
+             select {_FIELDS} from customer where id in (select found.id from found) order by id for update
+           )
+           select found.key, found.id as owner, locked.* from found left join locked on locked.id = found.id""",
         list(keys),
     )
-    return {row["key"]: row["id"] for row in rows}
+    owners = {row["key"]: row["owner"] for row in rows}
+    return owners, {row["id"]: _customer(dict(list(row.items())[2:])) for row in rows if row["id"] is not None}
 
 
 async def take_keys(connection: Connection, keys: Iterable[tuple[bytes, UUID, str]]) -> set[bytes]:
@@ -77,8 +95,7 @@ async def take_keys(connection: Connection, keys: Iterable[tuple[bytes, UUID, st
 async def lock(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, CustomerRow]:
     """Lock customers in the order of their ids."""
     rows = await connection.fetch(
-        """select id, workspace, email, phone, name, profile, attributes, orders, lifetime, first_order_at,
-           last_order_at, merged_into from customer where id = any($1::uuid[]) order by id for update""",
+        f"select {_FIELDS} from customer where id = any($1::uuid[]) order by id for update",
         list(ids),
     )
     return {row["id"]: _customer(row) for row in rows}

@@ -40,19 +40,9 @@ class NewEvent:
     waiters_due: bool
 
 
-_IDENTITIES = """
-insert into event_identity (key, event_id)
-select * from unnest($1::bytea[], $2::uuid[]) as t(key, event_id) order by key
-on conflict (key) do nothing returning key
-"""
-
-
 async def claim_identities(connection: Connection, identities: Sequence[tuple[bytes, UUID]]) -> set[bytes]:
     """Take event identities (distinct keys); answers those that no event had."""
-    if not identities:
-        return set()
-    rows = await connection.fetch(_IDENTITIES, *map(list, zip(*identities, strict=True)))
-    return {row["key"] for row in rows}
+    return (await remember(connection, [], identities))[1]
 
 
 async def happened_earlier(connection: Connection, told: Sequence[tuple[bytes, datetime]]) -> None:
@@ -111,25 +101,40 @@ async def lock_states(connection: Connection, states: Sequence[NewState]) -> dic
 
 
 _REMEMBER = """
-insert into object_state as s (key, workspace, connection_id, kind, object_id, version, data)
-select key, workspace, connection_id, kind, object_id, version, coalesce(data, '{}')
-from unnest($1::bytea[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
-    as t(key, workspace, connection_id, kind, object_id, version, data)
-on conflict (key) do update set version = coalesce(excluded.version, s.version), updated_at = clock_timestamp(),
-    data = case when excluded.data = '{}' then s.data else excluded.data end
-    where s.version is null or excluded.version is null or excluded.version >= s.version collate "C"
-returning key
+with state as (
+    insert into object_state as s (key, workspace, connection_id, kind, object_id, version, data)
+    select key, workspace, connection_id, kind, object_id, version, coalesce(data, '{}')
+    from unnest($1::bytea[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
+        as t(key, workspace, connection_id, kind, object_id, version, data)
+    on conflict (key) do update set version = coalesce(excluded.version, s.version), updated_at = clock_timestamp(),
+        data = case when excluded.data = '{}' then s.data else excluded.data end
+        where s.version is null or excluded.version is null or excluded.version >= s.version collate "C"
+    returning key
+), identity as (
+    insert into event_identity (key, event_id)
+    select * from unnest($8::bytea[], $9::uuid[]) as t(key, event_id) order by key
+    on conflict (key) do nothing returning key
+)
+select key, true as current from state union all select key, false from identity
 """
 
 
-async def remember(connection: Connection, states: Sequence[NewState]) -> set[bytes]:
-    """Bring the states of objects up to date, one row an object; answers the keys that were not stale."""
-    if not states:
-        return set()
+async def remember(
+    connection: Connection, states: Sequence[NewState], identities: Sequence[tuple[bytes, UUID]]
+) -> tuple[set[bytes], set[bytes]]:
+    """Bring the states of objects up to date, one row an object, then take event identities (distinct keys); answers
+    the keys of the states that were not stale, and the identities that no event had."""
+    if not states and not identities:
+        return set(), set()
     ordered = sorted(states, key=lambda state: state.key)
     columns = [(s.key, s.workspace, s.connection_id, s.kind, s.object_id, s.version, s.data) for s in ordered]
-    rows = await connection.fetch(_REMEMBER, *map(list, zip(*columns, strict=True)))
-    return {row["key"] for row in rows}
+    args = [*_by_column(columns, 7), *_by_column(identities, 2)]
+    rows = await connection.fetch(_REMEMBER, *args)
+    return {row["key"] for row in rows if row["current"]}, {row["key"] for row in rows if not row["current"]}
+
+
+def _by_column(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
 
 
 async def load(connection: Connection, event_ids: Sequence[UUID]) -> dict[UUID, Any]:

@@ -130,6 +130,16 @@ class CallRow:
     error: str | None
 
 
+_PROGRESS = """
+select id, run_id, path, kind, state, output, error, due_at, null as item from step
+where run_id = any($1) and at >= $2
+union all
+select id, run_id, path, null, state, output, error, null, item from call
+where run_id = any($1) and at >= $2
+order by id
+"""
+
+
 async def progress(
     connection: Connection, run_ids: Sequence[UUID]
 ) -> tuple[dict[UUID, list[StepRow]], dict[UUID, list[CallRow]]]:
@@ -137,20 +147,12 @@ async def progress(
     earliest = min(map(time_of, run_ids))
     steps: dict[UUID, list[StepRow]] = {run_id: [] for run_id in run_ids}
     calls: dict[UUID, list[CallRow]] = {run_id: [] for run_id in run_ids}
-    for row in await connection.fetch(
-        """select id, run_id, path, kind, state, output, error, due_at from step
-           where run_id = any($1) and at >= $2 order by id""",
-        list(run_ids),
-        earliest,
-    ):
-        steps[row["run_id"]].append(StepRow(*row))
-    for row in await connection.fetch(
-        """select run_id, path, item, state, output, error from call
-           where run_id = any($1) and at >= $2 order by id""",
-        list(run_ids),
-        earliest,
-    ):
-        calls[row["run_id"]].append(CallRow(*row))
+    for row in await connection.fetch(_PROGRESS, list(run_ids), earliest):
+        id_, run_id, path, kind, state, output, error, due_at, item = row
+        if kind is None:
+            calls[run_id].append(CallRow(run_id, path, item, state, output, error))
+        else:
+            steps[run_id].append(StepRow(id_, run_id, path, kind, state, output, error, due_at))
     return steps, calls
 
 

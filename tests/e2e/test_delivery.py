@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -763,3 +764,28 @@ async def test_two_processes_with_the_same_keys_in_opposite_order_never_wait_in_
         )
         assert sorted(results) == ["duplicate"] * 150 + ["new"] * 150
     assert await bench.hub.one("select count(*) from webhook") == 750
+
+
+async def test_an_order_that_comes_alone_asks_postgresql_few_times(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    acquire = Database.acquire
+
+    @asynccontextmanager
+    async def noting(database: Database) -> AsyncIterator[Any]:
+        async with acquire(database) as connection:
+            with connection.query_logger(lambda said: asked.append(" ".join(said.query.split()))):  # type: ignore[attr-defined]
+                yield connection
+
+    await bench.recipe("make_unsafe")
+    for number in (1, 2):
+        await bench.order(number, email="ada@example.com")
+        await bench.hub.settle()
+    monkeypatch.setattr(Database, "acquire", noting)
+    await bench.order(3, email="ada@example.com")
+    assert len(asked) == 2, asked
+    asked.clear()
+    await bench.hub.normaliser.drain()
+    asked = [each for each in asked if "typeinfo" not in each and "set_config('jit'" not in each]
+    assert len(asked) == 8, asked

@@ -125,26 +125,22 @@ class Normaliser:
             if work.connection is not None:
                 states.update(work.connection, work.events)
         await _sender_problems(db, works)
-        stale = await states.remember(db, works)
-        facts = [fact for work in works for fact in self._facts(work, stale)]
-        matched = await self._publisher().publish(db, facts)
+        facts = [fact for work in works for fact in self._facts(work)]
+        new = await states.remember(db, facts)
+        _mark_stale(works)
+        matched = await self._publisher().publish(db, facts, new)
         matched.lanes |= {w.connection.id for w in works if w.state == "reading" and w.connection is not None}
         _count(works, matched.decisions)
         await webhooks.finish(db, [(w.row["id"], w.row["at"], w.state, w.reason, w.kept) for w in works])
         return matched
 
-    def _facts(self, work: Work, stale: set[int]) -> list[Fact]:
-        """The events of a webhook as facts; an older update than what is known of the object is history."""
+    def _facts(self, work: Work) -> list[Fact]:
+        """The events of a webhook as facts."""
         if work.connection is None:
             return []
         webhook = work.row
         for event in work.events:
-            late = id(event) in stale
-            if late:
-                work.reason = STALE
-                event = replace(event, historical=True, note=f"{event.note}; {STALE}" if event.note else STALE)
             fact = fact_of(self.hasher, work.connection, event, webhook["test"], webhook["at"], webhook["id"])
-            fact.stale = late
             work.facts.append(fact)
         return work.facts
 
@@ -228,6 +224,15 @@ async def _sender_problems(db: Db, works: Sequence[Work]) -> None:
     }
     for connection_id, problem in sorted({**well, **told}.items()):
         await connections.set_told_problem(db, connection_id, problem)
+
+
+def _mark_stale(works: Sequence[Work]) -> None:
+    """An older update than what is known of the object is history."""
+    for work in works:
+        for fact in work.facts:
+            if fact.stale:
+                work.reason, event = STALE, fact.event
+                fact.event = replace(event, historical=True, note=f"{event.note}; {STALE}" if event.note else STALE)
 
 
 def _count(works: Sequence[Work], kept: dict[UUID, Any]) -> None:

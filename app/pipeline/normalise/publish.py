@@ -14,7 +14,7 @@ from app.crypto import Hasher
 from app.domain import customers, derived, links
 from app.domain.connections import Connections
 from app.domain.customers import Recognised
-from app.domain.facts import Fact, fact_of
+from app.domain.facts import Fact, fact_of, first_told
 from app.events import Event, event_type
 from app.pipeline import match
 from app.pipeline.match import Matched
@@ -36,11 +36,12 @@ class Publisher:
     hasher: Hasher
     matcher: match.Matcher
 
-    async def publish(self, db: Db, facts: Sequence[Fact]) -> Matched:
+    async def publish(self, db: Db, facts: Sequence[Fact], new: set[bytes] | None = None) -> Matched:
         """Store what is new among these facts as events, with all that follows from it, in this transaction. A fact
-        that was met before is dropped; the answer's decisions name those that were not."""
+        that was met before is dropped; the answer's decisions name those that were not. `new`: their identities that no
+        event had, if they are taken already."""
         await links.link(db, self.hasher, self.connections, facts)  # a fact told again may say whose it is
-        fresh = await self._fresh(db, facts)
+        fresh = await self._fresh(db, facts, new)
         if not fresh:
             return Matched()
         await self._mark_echoes(db, fresh)
@@ -79,12 +80,11 @@ class Publisher:
     def _known(self, workspace: str) -> bool:
         return customers.history_known(self.connections, workspace)
 
-    async def _fresh(self, db: Db, facts: Sequence[Fact]) -> list[Fact]:
+    async def _fresh(self, db: Db, facts: Sequence[Fact], new: set[bytes] | None = None) -> list[Fact]:
         """Those that no event states yet, each once."""
-        first: dict[bytes, Fact] = {}
-        for fact in facts:
-            first.setdefault(fact.identity, fact)
-        new = await store.claim_identities(db, [(fact.identity, fact.id) for fact in first.values()])
+        first = first_told(facts)
+        if new is None:
+            new = await store.claim_identities(db, [(fact.identity, fact.id) for fact in first.values()])
         await store.happened_earlier(db, _told_again(facts, first, new))
         return [fact for fact in first.values() if fact.identity in new]
 

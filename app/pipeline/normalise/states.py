@@ -7,6 +7,7 @@ from typing import Any
 from app.connector import Remembered
 from app.crypto import Hasher
 from app.domain.connections import Connection
+from app.domain.facts import Fact, first_told
 from app.events import Event, Ref
 from app.pipeline.normalise.reading import Work
 from app.store import events as store
@@ -45,24 +46,24 @@ class States:
         ]
         self.known = await store.lock_states(db, wanted)
 
-    async def remember(self, db: Db, works: Sequence[Work]) -> set[int]:
-        """Bring the states up to date; answers (by `id`) the updates that are older than what is known."""
+    async def remember(self, db: Db, facts: Sequence[Fact]) -> set[bytes]:
+        """Bring the states up to date, mark the facts that are older than what is known, and take the identities of
+        all; answers those that no event had."""
         newest: dict[bytes, NewState] = {}
-        versioned: list[tuple[bytes, Event]] = []
-        for work in works:
-            for event in work.events:
-                if work.connection is not None and (event.version is not None or event.remember is not None):
-                    state = self._state(work.connection, event.object, event.version, event.remember)
-                    newest[state.key] = _newer(newest.get(state.key), state)
-                    versioned.append((state.key, event))
-        current = await store.remember(db, list(newest.values()))
-        return {
-            id(event)
-            for key, event in versioned
-            if event.version is not None
-            and event.type.endswith((".updated", ".changed"))
-            and (key not in current or event.version < (newest[key].version or ""))
-        }
+        versioned: list[tuple[bytes, Fact]] = []
+        for fact in facts:
+            event = fact.event
+            if event.version is not None or event.remember is not None:
+                state = self._state(fact.connection, event.object, event.version, event.remember)
+                newest[state.key] = _newer(newest.get(state.key), state)
+                versioned.append((state.key, fact))
+        identities = [(fact.identity, fact.id) for fact in first_told(facts).values()]
+        current, new = await store.remember(db, list(newest.values()), identities)
+        for key, fact in versioned:
+            version = fact.event.version
+            if version is not None and fact.event.type.endswith((".updated", ".changed")):
+                fact.stale = key not in current or version < (newest[key].version or "")
+        return new
 
     def _key(self, connection: Connection, ref: Ref) -> bytes:
         return self.hasher("state", connection.id.bytes, ref.kind, ref.id)
