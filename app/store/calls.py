@@ -18,7 +18,7 @@ _TURN = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class NewCall:
-    """A call to be made. `subject` orders it within its lane; `input` is packed JSON."""
+    """A call to be made. `subject` orders it within its lane; `input` is packed JSON; `late`: its run waited before."""
 
     id: UUID
     workspace: str
@@ -34,6 +34,7 @@ class NewCall:
     input: bytes
     options: str
     priority: int
+    late: bool
     state: str
     due_at: datetime
 
@@ -66,10 +67,10 @@ class DueCall:
 
 _INSERT = """
 insert into call (id, at, workspace, connection_id, run_id, event_id, recipe, path, item, action, subject, effect_key,
-    input, options, priority, state, due_at)
+    input, options, priority, late, state, due_at)
 select * from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[],
     $8::text[], $9::text[], $10::text[], $11::bytea[], $12::bytea[], $13::bytea[], $14::jsonb[], $15::smallint[],
-    $16::text[], $17::timestamptz[])
+    $16::bool[], $17::text[], $18::timestamptz[])
 """
 
 
@@ -78,7 +79,7 @@ async def insert(connection: Connection, calls: Sequence[NewCall]) -> None:
         return
     rows = [
         (c.id, time_of(c.id), c.workspace, c.connection_id, c.run_id, c.event_id, c.recipe, c.path, c.item, c.action,
-         c.subject, c.effect_key, c.input, c.options, c.priority, c.state, c.due_at)
+         c.subject, c.effect_key, c.input, c.options, c.priority, c.late, c.state, c.due_at)
         for c in calls
     ]  # fmt: skip
     await later(connection, _INSERT, *map(list, zip(*rows, strict=True)))
@@ -86,14 +87,9 @@ async def insert(connection: Connection, calls: Sequence[NewCall]) -> None:
 
 _DUE_FIELDS = ", ".join(f"call.{name}" for name in DueCall.__slots__ if name != "reserved")
 
-_CLAIM = f"""
-with mine as (
-    select fence, set_config('synchronous_commit', 'off', true) from lane
-    where connection_id = $1 and owner = $2 and fence = $3 and lease_until > clock_timestamp()
-        and not paused and (state = 'open' or $6)
-), picked as (
-    select c.id, c.at from call c, mine
-    where c.connection_id = $1 and c.state = 'due' and c.due_at <= $4
+_WAITING = """
+    select c.id, c.at, c.late, c.priority, c.due_at, c.event_id from call c, mine
+    where c.connection_id = $1 and c.state = 'due' and c.due_at <= $4 and {which}
       and (c.lease_until is null or (c.fence < $3 and not exists (
           select 1 from attempt a where a.call_id = c.id and a.state = 'sending')))
       and not exists (
@@ -103,15 +99,27 @@ with mine as (
             and e.state in ('due', 'uncertain') and e.run_id <> c.run_id
             and (e.event_id, e.id) < (c.event_id, c.id)
             and (e.recipe = c.recipe or (e.state = 'due' and e.due_at <= $4)))
-    order by c.priority desc, c.event_id, c.id limit $5 for update of c skip locked
-)
-, claimed as (
+    order by c.priority desc, {order}, c.id limit $5 for update of c skip locked"""
+
+_CLAIM = f"""
+with mine as (
+    select fence, set_config('synchronous_commit', 'off', true) from lane
+    where connection_id = $1 and owner = $2 and fence = $3 and lease_until > clock_timestamp()
+        and not paused and (state = 'open' or $6)
+), prompt as ({_WAITING.format(which="not c.late", order="c.event_id")}
+), late as ({_WAITING.format(which="c.late", order="c.due_at")}
+), picked as (
+    select id, at, row_number() over (
+        partition by priority, late order by case when late then due_at end, event_id, id) as turn
+    from (select * from prompt union all select * from late) as first_of_each
+    order by priority desc, turn, late limit $5
+), claimed as (
     update call set fence = $3, owner = $2, lease_until = clock_timestamp() + interval '60 s'
     from picked where call.id = picked.id and call.at = picked.at
-    returning call.priority, {_DUE_FIELDS}
+    returning call.priority, picked.turn, {_DUE_FIELDS}
 ), wanted as (
     select distinct on (effect_key) effect_key as key, workspace, id, recipe || '/' || path || ' ' || action as label
-    from claimed order by effect_key, priority desc, event_id, id
+    from claimed order by effect_key, priority desc, turn, event_id, id
 ), reserved as (
 {effects.RESERVE.format(wanted="select key, workspace, 'reserved', id, label from wanted order by key")}
 )
@@ -121,14 +129,16 @@ select claimed.*, r.key is not null from claimed left join reserved r on r.key =
 
 async def claim(connection: Connection, held: Held, now: datetime, limit: int, probe: bool = False) -> list[DueCall]:
     """Claim due calls of a held lane, in order, and reserve their effects where nobody has them; nothing while it is
-    parked (but for a `probe`) or paused, nor what a paused recipe or an earlier call of its subject holds back.
+    parked (but for a `probe`) or paused, nor what a paused recipe or an earlier call of its subject holds back. Where
+    calls of runs that waited stand beside others of their priority, the two kinds take turns: thousands of waits that
+    end at one moment hold no new order up, nor the other way round.
 
     A transaction of its own that waits for no disk: bytes go only after the mark, whose commit makes durable all that
     was written before it. A claim that a crash of PostgreSQL took back lets no mark through, unless the same owner has
     claimed the call once more: it sends what it had already taken up, and not a second time beside it."""
     rows = await connection.fetch(_CLAIM, held.connection_id, held.owner, held.fence, now, limit, probe)
-    rows.sort(key=lambda row: (-row["priority"], row["event_id"], row["id"]))
-    return [DueCall(*row[1:]) for row in rows]
+    rows.sort(key=lambda row: (-row["priority"], row["turn"], row["event_id"], row["id"]))
+    return [DueCall(*row[2:]) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

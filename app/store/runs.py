@@ -97,11 +97,12 @@ select id, at, workspace, recipe, version_id, event_id, connection_id, subject, 
     data from run where due_at <= $1 and state in ('running', 'waiting') order by due_at, id limit $2
 for update skip locked
 """
+CLAIM_NEWEST = CLAIM.replace("order by due_at, id", "order by due_at desc, id desc")
 
 
-async def claim(connection: Connection, now: datetime, limit: int) -> list[DueRun]:
-    """Lock due runs, earliest first, for the length of the transaction."""
-    return [DueRun(*row) for row in await connection.fetch(CLAIM, now, limit)]
+async def claim(connection: Connection, now: datetime, limit: int, newest: bool = False) -> list[DueRun]:
+    """Lock due runs, those that have been due longest first (or last), for the length of the transaction."""
+    return [DueRun(*row) for row in await connection.fetch(CLAIM_NEWEST if newest else CLAIM, now, limit)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ class Delivery(RuleBasedStateMachine):
         id = new_id()
         due = datetime.now(UTC) - timedelta(seconds=1)
         return NewCall(id, "main", self.lane, new_id(), new_id(), "recipe", action, None, f"testbench.{action}",
-                       id.bytes, id.bytes, pack(b"{}"), "{}", 0, "due", due)  # fmt: skip
+                       id.bytes, id.bytes, pack(b"{}"), "{}", 0, False, "due", due)  # fmt: skip
 
     # --- what a process does --------------------------------------------------------------------------------------
 

@@ -22,14 +22,16 @@ def say(note: str, more: str = "") -> str:
 
 
 async def test_a_wait_is_a_row_that_time_ends(shop: Shop) -> None:
-    await shop.hub.recipe("later", "title: Later\non: order.paid\nsteps:\n  - wait: 3d\n" + say("late"))
+    source = "title: Later\non: order.paid\nsteps:\n" + say("at once", ", id: a") + "  - wait: 3d\n" + say("late", ", id: b")
+    await shop.hub.recipe("later", source)
     await shop.order(1)
     assert await shop.runs() == [("waiting", None)]
     await shop.forward(days=2, hours=23)
-    assert await shop.made() == []
+    assert await shop.made() == ["at once"]
     await shop.forward(hours=1, seconds=1)
-    assert await shop.made() == ["late"]
+    assert await shop.made() == ["at once", "late"]
     assert await shop.runs() == [("done", None)]
+    assert await shop.hub.one("select array_agg(late order by id) from call") == [False, True]
 
 
 WELCOME = """

@@ -2,20 +2,26 @@
 
 import os
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import orjson
 import pytest
 
 from app.ids import new_id
-from app.store import runs, waiters
+from app.store import calls, lanes, runs, waiters
+from app.store.calls import DueCall, NewCall
+from app.store.database import Database
 
 MILLION = 1_000_000 if os.environ.get("CI") else 50_000
 RUNS = """insert into filled (id, at, workspace, recipe, version_id, event_id, subject, state, due_at)
     select id, $1::timestamptz, 'main', 'welcome', id, id, '\\x00', 'waiting',
       $1::timestamptz + make_interval(mins => n)
     from (select n, lpad(to_hex(n), 32, '0')::uuid as id from generate_series(1, $2) as t(n) offset 0) as numbered"""
+WOKEN = """insert into run (id, at, workspace, recipe, version_id, event_id, subject, state, due_at)
+    select id, $1::timestamptz, 'main', case when n = $2 then 'new' else 'woken' end, id, id, '\\x00', 'waiting',
+      $1::timestamptz - make_interval(secs => case when n = $2 then 1 else 5 end)
+    from (select n, lpad(to_hex(n), 32, '0')::uuid as id from generate_series(1, $2) as t(n)) as numbered"""
 WAITERS = """insert into waiter (id, workspace, event_type, path, value, run_id)
     select id, 'main', case get_byte(uuid_send(id), 14) % 2 when 0 then 'order.created' else 'review.received' end,
       case get_byte(uuid_send(id), 15) % 2 when 0 then 'order.customer.email' else 'order.checkout_id' end,
@@ -78,6 +84,44 @@ async def test_among_a_million_waiting_runs_what_is_due_is_found_by_an_index(db:
     assert "Seq Scan on waiter" not in walked, walked
     assert buffers(walked) < 100, walked
     assert await waiters.types(db) == {("main", "order.created"), ("main", "review.received")}
+
+
+async def test_waits_that_end_at_one_moment_hold_no_new_order_up(database_url: str) -> None:
+    """Thousands of woken runs and some new orders: their calls take turns in a lane, and so do their runs."""
+    database = await Database(database_url, size=2).open()
+    lane, now = new_id(), datetime.now(UTC)
+
+    def call(note: str, late: bool, priority: int = 0) -> NewCall:
+        made = new_id()
+        return NewCall(made, "main", lane, new_id(), new_id(), "recipe", note, None, "testbench.x", made.bytes,
+                       made.bytes, b"", "{}", priority, late, "due", now - timedelta(seconds=1))  # fmt: skip
+
+    async with database.transaction() as db:
+        await lanes.make(db, [(lane, "main")])
+        await calls.insert(db, [call(f"woken {n}", True) for n in range(3000)])
+        await calls.insert(db, [call(f"new {n}", False) for n in range(12)])
+        await calls.insert(db, [call("urgent", True, 100)])
+        await db.execute(WOKEN, now, 300)
+    async with database.acquire() as db:
+        await db.execute("analyze call, run")
+        held = await lanes.acquire(db, lane, "worker")
+        assert held is not None
+
+        async def claim(limit: int) -> list[DueCall]:
+            return await calls.claim(db, held, now, limit)
+
+        first = [each.path for each in await claim(9)]
+        assert first == ["urgent", *(f"{kind} {n}" for n in range(4) for kind in ("woken", "new"))]
+        rest = [each.path for each in await claim(20)]
+        assert rest[:16] == [f"{kind} {n}" for n in range(4, 12) for kind in ("woken", "new")]
+        assert rest[16:] == [f"woken {n}" for n in range(12, 16)]  # where nobody else waits, they have all the room
+        shown = await plan(db, calls._CLAIM, lane, "worker", held.fence, now, 20, False)
+        assert buffers(shown) < 1000, shown
+    async with database.transaction() as db:
+        assert {run.recipe for run in await runs.claim(db, now, 100)} == {"woken"}
+        newest = await runs.claim(db, now, 100, newest=True)
+        assert [run.recipe for run in newest[:2]] == ["new", "woken"]
+    await database.close()
 
 
 def buffers(shown: str) -> int:

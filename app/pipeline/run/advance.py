@@ -6,7 +6,7 @@ after it; one that has no row yet begins. So a crash between two walks loses not
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
@@ -20,7 +20,7 @@ from app.domain.connections import Connection
 from app.domain.memory import kept, with_remembered
 from app.domain.recipes import cannot, outline_of
 from app.expressions import EvaluationError, render, say, spoken
-from app.ids import new_id
+from app.ids import new_id, time_of
 from app.logs import traced
 from app.pipeline.run.awaiting import ears, meant
 from app.pipeline.run.facts import Ear, Emitted, Facts, Frame, Heard, Remembered, RunEnd, StepFailure, Surroundings
@@ -59,6 +59,8 @@ LISTENING = "cancel_on"
 LIMITS = "limits"
 """Path of the row that stands for a run's place under its recipe's limits."""
 WAITS = ("wait", "wait_for", "approve")
+PROMPT = timedelta(minutes=1)
+"""A call that comes later than this after its run began stands with those of runs that waited."""
 Items = list[tuple[str, Any]]
 
 
@@ -339,6 +341,7 @@ class Walk:
                 input=pack(dumped(given)),
                 options=to_json(self._options(step, frame, call)),
                 priority=facts.recipe.priority,
+                late=self._is_late(),
                 state="captured" if facts.dry else "due",
                 due_at=self.around.now,
             )
@@ -365,6 +368,10 @@ class Walk:
 
     def _has_waited(self) -> bool:
         return any(row.kind in WAITS for row in self.steps.values())
+
+    def _is_late(self) -> bool:
+        """Whether many like it may have come due with it: it waited, for whatever reason."""
+        return self._has_waited() or self.around.now - time_of(self.facts.run_id) > PROMPT
 
     def _collect(self, step: Step, frame: Frame, row: StepRow) -> bool:
         """The calls of a step: all ended, or not yet; further items begin where there is room."""
