@@ -1,13 +1,17 @@
 """The engine with a whole hub: real PostgreSQL, a sandbox outside, time moved by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.byhand import Approval, approve
+from app.pipeline.match.timed import Timed
+from app.pipeline.run import listening
+from app.store import waiters
 from tests.support.shop import Shop, opened
 
 
@@ -22,8 +26,8 @@ def say(note: str, more: str = "") -> str:
 
 
 async def test_a_wait_is_a_row_that_time_ends(shop: Shop) -> None:
-    source = "title: Later\non: order.paid\nsteps:\n" + say("at once", ", id: a") + "  - wait: 3d\n" + say("late", ", id: b")
-    await shop.hub.recipe("later", source)
+    steps = [say("at once", ", id: a"), "  - wait: 3d\n", say("late", ", id: b")]
+    await shop.hub.recipe("later", "title: Later\non: order.paid\nsteps:\n" + "".join(steps))
     await shop.order(1)
     assert await shop.runs() == [("waiting", None)]
     await shop.forward(days=2, hours=23)
@@ -60,6 +64,42 @@ async def test_an_event_that_is_waited_for_wakes_its_run_and_no_other(shop: Shop
     assert await shop.made() == ["paid 12.50", "unpaid #1"]
     assert await shop.hub.one("select count(*) from waiter") == 0
     assert await shop.hub.one("select count(*) from heard") == 0
+
+
+async def test_what_meets_a_bug_while_others_wait_and_emit_is_given_up_alone(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One event that cannot be held against the waiters, and one emitted event that cannot be stated."""
+    await shop.hub.recipe("welcome", WELCOME)
+    emit = "title: Emit\non: order.paid\nsteps:\n  - emit: vip.reached\n    with: {number: '{{ order.number }}'}\n"
+    await shop.hub.recipe("emit", emit)
+    for number in (1, 2, 3):
+        await shop.order(number, "order.created")
+    find, state = waiters.find, Timed._emitted
+
+    async def deaf(db: Any, probes: Sequence[Any]) -> Any:
+        bad = await db.fetchval("select id from event where number = '#2' and type = 'order.paid'")
+        if bad in [event_id for event_id, *_ in probes]:
+            raise RuntimeError("a bug")
+        return await find(db, probes)
+
+    def dumb(self: Timed, timer: Any) -> Any:
+        if "#2" in timer.data["data"]:
+            raise RuntimeError("a bug")
+        return state(self, timer)
+
+    monkeypatch.setattr(waiters, "find", deaf)
+    monkeypatch.setattr(Timed, "_emitted", dumb)
+    for number in (1, 2, 3):
+        await shop.order(number, settle=False)
+    await shop.settle()
+    assert await shop.hub.one("select count(*) from run where recipe = 'welcome' and state = 'done'") == 2
+    assert await shop.hub.one("select count(*) from event where type = 'vip.reached'") == 2
+    (row,) = await shop.hub.rows("select * from event where number = '#2' and type = 'order.paid'")
+    assert listening.as_heard({**row, "schema_version": 99}, shop.hub.hub.connections) is None, "unreadable: not heard"
+    left = "select (select count(*) from timer) + (select count(*) from event where waiters_due)"
+    assert await shop.hub.one(left) == 0
+    assert await shop.hub.one("select count(*) from run where recipe = 'welcome' and state = 'waiting'") == 1
 
 
 async def test_an_event_between_trigger_and_wait_is_met_by_looking_back(shop: Shop) -> None:

@@ -142,7 +142,7 @@ def _one(row: Row, recorded: Recorded, sides: list[_Side], connections: Connecti
         fact = stated(connections, row)
     except ValueError as e:
         report.unreadable += 1
-        log.debug("a stored event cannot be read", event=str(row["id"]), error=type(e).__name__)
+        log.debug("a stored event cannot be read", id=str(row["id"]), error=type(e).__name__)
         return
     outputs = recorded.get(row["id"])
     told = {path: [Told(each) for each in answers] for path, answers in outputs.items()} if outputs else None

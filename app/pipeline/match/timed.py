@@ -13,12 +13,13 @@ from app.domain.connections import Connection
 from app.domain.recipes import ActiveRecipe
 from app.events import Event, Ref
 from app.ids import new_id
+from app.logs import traced
 from app.pipeline.match import Matched, Matcher
 from app.recipes import Schedule, parse_cron
 from app.store import events as store
 from app.store import timers
+from app.store.database import TWICE_LOCKED, Database, is_refused, to_json
 from app.store.database import Connection as Db
-from app.store.database import Database, to_json
 from app.store.events import NewEvent
 from app.store.packing import pack
 from app.store.timers import Timer
@@ -52,10 +53,44 @@ class Timed:
         now = self.matcher.clock.now()
         async with self.database.transaction() as db:
             await self._keep_schedules(db, now)
+        try:
+            return await self._batch(now)
+        except TWICE_LOCKED:
+            return True
+        except Exception as e:
+            if not is_refused(e):
+                raise
+            return await self._one_by_one(now)
+
+    async def _batch(self, now: datetime) -> bool:
+        async with self.database.transaction() as db:
             due = await timers.claim(db, now, self.batch)
             matched = await self._state(db, due, now) if due else Matched()
         await self.matcher.after_commit(matched)
         return len(due) == self.batch
+
+    async def _one_by_one(self, now: datetime) -> bool:
+        """A batch failed for one timer: that one (of a schedule: this slot) is given up, the others are stated."""
+        for _ in range(self.batch):
+            async with self.database.transaction() as db:
+                due = await timers.claim(db, now, 1)
+                if not due:
+                    return False
+                try:
+                    async with db.transaction():
+                        matched = await self._state(db, due, now)
+                except Exception as e:
+                    if not is_refused(e):
+                        raise
+                    (timer,) = due
+                    log.error("an event cannot be stated", timer=str(timer.id), kind=timer.kind, **traced(e))
+                    matched = Matched()
+                    if timer.kind == "event":
+                        await timers.remove(db, [timer.id])
+                    else:
+                        await timers.move(db, [(timer.id, _next(self.matcher, timer, now))])
+            await self.matcher.after_commit(matched)
+        return True
 
     async def _keep_schedules(self, db: Db, now: datetime) -> None:
         """Timers for the schedules of the recipes as they are now, after the recipes changed."""

@@ -198,12 +198,35 @@ class Runner:
 
     async def match_waiters(self) -> bool:
         """Hold a batch of committed events against the runs that wait; True when there may be more."""
-        now = self.clock.now()
+        try:
+            return await self._match_waiters(self.batch) == self.batch
+        except TWICE_LOCKED:
+            return True
+        except Exception as e:
+            if not is_refused(e):
+                raise
+        for _ in range(self.batch):  # the batch failed for one event: that one is heard by nobody, the others are
+            if not await self._match_waiters(1):
+                return False
+        return True
+
+    async def _match_waiters(self, limit: int) -> int:
+        heard = 0
         async with self.database.transaction() as db:
-            taken, heard = await listening.match_waiters(db, self.hasher, self.connections, now, self.batch)
+            claimed = await waiters.claim_events(db, limit)
+            if not claimed:
+                return 0
+            try:
+                async with db.transaction():
+                    heard = await listening.match_waiters(db, self.hasher, self.connections, claimed, self.clock.now())
+            except Exception as e:
+                if limit > 1 or not is_refused(e):
+                    raise
+                log.error("an event cannot be held against those that wait", id=str(claimed[0]["id"]), **traced(e))
+            await waiters.matched(db, claimed)
         if heard:
             self.bells.ring("run")
-        return taken == self.batch
+        return len(claimed)
 
     async def _advance(self, db: Db, due: Sequence[DueRun], now: datetime) -> tuple[set[UUID], set[str]]:
         steps, made = await runs.progress(db, [run.id for run in due])

@@ -71,7 +71,7 @@ def as_heard(row: Row, connections: Connections) -> Heard | None:
         stored = waiters.stored(row, slug, platform, data)
         facts = scope_of_stored(canonical.load(row["type"], row["schema_version"], data), row["id"], stored)
     except ValueError as e:
-        log.warning("a stored event cannot be read", event=str(row["id"]), error=type(e).__name__)
+        log.warning("a stored event cannot be read", id=str(row["id"]), error=type(e).__name__)
         return None
     return Heard(row["id"], row["type"], slug, facts, stored)
 
@@ -197,11 +197,8 @@ def young(run: DueRun, now: datetime) -> bool:
     return now - time_of(run.version_id) < YOUNG
 
 
-async def match_waiters(db: Db, hasher: Hasher, connections: Connections, now: datetime, limit: int) -> tuple[int, int]:
-    """Hold committed events against the waiters; answers how many events were taken and how many runs heard one."""
-    events = await waiters.claim_events(db, limit)
-    if not events:
-        return 0, 0
+async def match_waiters(db: Db, hasher: Hasher, connections: Connections, events: Sequence[Row], now: datetime) -> int:
+    """Hold claimed events against the waiters; answers how many runs heard one."""
     paths = await waiters.paths(db, [(row["workspace"], row["type"]) for row in events])
     probes = []
     for row in events:
@@ -215,5 +212,4 @@ async def match_waiters(db: Db, hasher: Hasher, connections: Connections, now: d
                     probes.append((row["id"], row["workspace"], row["type"], path, hashed))
     found = await waiters.find(db, probes)
     await waiters.hear(db, found, now)
-    await waiters.matched(db, events)
-    return len(events), len(found)
+    return len(found)
