@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from app.connector import Action
-from app.events import EVENT_TYPES, EventType
+from app.events import EVENT_TYPES, FAMILIES, EventType
 from app.expressions import shape_of
 from app.recipes import texts
 from app.recipes.catalogue import RegistryCatalogue
@@ -100,7 +100,8 @@ def json_schema(registry: Registry | None = None) -> Json:
         "$defs": {
             "step": _step(actions),
             "steps": {"type": "array", "items": {"$ref": "#/$defs/step"}, "minItems": 1},
-            "event": {"anyOf": [_events(), {"type": "string", "pattern": r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$"}]},
+            "event": {"anyOf": [_events(), {"$ref": "#/$defs/own_event"}]},
+            "own_event": _own_event(),
             "trigger": _trigger(),
             "awaited": _awaited(),
             "template": _object(TEMPLATE, ["template"]),
@@ -111,6 +112,15 @@ def json_schema(registry: Registry | None = None) -> Json:
 
 def _events() -> Json:
     return {"oneOf": [{"const": each.name, "description": _told(each)} for each in EVENT_TYPES.values()]}
+
+
+def _own_event() -> Json:
+    """An event that a recipe emits: by no word of the hub's own, so that a misspelt event is none."""
+    return {
+        "type": "string",
+        "pattern": r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$",
+        "not": {"pattern": rf"^({'|'.join(sorted(FAMILIES))})\."},
+    }
 
 
 def _told(event: EventType) -> str:
@@ -226,6 +236,7 @@ def _step_key(key: str) -> Json:
         "otherwise": steps,
         "parallel": {"type": "array", "items": {"anyOf": [{"$ref": "#/$defs/step"}, steps]}, "minItems": 2},
         "steps": steps,
+        "emit": {"$ref": "#/$defs/own_event"},
         "set": _set(),
         "approve": {"anyOf": [{"type": "string"}, _object(asked, ["title"])]},
         "stop": {"anyOf": [{"type": ["string", "boolean", "null"]}, _object(ended, [])]},

@@ -38,6 +38,33 @@ def test_an_unknown_input_of_an_action_does_not_fit(schema: dict[str, Any]) -> N
     assert any("txt" in error.message for error in found)
 
 
+def test_an_editor_refuses_a_misspelt_event_and_takes_one_of_your_own(schema: dict[str, Any]) -> None:
+    """As `check` does: a word of the hub's own families is one of its events, or none."""
+    judge = jsonschema.Draft202012Validator(schema)
+
+    def recipe(on: Any = "order.paid", wait: str = "order.paid", cancel: str = "order.paid", emit: str = "a.b") -> Any:
+        tied = {"where": "order.id == run.order.id"}
+        steps = [{"emit": emit}, {"wait_for": {"event": wait, **tied, "timeout": "1d"}}]
+        return {"title": "x", "on": on, "cancel_on": [{"event": cancel, **tied}], "steps": steps}
+
+    def fits(event: str) -> bool:
+        named = [
+            {"on": event},
+            {"on": [event]},
+            {"on": {"event": event, "test": True}},
+            {"wait": event},
+            {"cancel": event},
+        ]
+        (found,) = {judge.is_valid(recipe(**each)) for each in named}  # the same wherever it is named
+        return found
+
+    assert all(map(fits, EVENT_TYPES))
+    assert fits("vip.reached")
+    assert fits("orders.delayed_twice")
+    assert not any(map(fits, ("order.payd", "customer.vip", "hub.x", "vip", "Vip.reached")))
+    assert not any(judge.is_valid(recipe(emit=emit)) for emit in ("order.payd", "order.paid", "schedule.due", "vip"))
+
+
 def test_an_editor_shows_what_an_event_brings_and_what_an_action_takes(schema: dict[str, Any]) -> None:
     events = {each["const"]: each["description"] for each in schema["$defs"]["event"]["anyOf"][0]["oneOf"]}
     assert events.keys() == EVENT_TYPES.keys()
