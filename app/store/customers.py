@@ -11,7 +11,7 @@ import orjson
 
 from app.store.database import Connection, to_json
 from app.store.gathered import later
-from app.store.lists.where import Page, called, few, in_workspace, matching
+from app.store.lists.where import Page, Where, called, few, in_workspace
 
 
 @dataclass(slots=True, kw_only=True)
@@ -195,37 +195,54 @@ async def profile(
     return row, orders, [each["id"] for each in merged]
 
 
+NEAR = 1000
+"""So many of the newest customers are looked at before an index of words is asked: a word may be a common one."""
+
+
 async def search(
     connection: Connection, workspace: str, page: Page, text: str | None, keys: Sequence[bytes], phone: str | None
 ) -> list[Any]:
-    """Customers, newest first, whose name or address has the text in it, from the beginning of a word, or who are known
-    by the phone number or one of the keys; a row more than the page holds where there are more."""
+    """Customers, newest first, who are known by this address, the phone number or one of the keys; where there are
+    none, those whose name or address has the text in it, from the beginning of a word. A row more than the page holds
+    where there are more."""
     where = in_workspace("c", workspace)
     where.conditions.append("c.merged_into is null and not c.profile ? 'erased'")
     where.page(page, "c")
-    if text:
-        ids = await few(connection, *_known_by(workspace, text, keys, phone))
-        if ids is not None:
-            where.add("c.id = any({})", list(ids))
-        else:
-            where.add("(c.name ilike {} or c.email ilike {})", matching(text.strip()))
+    if not text:
+        return await _newest(connection, page, where)
+    known = await connection.fetch(_KNOWN, workspace, phone, list(keys), text.strip().lower())
+    if known:
+        where.add("c.id = any({})", [row["id"] for row in known])
+        return await _newest(connection, page, where)
+    borne = Where(list(where.args), list(where.conditions))
+    borne.conditions.append(f"({called(borne, 'c.name', text, False)} or {called(borne, 'c.email', text, False)})")
+    near = f"(select * from customer c where {where.sql()} order by c.id desc limit {NEAR})"
+    rows = await _newest(connection, page, borne, near)
+    if len(rows) > page.limit:
+        return rows
+    asked = in_workspace("n", workspace)
+    asked.conditions.append(f"(({called(asked, 'n.name', text)}) or ({called(asked, 'n.email', text)}))")
+    ids = await few(connection, f"select n.id from customer n where {asked.sql()}", *asked.args)
+    if ids is None:
+        return await _newest(connection, page, borne)
+    where.add("c.id = any({})", list(ids))
+    return await _newest(connection, page, where)
+
+
+async def _newest(connection: Connection, page: Page, where: Where, table: str = "customer") -> list[Any]:
     return await connection.fetch(
         f"""select c.id, c.email, c.phone, c.name, c.orders, c.lifetime, c.first_order_at, c.last_order_at, c.created_at
-            from customer c where {where.sql()} order by c.id desc limit {page.limit + 1}""",
+            from {table} c where {where.sql()} order by c.id desc limit {page.limit + 1}""",
         *where.args,
     )
 
 
-def _known_by(workspace: str, text: str, keys: Sequence[bytes], phone: str | None) -> tuple[Any, ...]:
-    """A query for ids of customers, and its arguments."""
-    asked = in_workspace("n", workspace)
-    asked.conditions.append(f"(({called(asked, 'n.name', text)}) or ({called(asked, 'n.email', text)}))")
-    query = f"""select id from (
-          select n.id from customer n where {asked.sql()}
-          union all select n.id from customer n where n.workspace = $1 and n.phone = {asked.arg(phone)}
-          union all select coalesce(o.merged_into, o.id) from customer_key k join customer o on o.id = k.customer_id
-          where k.key = any({asked.arg(list(keys))}::bytea[])) as known"""
-    return query, *asked.args
+_KNOWN = """
+select n.id from customer n where n.workspace = $1 and n.phone = $2
+union select coalesce(n.merged_into, n.id) from customer n where n.workspace = $1 and n.email = $4
+union select coalesce(o.merged_into, o.id) from customer_key k join customer o on o.id = k.customer_id
+where k.key = any($3::bytea[])
+"""
 
 
 async def order_numbers(

@@ -445,6 +445,7 @@ run = Table(
         "state",
         "id",
         postgresql_where=text("state in ('failed', 'cancelled', 'waiting')"),
+        postgresql_include=["event_id"],
     ),
     Index(
         "run_by_error",
@@ -595,6 +596,12 @@ call = Table(
     Index("call_by_connection", "connection_id", "id"),
     Index("call_uncertain", "workspace", "id", postgresql_where=text("state = 'uncertain'")),
     Index("call_by_effect", "effect_key", postgresql_where=text("state in ('due', 'uncertain')")),
+    Index(
+        "call_by_error",
+        text("to_tsvector('simple'::regconfig, regexp_replace(coalesce(error, ''), '[^A-Za-z0-9]+', ' ', 'g'))"),
+        postgresql_using="gin",
+        postgresql_where=text("error is not null"),
+    ),
     **_PARTITIONED,
 )
 

@@ -1,11 +1,25 @@
 """Effects, by the newest call."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from app.store.database import Connection, Row
-from app.store.lists.where import ITS_RUNS, Where, among, both, few, first_id, in_workspace, matching, named
+from app.store.lists.where import (
+    THE_CALL,
+    Where,
+    among,
+    few,
+    first_id,
+    in_workspace,
+    matching,
+    named,
+    newest,
+    newest_of,
+    saying,
+)
 
 EFFECT_FIELDS = """
 select e.key, e.state, e.call_id, e.label, e.doubled, e.at, e.ended_at, a.state as call_state, a.question, a.error,
@@ -56,31 +70,44 @@ async def _effects(
     await _in_state(db, where, workspace, wanted.state)
     if not await _of_call(db, where, workspace, wanted):
         return []
-    sets = []
+    ids = None
     if wanted.text and by_error:
-        marked = "select e.call_id from effect e where e.workspace = $1 and e.mark is not null"
-        sets.append(await few(db, marked, workspace))
+        ids = await _failed_saying(db, where, workspace, wanted.text)
         where.conditions.append("e.mark is not null")
-        where.add("a.error ilike {}", matching(wanted.text.strip()))
     elif wanted.text:
-        sets.append(await _named(db, where, workspace, wanted.text))
-    join = among(where, both(sets), "a.id = few.id and a.at >= few.at")
+        ids = await _named(db, where, workspace, wanted.text)
+    if ids is not None:
+        part = ids if before is None else {each for each in ids if each <= before[0]}
+        return await newest(part, limit, partial(_fetch, db, limit, where))
+    return await _fetch(db, limit, where, None)
+
+
+async def _fetch(db: Connection, limit: int, where: Where, ids: Sequence[UUID] | None) -> list[Row]:
+    asked = Where(list(where.args), where.conditions)
+    join = among(asked, ids, THE_CALL)
     return await db.fetch(
-        f"{EFFECT_FIELDS} {join} where {where.sql()} order by e.call_id desc, e.key desc limit {limit + 1}", *where.args
+        f"{EFFECT_FIELDS} {join} where {asked.sql()} order by e.call_id desc, e.key desc limit {limit + 1}", *asked.args
     )
+
+
+async def _failed_saying(db: Connection, where: Where, workspace: str, text: str) -> set[UUID] | None:
+    """The calls whose error holds a text; where those are many, asks for them."""
+    calls = in_workspace("l", workspace)
+    calls.conditions += ["l.error is not null", saying(calls, "l.error", text)]
+    ids = await few(db, f"select l.id from call l where {calls.sql()}", *calls.args)
+    if ids is None:
+        where.add("a.error ilike {}", matching(text.strip()))
+    return ids
 
 
 async def _named(db: Connection, where: Where, workspace: str, text: str) -> set[UUID] | None:
     """The calls that were made for events which bear a text; where those are many, asks for them."""
     events = in_workspace("e", workspace)
     events.conditions.append(named(events, text, "e"))
-    query = f"select e.id from event e where {events.sql()}"
-    ids = await few(db, query, *events.args)
+    ids = await few(db, f"select e.id from event e where {events.sql()}", *events.args)
     if ids is not None:
-        asked = Where([])
-        join = among(asked, ids, ITS_RUNS)
-        calls = f"select l.id from run r {join} join call l on l.run_id = r.id and l.at >= r.at"
-        return await few(db, calls, *asked.args) if ids else set()
+        runs = await newest_of(db, "run", in_workspace("r", workspace), "r.event_id", ids)
+        return set(await newest_of(db, "call", in_workspace("l", workspace), "l.run_id", runs))
     borne = named(where, text, "e")
     where.conditions.append(f"a.event_id in (select e.id from event e where e.workspace = $1 and {borne})")
     return None

@@ -1,11 +1,25 @@
 """What came in, and what was refused: the newest first."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from app.store.database import Connection, Row
-from app.store.lists.where import Page, in_workspace, matching, named, of_connection, saying
+from app.store.lists.where import (
+    THE_WEBHOOK,
+    Page,
+    Where,
+    among,
+    few,
+    in_workspace,
+    matching,
+    named,
+    newest,
+    of_connection,
+    saying,
+)
 from app.store.tables import WEBHOOK_STATES
 
 
@@ -39,14 +53,25 @@ async def _webhooks(db: Connection, workspace: str, page: Page, wanted: WebhookF
             where.conditions.append("w.state in ('unknown', 'malformed')")
         where.conditions.append(saying(where, "w.reason", wanted.text))
     elif wanted.text:
-        made = f"select n.webhook_id from event n where n.workspace = $1 and {named(where, wanted.text)}"
-        where.conditions.append(f"w.id in ({made})")
+        made = in_workspace("n", workspace)
+        made.conditions.append(named(made, wanted.text))
+        ids = await few(db, f"select n.webhook_id from event n where {made.sql()}", *made.args)
+        if ids is not None:
+            return await newest(page.part_of(ids - {None}), page.limit, partial(_fetch, db, page, where))
+        borne = named(where, wanted.text)
+        where.conditions.append(f"w.id in (select n.webhook_id from event n where n.workspace = $1 and {borne})")
+    return await _fetch(db, page, where, None)
+
+
+async def _fetch(db: Connection, page: Page, where: Where, ids: Sequence[UUID] | None) -> list[Row]:
+    asked = Where(list(where.args), where.conditions)
+    join = among(asked, ids, THE_WEBHOOK)
     return await db.fetch(
         f"""select w.id, w.at, c.slug as connection, w.topic, w.size, w.state, w.reason, w.test, w.events,
               w.normalised_at
-            from webhook w left join connection c on c.id = w.connection_id
-            where {where.sql()} order by w.id desc limit {page.limit + 1}""",
-        *where.args,
+            from webhook w {join} left join connection c on c.id = w.connection_id
+            where {asked.sql()} order by w.id desc limit {page.limit + 1}""",
+        *asked.args,
     )
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from app.store.database import Connection, Row
 from app.store.lists.where import (
-    ITS_RUNS,
+    THE_RUN,
     Page,
     Where,
     among,
@@ -13,6 +13,7 @@ from app.store.lists.where import (
     few,
     in_workspace,
     named,
+    newest_of,
     of_connection,
     saying,
     types_of,
@@ -56,7 +57,10 @@ async def _runs(db: Connection, workspace: str, page: Page, wanted: RunFilter, b
         where.conditions += ["r.state = 'failed'", saying(where, "r.reason", wanted.text)]
     elif wanted.text:
         sets.append(await _named(db, where, workspace, wanted.text))
-    join = among(where, both(sets), ITS_RUNS)
+    ids = None
+    if (events := both(sets)) is not None:
+        ids = await newest_of(db, "run", where, "r.event_id", events, page.limit)
+    join = among(where, ids, THE_RUN)
     return await db.fetch(
         f"{RUN_FIELDS} {join} where {where.sql()} order by r.id desc limit {page.limit + 1}", *where.args
     )

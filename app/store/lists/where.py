@@ -1,14 +1,14 @@
 """What lists share: pages by keyset, conditions with their arguments, and texts that are looked for."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from app.events import EVENT_TYPES, FAMILIES
-from app.store.database import Connection
+from app.store.database import Connection, Row
 from app.store.trace import time_in
 
 
@@ -20,6 +20,12 @@ class Page:
     before: UUID | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+    def part_of(self, ids: Iterable[UUID]) -> set[UUID]:
+        """Those of a list's ids that are within its bounds."""
+        end = min(filter(None, (self.before, first_id(self.until))), default=None)
+        begin = first_id(self.since)
+        return {each for each in ids if (end is None or each < end) and (begin is None or each >= begin)}
 
 
 @dataclass(slots=True)
@@ -87,9 +93,9 @@ def both(sets: Iterable[set[UUID] | None]) -> set[UUID] | None:
     return set.intersection(*known) if known else None
 
 
-def among(where: Where, ids: set[UUID] | None, condition: str) -> str:
-    """A join that asks for rows of events by their ids, from the newest on: each is looked for in the partition of its
-    time, and none beyond the page. None asks for nothing. In the condition stand `few.id` and `few.at`."""
+def among(where: Where, ids: Iterable[UUID] | None, condition: str) -> str:
+    """A join that asks for rows by their ids, from the newest on: each is looked for in the partition of its time, and
+    none beyond the page. None asks for nothing. In the condition stand `few.id` and `few.at`."""
     if ids is None:
         return ""
     ordered = sorted(ids, reverse=True)
@@ -101,7 +107,40 @@ def among(where: Where, ids: set[UUID] | None, condition: str) -> str:
 
 
 THE_EVENT = "e.id = few.id and e.at >= few.at and e.at < few.at + interval '1 minute'"
-ITS_RUNS = "r.event_id = few.id and r.at >= few.at"
+"""Others may have moved to a later partition, because they had not ended."""
+THE_WEBHOOK = "w.id = few.id and w.at >= few.at"
+THE_RUN = "r.id = few.id and r.at >= few.at"
+THE_CALL = "a.id = few.id and a.at >= few.at"
+
+Fetch = Callable[[Sequence[UUID]], Awaitable[list[Row]]]
+"""Ids -> the newest rows of a list that have one of them: at most one more than a page holds."""
+
+
+async def newest(ids: set[UUID], limit: int, fetch: Fetch) -> list[Row]:
+    """The newest rows of a list among many ids, by which it is ordered: the newest ids mostly fill the page, and only
+    where they do not the others are looked for."""
+    ordered = sorted(ids, reverse=True)
+    rows: list[Row] = []
+    for part in (ordered[: 4 * limit], ordered[4 * limit :]):
+        if part and len(rows) <= limit:
+            rows += await fetch(part)
+    return rows[: limit + 1]
+
+
+async def newest_of(
+    db: Connection, table: str, where: Where, column: str, ids: Collection[UUID], limit: int | None = None
+) -> list[UUID]:
+    """The newest ids of a table's rows, under conditions, whose column (`alias.name`) holds one of many ids that are no
+    younger than they: found in one walk along the index of that column. All, or one more than `limit`."""
+    if not ids:
+        return []
+    alias = column.partition(".")[0]
+    asked = Where(list(where.args), list(where.conditions))
+    asked.add(f"{column} = any({{}})", sorted(ids))
+    asked.add(f"{alias}.at >= {{}}", time_in(min(ids)))
+    query = f"""with found as materialized (select {alias}.id from {table} {alias} where {asked.sql()})
+        select id from found order by id desc {"" if limit is None else f"limit {limit + 1}"}"""
+    return [row[0] for row in await db.fetch(query, *asked.args)]
 
 
 # --- what is asked for ------------------------------------------------------------------------------------------
@@ -170,13 +209,14 @@ def saying(where: Where, column: str, text: str) -> str:
     return _with_words(where, _SAID.format(column), column, _SIGNS.sub(" ", text).split(), text)
 
 
-def called(where: Where, column: str, text: str) -> str:
-    """The same for names of people, in any script."""
-    return _with_words(where, _CALLED.format(column), column, _SIGNS_OF_NAMES.sub(" ", text).split(), text)
+def called(where: Where, column: str, text: str, by_index: bool = True) -> str:
+    """The same for names of people, in any script. by_index: else row by row, where a word may be of very many."""
+    return _with_words(where, _CALLED.format(column), column, _SIGNS_OF_NAMES.sub(" ", text).split(), text, by_index)
 
 
-def _with_words(where: Where, words_of: str, column: str, words: list[str], text: str) -> str:
+def _with_words(where: Where, words_of: str, column: str, words: list[str], text: str, by_index: bool = True) -> str:
     there = f"{column} ilike {where.arg(matching(text.strip()))}"
     if not words:
         return there
-    return f"{words_of} @@ to_tsquery('simple', {where.arg(' & '.join(f'{word}:*' for word in words))}) and {there}"
+    bears = f"{words_of} @@ to_tsquery('simple', {where.arg(' & '.join(f'{word}:*' for word in words))})"
+    return f"{bears} and {there}" if by_index else f"case when {there} then {bears} else false end"
