@@ -46,6 +46,11 @@ class NewBacktest(BaseModel):
     version: int | None = Field(None, ge=1, description="... or an earlier version; else the one that runs.")
     templates: PlainTexts = Field({}, max_length=200, description="Beside `source`: the files of its templates.")
     against_source: str | None = Field(None, max_length=64 * 1024, description="A text to compare with.")
+    against_templates: PlainTexts | None = Field(
+        None,
+        max_length=200,
+        description="Beside `against_source`: the files of its templates; those of `templates` if not said.",
+    )
     against: Literal["current"] | int | None = Field(
         None, description="What to compare with: the version that runs, or an earlier one by its number."
     )
@@ -116,7 +121,8 @@ async def create_backtest(hub: Hub, workspace: str, wanted: NewBacktest, actor: 
 
 async def _other(hub: Hub, workspace: str, wanted: NewBacktest) -> Version | None:
     if wanted.against_source is not None:
-        return await version_of(hub, workspace, wanted.recipe, source=wanted.against_source, templates=wanted.templates)
+        templates = wanted.templates if wanted.against_templates is None else wanted.against_templates
+        return await version_of(hub, workspace, wanted.recipe, source=wanted.against_source, templates=templates)
     if wanted.against is None:
         return None
     number = None if wanted.against == "current" else wanted.against

@@ -161,6 +161,7 @@ def _backtest_there(file: Path, last: str, against: str, differences: int, works
         wanted["against"] = int(against) if against.isdigit() else against
     elif against:
         wanted["against_source"] = text_of(Path(against))
+        wanted["against_templates"] = templates_of(Path(against).parent)
     job = asking.ask("POST", "/v1/backtests", workspace=workspace, body=wanted)
     path = f"/v1/backtests/{job['id']}"
     try:

@@ -98,3 +98,16 @@ async def test_a_recipe_that_is_written_by_api_names_the_templates_of_the_hubs_f
     assert (await client.get("/v1/templates/nothing/preview")).status_code == 404
     unfit = await client.get("/v1/templates/delivered/preview", params={"sample": "hub.run_failed"})
     assert (unfit.status_code, "no connector has a sample" in unfit.text) == (422, True)
+
+
+async def test_two_texts_are_compared_each_with_its_own_templates(hub: Harness) -> None:
+    client = hub.client
+    client.headers["authorization"] = "Bearer test-admin-key-of-good-length"
+    await hub.send("store", "orders/paid", shopify_order(1))
+    await hub.settle()
+    wanted = {"recipe": "greet", "source": RECIPE, "templates": {"hello.subject.txt.j2": "A", "hello.txt.j2": "new"}}
+    older = {"against_source": RECIPE, "against_templates": wanted["templates"] | {"hello.txt.j2": "old"}}  # type: ignore[operator]
+    made = await client.post("/v1/backtests", json={**wanted, **older})
+    assert made.status_code == 201, made.text
+    stored = await hub.one("select wanted from backtest")
+    assert [stored[side]["templates"]["hello.txt.j2"] for side in ("text", "against")] == ["new", "old"]
