@@ -53,19 +53,21 @@ def ask(method: str, path: str, *, workspace: str = "main", body: Any = None, **
 def rows(path: str, limit: int, *, workspace: str = "main", **params: Any) -> list[dict[str, Any]]:
     """At most `limit` rows of a list, page by page."""
 
-    async def work(client: Client) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        cursor: str | None = None
-        while len(found) < limit:
-            wanted = {**params, "limit": min(PAGE, limit - len(found)), "cursor": cursor}
-            page = await client("GET", path, params=wanted)
-            found += page["items"]
-            cursor = page["next"]
-            if cursor is None:
-                break
-        return found
+    return asking(lambda client: pages(client, path, limit, **params), workspace)
 
-    return asking(work, workspace)
+
+async def pages(client: Client, path: str, limit: int = ALL, **params: Any) -> list[dict[str, Any]]:
+    """The same with a client that is there."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while len(found) < limit:
+        wanted = {**params, "limit": min(PAGE, limit - len(found)), "cursor": cursor}
+        page = await client("GET", path, params=wanted)
+        found += page["items"]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    return found
 
 
 def asking(work: Callable[[Client], Awaitable[T]], workspace: str = "main") -> T:

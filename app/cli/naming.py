@@ -48,15 +48,22 @@ def topics(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _known(ctx: typer.Context, path: str, name: str, incomplete: str) -> list[str]:
+    from app.cli import asking
+
     with _quietly():
-        return [each[name] for each in _ask(ctx, path)["items"] if each[name].startswith(incomplete)]
+        found = asking.rows(path, asking.ALL, workspace=_workspace(ctx))
+        return [each[name] for each in found if each[name].startswith(incomplete)]
     return []
 
 
 def _ask(ctx: typer.Context, path: str) -> Any:
     from app.cli import asking
 
-    return asking.ask("GET", path, workspace=ctx.params.get("workspace") or "main")
+    return asking.ask("GET", path, workspace=_workspace(ctx))
+
+
+def _workspace(ctx: typer.Context) -> str:
+    return ctx.params.get("workspace") or "main"
 
 
 @contextlib.contextmanager

@@ -61,8 +61,8 @@ async def _far(client: Client, url: str) -> AsyncIterator[Finding]:
 
     yield await reachable(url)
     try:
-        connections = (await client("GET", "/v1/connections"))["items"]
-        recipes = (await client("GET", "/v1/recipes"))["items"]
+        connections = await asking.pages(client, "/v1/connections")
+        recipes = await asking.pages(client, "/v1/recipes")
     except asking.RefusedError as e:
         mend = "Make one where the hub runs, by `tradewind keys new`, and set TRADEWIND_KEY."
         yield Finding("key", "fault", str(e), mend)
