@@ -21,7 +21,11 @@ Place = Annotated[
     PlainText, Field(min_length=1, max_length=500, description="Where it is, in your words: it is shown as the owner.")
 ]
 LongText = Annotated[PlainText, Field(max_length=MOST)]
-TAKE_OVER = Field(False, description="Also what another folder or file owns; it is this one's from now on.")
+TAKE_OVER = Field(
+    False,
+    description="Also what another folder or file owns, and in the place of all that one of this path brought in "
+    "before: it is this one's from now on.",
+)
 
 
 class Folder(BaseModel):
@@ -69,7 +73,7 @@ class ConnectionsApplied(BaseModel):
 @router.post("/recipes/sync", summary="Bring in a folder of recipes")
 async def sync_recipes(caller: RecipeKeeper, hub: HubDep, wanted: Folder) -> FolderSynced:
     """As `tradewind recipes sync` does. From then on the recipes belong to that folder; what another one owns is
-    refused (409)."""
+    refused (409), and so is a folder that brought in others before and has none of them now."""
     problems = await bring_recipes(
         hub, caller.workspace, wanted.folder, wanted.recipes, wanted.templates, caller.name, wanted.take_over
     )
@@ -81,7 +85,8 @@ async def sync_recipes(caller: RecipeKeeper, hub: HubDep, wanted: Folder) -> Fol
 @router.post("/connections/apply", summary="Bring in a file of connections", tags=["connections"])
 async def apply_connections(caller: ConnectionKeeper, hub: HubDep, wanted: ConnectionsFile) -> ConnectionsApplied:
     """As `tradewind connections apply` does, which fills in what the file takes from the environment. From then on the
-    connections belong to that file; what another one owns is refused (409)."""
+    connections belong to that file; what another one owns is refused (409), and so is a file that brought in others
+    before and names none of them now."""
     if any(each.base_url is not None for each in wanted.connections.values()) and not caller.may("admin"):
         raise ForbiddenError("A base_url may lead into your own network: this needs a key with `admin`.", "admin")
     entries = {

@@ -46,6 +46,11 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "method-not-allowed": ("405", "The address does not take that method."),
     "too-slow": ("408", "The request did not arrive in time."),
     "conflict": ("409", "The thing is not in a state for that, or a file owns it. The detail says what to do first."),
+    "strange-folder": (
+        "409",
+        "A folder or file of that path brought in others before, and has none of them now: it may be another machine's."
+        " With `take_over` it takes their place.",
+    ),
     "changed-meanwhile": ("412", "If-Match names a version that is no longer the current one: get it again."),
     "too-large": ("413", "The body is larger than TRADEWIND_MAX_BODY."),
     "invalid": ("422", "The request does not fit the description. `errors` names every field."),

@@ -52,7 +52,11 @@ def _at_risk(connection: Mapping[str, Any]) -> str | None:
 def apply(
     file: Annotated[Path | None, typer.Argument(help="connections.yaml; TRADEWIND_CONNECTIONS if not said.")] = None,
     take_over: Annotated[
-        bool, typer.Option("--take-over", help="Also what another file owns: it is this one's from now on.")
+        bool,
+        typer.Option(
+            "--take-over",
+            help="Also what another file owns, and in the place of all that one of this path brought in before.",
+        ),
     ] = False,
     workspace: Workspace = "main",
     as_json: AsJson = False,

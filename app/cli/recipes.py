@@ -62,7 +62,11 @@ def check(folder: Folder = None, connections: Connections = None, as_json: AsJso
 def sync(
     folder: Folder = None,
     take_over: Annotated[
-        bool, typer.Option("--take-over", help="Also what another folder owns: it is this one's from now on.")
+        bool,
+        typer.Option(
+            "--take-over",
+            help="Also what another folder owns, and in the place of all that one of this path brought in before.",
+        ),
     ] = False,
     workspace: Workspace = "main",
     as_json: AsJson = False,

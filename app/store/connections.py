@@ -107,6 +107,12 @@ async def remove_others(db: AsyncConnection, workspace: str, origin: str, keep: 
     return [row.slug for row in rows]
 
 
+async def held_by(db: AsyncConnection, workspace: str, origin: str) -> dict[UUID, str]:
+    """The slugs of connections that came from this origin, by id."""
+    wanted = (table.c.workspace == workspace) & (table.c.origin == origin) & ~table.c.removed
+    return {row.id: row.slug for row in await db.execute(select(table.c.id, table.c.slug).where(wanted))}
+
+
 async def set_paused(db: AsyncConnection, connection_id: UUID, paused: bool) -> None:
     await db.execute(
         update(table).where(table.c.id == connection_id).values(paused=paused, updated_at=func.clock_timestamp())

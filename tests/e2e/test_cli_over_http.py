@@ -136,10 +136,27 @@ async def test_files_of_this_machine_reach_a_remote_hub(bench: Bench, tmp_path: 
         refused = await cli("recipes", "sync", str(tmp_path / "other"))
         assert (refused.code, f"recipe mine belongs to {folder}" in refused.err) == (2, True), refused.err
         assert (await cli("recipes", "sync", str(tmp_path / "other"), "--take-over")).code == 0
+        (tmp_path / "other" / "mine.yaml").rename(tmp_path / "other" / "strange.yaml")  # the path of another machine
+        refused = await cli("recipes", "sync", str(tmp_path / "other"))
+        assert (refused.code, "names none of them now" in refused.err) == (2, True), refused.err
+        assert (await bench.get("/v1/recipes/mine"))["usable"]
+        (tmp_path / "other" / "strange.yaml").write_text(f"was: mine\n{TWO_STEPS}")
+        assert (await cli("recipes", "sync", str(tmp_path / "other"))).code == 0, "it names its earlier name"
+        strange = {"folder": str(tmp_path / "other"), "recipes": {}}
+        told = await bench.post("/v1/recipes/sync", strange, 409)
+        assert (told["type"], "strange" in told["detail"]) == ("/problems/strange-folder", True)
+        await bench.post("/v1/recipes/sync", {**strange, "take_over": True})
+        await bench.get("/v1/recipes/strange", expect=404)
 
         applied = await cli("connections", "apply", str(tmp_path / "connections.yaml"), "--json")
         assert applied.json[0] == "far: Testbench far", applied.err  # type: ignore[index]
         assert "the-token-of-far" not in applied.out + json.dumps(await bench.get("/v1/connections/far"))
+        (tmp_path / "connections.yaml").write_text(FILE.replace("far", "farther"))
+        stranger = await cli("connections", "apply", str(tmp_path / "connections.yaml"))
+        assert (stranger.code, "brought in other connections before (far)" in stranger.err) == (2, True), stranger.err
+        (tmp_path / "connections.yaml").write_text(FILE.replace("  far:", "  renamed:"))
+        renamed = await cli("connections", "apply", str(tmp_path / "connections.yaml"), "--json")
+        assert renamed.json[0] == "renamed: Testbench far", renamed.err  # type: ignore[index]
 
         dry = await cli("recipes", "dry-run", "mine", event_id, "--file", str(folder / "mine.yaml"), "--json")
         assert dry.json["decision"] == "run", dry.err  # type: ignore[index,call-overload]
