@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from app.api.auth import ConnectionKeeper, Reader
 from app.api.context import HubDep, Listed, Name, PartDep, secrets_of
-from app.api.etags import tag_of
+from app.api.etags import UNCHANGED, IfNewer, shown, tag_of
 from app.byhand import pause_connection as set_paused
 from app.byhand import pause_lane as set_lane_paused
 from app.errors import NotFoundError
@@ -106,10 +106,13 @@ class Health(BaseModel):
     credentials_expire_at: datetime | None
 
 
-@router.get("/{slug}", summary="Get a connection")
-async def get_connection(caller: Reader, hub: HubDep, response: Response, slug: Name) -> ConnectionShown:
+@router.get("/{slug}", summary="Get a connection", response_model=ConnectionShown, responses=UNCHANGED)
+async def get_connection(
+    caller: Reader, hub: HubDep, response: Response, slug: Name, if_none_match: IfNewer = None
+) -> ConnectionShown | Response:
     """Its `ETag` is what a change of it may name in `If-Match`."""
-    return await one_connection(hub, caller.workspace, slug, response)
+    found = await one_connection(hub, caller.workspace, slug, response)
+    return shown(response.headers["etag"], found, response, if_none_match) or found
 
 
 @router.get("/{slug}/health", summary="Tell how a connection does")

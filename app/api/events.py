@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from app.api.auth import Reader, Replayer
 from app.api.context import HubDep, Listed, MatcherDep, PageDep, RowId, Text, listed, secrets_of
+from app.api.named import refuse_unknown
 from app.byhand import Replay, ReplayWanted, replay
 from app.errors import NotFoundError
 from app.pipeline.match.why import Explanation, explain
@@ -55,6 +56,8 @@ async def list_events(
     wanted = EventFilter(type, connection, recipe, state, test, q)
     async with hub.database.looking() as db:
         rows = await lists.events(db, caller.workspace, page, wanted)
+    if not rows:
+        await refuse_unknown(caller, hub, connection=connection, recipe=recipe, type=type)
     return listed(rows, page.limit, event_of)
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from app.api.auth import Reader
 from app.api.context import Cursor, HubDep, Limit, from_cursor, to_cursor
+from app.api.named import refuse_unknown
 from app.store import lists
 from app.trace import event_of
 from app.trace.shapes import Event
@@ -40,7 +41,9 @@ async def follow_events(
     after = (int.from_bytes(raw[:_WRITTEN]), UUID(bytes=raw[_WRITTEN:])) if raw else (0, UUID(int=0))
     async with hub.database.looking() as db:
         rows = await lists.stream(db, caller.workspace, after, limit, type, connection)
-    if rows:
+    if not rows:
+        await refuse_unknown(caller, hub, connection=connection, type=type)
+    else:
         await hub.database.flush()  # what a crash took back would be written again, perhaps under an earlier number
         after = (rows[-1]["written"], rows[-1]["id"])
     following = to_cursor(after[0].to_bytes(_WRITTEN) + after[1].bytes)

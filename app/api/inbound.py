@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from app.api.auth import Reader, Replayer
 from app.api.context import HubDep, Listed, PageDep, Text, listed
+from app.api.named import refuse_unknown
 from app.byhand.reprocessing import Misunderstood, reprocess
 from app.byhand.texts import PlainText
 from app.store import lists
@@ -47,6 +48,8 @@ async def list_webhooks(
     reason of an unknown or malformed one. The body of one: `GET /v1/events/{id}/raw` with its id."""
     async with hub.database.looking() as db:
         rows = await lists.webhooks(db, caller.workspace, page, WebhookFilter(state, connection, topic, q))
+    if not rows:
+        await refuse_unknown(caller, hub, connection=connection)
     return listed(rows, page.limit, lambda row: Webhook(**row))
 
 

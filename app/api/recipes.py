@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import Reader, RecipeKeeper
 from app.api.context import HubDep, Listed, Name, PartDep, secrets_of
-from app.api.etags import tag_of
+from app.api.etags import UNCHANGED, IfNewer, shown, tag_of
+from app.api.named import refuse_unknown
 from app.byhand import set_recipe
 from app.byhand.texts import PlainTexts
 from app.byhand.trying import dry, span_in
@@ -95,6 +96,8 @@ async def list_recipes(
         rows = await lists.recipes(db, caller.workspace)
     items = [RecipeSummary(**_summary(row, hub.recipes.find(caller.workspace, row["name"]))) for row in rows]
     wanted = [each for each in items if type in (None, *each.on) and state in (None, _state(each))]
+    if not wanted:
+        await refuse_unknown(caller, hub, type=type)
     return part.of(wanted, lambda each: each.name, lambda each: f"{each.name} {each.title}")
 
 
@@ -104,8 +107,12 @@ def _state(shown: RecipeSummary) -> str:
     return "disabled" if not shown.enabled else "paused" if shown.paused else "running"
 
 
-@router.get("/{name}", summary="Get a recipe with its source and versions")
-async def get_recipe(caller: Reader, hub: HubDep, response: Response, name: Name) -> RecipeDetail:
+@router.get(
+    "/{name}", summary="Get a recipe with its source and versions", response_model=RecipeDetail, responses=UNCHANGED
+)
+async def get_recipe(
+    caller: Reader, hub: HubDep, response: Response, name: Name, if_none_match: IfNewer = None
+) -> RecipeDetail | Response:
     """Its `ETag` is what a change of it may name in `If-Match`."""
     async with hub.database.acquire() as db:
         rows = await lists.recipes(db, caller.workspace, name)
@@ -114,13 +121,13 @@ async def get_recipe(caller: Reader, hub: HubDep, response: Response, name: Name
         raise NotFoundError(f"there is no recipe {name!r}")
     active = hub.recipes.find(caller.workspace, name)
     inputs = dict(active.inputs) if active else rows[0]["inputs"]
-    response.headers["etag"] = recipe_tag(rows[0])
-    return RecipeDetail(
+    detail = RecipeDetail(
         **_summary(rows[0], active),
         source=rows[0]["source"],
         inputs=inputs,
         versions=[RecipeVersion(**version) for version in versions],
     )
+    return shown(recipe_tag(rows[0]), detail, response, if_none_match) or detail
 
 
 def recipe_tag(row: Row) -> str:

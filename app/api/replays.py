@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import Reader, Replayer
 from app.api.context import HubDep, Listed, PageDep, RowId, listed
+from app.api.named import refuse_unknown
 from app.byhand.replays import (
     ManyReplay,
     ReplayFilter,
@@ -60,6 +61,8 @@ async def list_replays(
     async with hub.database.looking() as db:
         rows = await lists.replays(db, caller.workspace, page, JobFilter(state, recipe, type, connection, q))
         states = await replays.states_of_runs(db, [row["id"] for row in rows[: page.limit]])
+    if not rows:
+        await refuse_unknown(caller, hub, connection=connection, recipe=recipe, type=type)
     return listed(rows, page.limit, lambda row: shown(row, states[row["id"]]))
 
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 
 from app.api.auth import Reader, Replayer
 from app.api.context import HubDep, Listed, PageDep, RowId, Text, listed, secrets_of
+from app.api.named import refuse_unknown
 from app.byhand import Approval, Approved, Cancelled, Retried, approve, cancel, retry
 from app.errors import NotFoundError
 from app.store import lists
@@ -33,6 +34,8 @@ async def list_runs(
     wanted = RunFilter(recipe, state, connection, type, event, q)
     async with hub.database.looking() as db:
         rows = await lists.runs(db, caller.workspace, page, wanted)
+    if not rows:
+        await refuse_unknown(caller, hub, connection=connection, recipe=recipe, type=type)
     return listed(rows, page.limit, lambda row: Run(**row))
 
 

@@ -39,6 +39,36 @@ async def test_no_route_passes_over_a_parameter(bench: Bench) -> None:
     assert await bench.hub.one("select count(*) from run where replay_of is not null") == before
 
 
+async def test_a_filter_that_names_what_never_was_is_refused_and_what_once_was_stays_one(bench: Bench) -> None:
+    await bench.order()
+    for query, said in (
+        ("events?connection=shp", "there is no connection 'shp': did you mean 'shop'?"),
+        ("events?recipe=two-stepps&state=failed", "there is no recipe 'two-stepps': did you mean 'two-steps'?"),
+        ("runs?type=order.payed", "there is no type of events 'order.payed': did you mean 'order.paid'?"),
+        ("runs?type=ordr.*&state=failed", "there is no type of events 'ordr.*': did you mean 'order.*'?"),
+        ("runs?recipe=zzz", "there is no recipe 'zzz'"),
+        ("events/feed?type=ordre.paid", "there is no type of events 'ordre.paid': did you mean 'order.paid'?"),
+        ("effects?recipe=two-stepps", "there is no recipe 'two-stepps': did you mean 'two-steps'?"),
+        ("webhooks?connection=shp", "there is no connection 'shp': did you mean 'shop'?"),
+        ("replays?connection=shp", "there is no connection 'shp': did you mean 'shop'?"),
+        ("recipes?type=order.payed", "there is no type of events 'order.payed': did you mean 'order.paid'?"),
+    ):
+        refused = await bench.api.get(f"/v1/{query}")
+        assert refused.status_code == 422, query
+        assert (refused.json()["type"], refused.json()["errors"][0]["detail"]) == ("/problems/unknown-name", said), (
+            query
+        )
+    for fine in ("state=held", "type=refund.created", "type=refund.*", "type=schedule.due", "type=loyalty.earned"):
+        assert (await bench.api.get(f"/v1/runs?{fine}")).json()["items"] == [], fine
+    was = bench.hub.rows
+    await was("update connection set slug = 'gone', removed = true where slug = 'shop'")
+    await was("update recipe set name = 'past', removed = true")
+    await was("update event set type = 'order.once'")
+    for query in ("events?connection=gone&state=held", "events?recipe=past", "runs?recipe=two-steps&state=held",
+                  "events?type=order.once&state=held", "events?type=order.on*&state=held"):  # fmt: skip
+        assert (await bench.api.get(f"/v1/{query}")).json()["items"] == [], query
+
+
 async def test_of_thousands_of_unknown_parameters_only_some_are_told(bench: Bench) -> None:
     """Each name that is told is compared with what the address takes: a flood of them would hold everybody else up."""
     for query in ("&".join(f"n{number}=1" for number in range(5000)), "&".join(["state=done"] * 5000)):

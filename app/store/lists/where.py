@@ -179,6 +179,25 @@ async def types_of(db: Connection, workspace: str, type_: str | None) -> list[st
     return await db.fetchval(_TYPES_BEGINNING, workspace, start) or []
 
 
+_NAMED_BEFORE = """
+select exists(select 1 from connection where workspace = $1 and slug = $2) as connection,
+    exists(select 1 from recipe where workspace = $1 and name = $3)
+        or exists(select 1 from run where workspace = $1 and recipe = $3) as recipe,
+    exists(select 1 from event where workspace = $1 and type = $4) as type
+"""
+
+
+async def named_before(
+    db: Connection, workspace: str, connection: str | None, recipe: str | None, type_: str | None
+) -> Row:
+    """{connection, recipe, type}: whether there is or ever was one of that name. A family of types counts where one of
+    it is kept."""
+    if type_ is not None and type_.endswith("*"):
+        type_ = next(iter(await db.fetchval(_TYPES_BEGINNING, workspace, type_[:-1]) or ()), type_)
+    found: Row = await db.fetchrow(_NAMED_BEFORE, workspace, connection, recipe, type_)
+    return found
+
+
 # --- texts ------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,61 @@
+"""A filter that names what never was is refused: an empty list would read as "nothing failed" to whoever misspelt it.
+
+Asked only where a list is empty. What once was stays a filter: removed connections and recipes, types of kept events.
+"""
+
+from app.domain.keys import Caller
+from app.errors import InvalidError
+from app.events import EVENT_TYPES, FAMILIES
+from app.expressions.errors import nearest
+from app.hub import Hub
+from app.recipes.check import emits
+from app.store import lists
+
+
+class UnknownNameError(InvalidError):
+    """A filter names a connection, a recipe or an event type that there never was."""
+
+    name = "unknown-name"
+
+
+async def refuse_unknown(
+    caller: Caller, hub: Hub, *, connection: str | None = None, recipe: str | None = None, type: str | None = None
+) -> None:
+    """Raises UnknownNameError, which says what is like it."""
+    async with hub.database.acquire() as db:
+        were = await lists.named_before(db, caller.workspace, connection, recipe, type)
+    faults = []
+    if connection is not None and not were["connection"]:
+        here = [each.slug for each in hub.connections if each.workspace == caller.workspace]
+        faults.append(_fault(caller, "connection", connection, here))
+    if recipe is not None and not were["recipe"]:
+        here = [each.name for each in hub.recipes if each.workspace == caller.workspace]
+        faults.append(_fault(caller, "recipe", recipe, here))
+    if type is not None and not were["type"] and (like := _type_meant(hub, type)) is not None:
+        faults.append(_fault(caller, "type", type, like))
+    if faults:
+        raise UnknownNameError("A filter names what is not there.", faults)
+
+
+def _fault(caller: Caller, kind: str, name: str, here: list[str]) -> dict[str, str]:
+    what = "type of events" if kind == "type" else kind
+    near = nearest(name, here) if caller.connections is None or kind == "type" else None
+    return {
+        "field": f"query.{kind}",
+        "detail": f"there is no {what} {name!r}" + (f": did you mean {near!r}?" if near else ""),
+    }
+
+
+def _type_meant(hub: Hub, name: str) -> list[str] | None:
+    """The types that there are, where this is none of them; None for a name of a shop's own, which may still come."""
+    if name == "*" or name in EVENT_TYPES:
+        return None
+    family = name.endswith("*")
+    emitted = {each for active in hub.recipes for each in emits(active.recipe)}
+    known = [*EVENT_TYPES, "schedule.due", *emitted]
+    if family:
+        if any(each.startswith(name[:-1]) for each in known):
+            return None
+        known = [f"{each}.*" for each in sorted({each.partition(".")[0] for each in known})]
+    own = name.partition(".")[0] not in FAMILIES
+    return None if name in known or (own and nearest(name, known) is None) else known
