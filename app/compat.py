@@ -1,5 +1,6 @@
 """Whether a description of the API still lets everybody in who was written against an older one."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,25 +9,33 @@ Description = Mapping[str, Any]
 
 _METHODS = ("get", "put", "post", "delete", "patch")
 _DEEPEST = 12
+_UPPER = ("maxLength", "maximum", "exclusiveMaximum", "maxItems", "maxProperties")
+_LOWER = ("minLength", "minimum", "exclusiveMinimum", "minItems", "minProperties")
 
 
 def breaking(old: Description, new: Description) -> list[str]:
     """What breaks those who call: a sentence each. Additions break nobody: new addresses, optional fields to send,
     fields in answers."""
-    return list(dict.fromkeys(_paths(old, new)))
+    return list(dict.fromkeys((*_paths(old, new, "paths"), *_paths(old, new, "webhooks"), *_problems(old, new))))
 
 
-def _paths(old: Description, new: Description) -> Iterator[str]:
-    for path, operations in old["paths"].items():
+def _problems(old: Description, new: Description) -> Iterator[str]:
+    before, after = (each.get("components", {}).get("schemas", {}).get("Problem") for each in (old, new))
+    if before is not None:
+        yield from _poorer("problems", _See(old, before), _See(new, after or {}))
+
+
+def _paths(old: Description, new: Description, part: str) -> Iterator[str]:
+    for path, operations in old.get(part, {}).items():
         for method in _METHODS:
             if method not in operations:
                 continue
-            there = new["paths"].get(path, {}).get(method)
+            there = new.get(part, {}).get(path, {}).get(method)
             place = f"{method.upper()} {path}"
             if there is None:
                 yield f"{place}: is gone"
                 continue
-            yield from _parameters(place, operations[method], there)
+            yield from _parameters(place, old, new, operations[method], there)
             yield from _bodies(place, old, new, operations[method], there)
             yield from _answers(place, old, new, operations[method], there)
             yield from _scope(place, operations[method], there)
@@ -41,7 +50,7 @@ def _key(operation: Schema) -> str:
     return ", ".join(scope for each in operation.get("security", []) for scopes in each.values() for scope in scopes)
 
 
-def _parameters(place: str, old: Schema, new: Schema) -> Iterator[str]:
+def _parameters(place: str, old_all: Description, new_all: Description, old: Schema, new: Schema) -> Iterator[str]:
     before = {(each["in"], each["name"]): each for each in old.get("parameters", [])}
     after = {(each["in"], each["name"]): each for each in new.get("parameters", [])}
     for key in before:
@@ -50,6 +59,16 @@ def _parameters(place: str, old: Schema, new: Schema) -> Iterator[str]:
     for key, each in after.items():
         if each.get("required") and not before.get(key, {}).get("required"):
             yield f"{place}: the {key[0]} parameter {key[1]} must be given"
+        if key in before:
+            was, now = _See(old_all, _spoken(before[key])), _See(new_all, _spoken(each))
+            yield from _narrower(f"{place}: {key[0]}.{key[1]}", was, now)
+
+
+def _spoken(parameter: Schema) -> Schema:
+    """The schema of a parameter that is given: null means that it is not."""
+    schema: Schema = parameter.get("schema", {})
+    kinds = [each for each in schema.get("anyOf", []) if each.get("type") != "null"]
+    return {"anyOf": kinds} if kinds else schema
 
 
 def _bodies(place: str, old_all: Description, new_all: Description, old: Schema, new: Schema) -> Iterator[str]:
@@ -62,6 +81,8 @@ def _bodies(place: str, old_all: Description, new_all: Description, old: Schema,
         if new["requestBody"].get("required"):
             yield f"{place}: must have a body"
     else:
+        if new["requestBody"].get("required") and not old["requestBody"].get("required"):
+            yield f"{place}: must have a body"
         yield from _narrower(f"{place}: body", _See(old_all, before), _See(new_all, after))
 
 
@@ -102,6 +123,12 @@ class _See:
         return dict(self.schema.get("properties", {}))
 
     @property
+    def values(self) -> "_See | None":
+        """What a map holds under its keys, where that is said."""
+        said = [*self.schema.get("patternProperties", {}).values(), self.schema.get("additionalProperties")][0]
+        return self.into(said) if isinstance(said, Mapping) and said else None
+
+    @property
     def required(self) -> set[str]:
         return set(self.schema.get("required", ()))
 
@@ -115,10 +142,33 @@ class _See:
         return {said} if isinstance(said, str) else set(said or ())
 
     @property
+    def alternatives(self) -> list["_See"]:
+        """What may stand there, each by itself."""
+        kinds = self.schema.get("anyOf", self.schema.get("oneOf", []))
+        return [each for kind in kinds for each in self.into(kind).alternatives] if kinds else [self]
+
+    @property
+    def choices(self) -> set[str] | None:
+        """The values that it allows; None where there is an alternative that allows more than a few."""
+        found = [each.schema.get("enum", [each.schema["const"]] if "const" in each.schema else None)
+                 for each in self.alternatives if each.types != {"null"}]  # fmt: skip
+        return None if not found or None in found else {str(value) for values in found for value in values}
+
+    def bound(self, name: str, loosest: float) -> float:
+        """The loosest bound of that name among alternatives other than null."""
+        kinds = [each for each in self.alternatives if each.types != {"null"}]
+        bounds = [each.schema.get(name, loosest) for each in kinds] or [loosest]
+        return float(max(bounds) if loosest > 0 else min(bounds))
+
+    def said(self, name: str) -> set[str | None]:
+        """What the alternatives other than null say under this name."""
+        return {each.schema.get(name) for each in self.alternatives if each.types != {"null"}}
+
+    @property
     def object(self) -> "_See":
         """The object among alternatives (`X or null`), or itself."""
         for each in self.schema.get("anyOf", []):
-            if "properties" in self.into(each).schema or "items" in self.into(each).schema:
+            if {"properties", "items", "additionalProperties", "patternProperties"} & self.into(each).schema.keys():
                 return self.into(each)
         return self
 
@@ -127,9 +177,17 @@ def _narrower(place: str, old: _See, new: _See) -> Iterator[str]:
     """What could be sent and is refused now."""
     if new.types and (not old.types or not old.types <= _wider(new.types)):
         yield f"{place}: takes {_say(new.types)}, not {_say(old.types)} any more"
-    gone = set(old.schema.get("enum", ())) - set(new.schema.get("enum", old.schema.get("enum", ())))
-    if gone:
-        yield f"{place}: does not take {', '.join(sorted(map(str, gone)))} any more"
+    if new.choices is not None and (gone := (old.choices or {"any other"}) - new.choices):
+        yield f"{place}: does not take {', '.join(sorted(gone))} any more"
+    for name in (*_UPPER, *_LOWER):
+        loosest = math.inf if name in _UPPER else -math.inf
+        was, now = old.bound(name, loosest), new.bound(name, loosest)
+        narrower = now < was if name in _UPPER else now > was
+        if narrower and not (was == loosest and name.endswith("Length")):  # no text that anybody sends is so long
+            yield f"{place}: {name} is {now:g}, was {was:g}"
+    for name in ("pattern", "format"):
+        if None not in new.said(name) and not old.said(name) <= new.said(name):
+            yield f"{place}: must be {' or '.join(sorted(filter(None, new.said(name))))} now"
     if old.depth > _DEEPEST:
         return
     before, after = old.object, new.object
@@ -141,6 +199,10 @@ def _narrower(place: str, old: _See, new: _See) -> Iterator[str]:
             yield from _narrower(f"{place}.{name}", before.into(schema), after.into(after.fields[name]))
         elif closed:
             yield f"{place}.{name}: is not taken any more"
+    if closed and before.fields and before.schema.get("additionalProperties") is not False:
+        yield f"{place}: takes no other fields any more"
+    if (values := before.values) is not None and after.values is not None:
+        yield from _narrower(f"{place}.*", values, after.values)
     if "items" in before.schema and "items" in after.schema:
         yield from _narrower(f"{place}[]", before.into(before.schema["items"]), after.into(after.schema["items"]))
 
@@ -149,6 +211,8 @@ def _poorer(place: str, old: _See, new: _See) -> Iterator[str]:
     """What was answered and is not any more."""
     if old.types and (not new.types or not new.types <= _wider(old.types)):
         yield f"{place}: is {_say(new.types)}, was {_say(old.types)}"
+    if None not in old.said("format") and not new.said("format") <= old.said("format"):
+        yield f"{place}: is no {' or '.join(sorted(filter(None, old.said('format'))))} any more"
     if old.depth > _DEEPEST:
         return
     before, after = old.object, new.object
@@ -159,6 +223,8 @@ def _poorer(place: str, old: _See, new: _See) -> Iterator[str]:
         if name in before.required and name not in after.required:
             yield f"{place}.{name}: may be absent"
         yield from _poorer(f"{place}.{name}", before.into(schema), after.into(after.fields[name]))
+    if (values := before.values) is not None:
+        yield from _poorer(f"{place}.*", values, after.values or after.into({}))
     if "items" in before.schema and "items" in after.schema:
         yield from _poorer(f"{place}[]", before.into(before.schema["items"]), after.into(after.schema["items"]))
 

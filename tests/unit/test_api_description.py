@@ -110,9 +110,54 @@ def _status_gone(document: dict[str, Any]) -> None:
     del document["paths"]["/v1/keys"]["post"]["responses"]["201"]
 
 
+def _parameter(path: str, name: str, **said: Any) -> Change:
+    def change(document: dict[str, Any]) -> None:
+        (found,) = [each for each in document["paths"][path]["get"]["parameters"] if each["name"] == name]
+        found["schema"] = {**next((each for each in found["schema"].get("anyOf", ())), found["schema"]), **said}
+
+    return change
+
+
+def _required_parameter(document: dict[str, Any]) -> None:
+    more = {"in": "query", "name": "shop", "required": True, "schema": {"type": "string"}}
+    document["paths"]["/v1/runs"]["get"]["parameters"].append(more)
+
+
+def _body_needed(document: dict[str, Any]) -> None:
+    document["paths"]["/v1/events/{id}/replay"]["post"]["requestBody"]["required"] = True
+
+
+def _field(schema: str, name: str, **said: Any) -> Change:
+    return lambda document: document["components"]["schemas"][schema]["properties"][name].update(said)
+
+
+def _schema(schema: str, **said: Any) -> Change:
+    return lambda document: document["components"]["schemas"][schema].update(said)
+
+
+def _webhooks_gone(document: dict[str, Any]) -> None:
+    del document["webhooks"]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (_required_parameter, "GET /v1/runs: the query parameter shop must be given"),
+        (_parameter("/v1/runs", "state", enum=["done"]), "GET /v1/runs: query.state: does not take cancelled, failed"),
+        (_parameter("/v1/runs", "limit", type="string"), "query.limit: takes string, not integer any more"),
+        (_parameter("/v1/runs", "limit", maximum=100), "query.limit: maximum is 100, was 200"),
+        (_parameter("/v1/runs", "since", format="date"), "query.since: must be date now"),
+        (_body_needed, "POST /v1/events/{id}/replay: must have a body"),
+        (_field("NewBacktest", "recipe", maxLength=5), "body.recipe: maxLength is 5, was 80"),
+        (_field("NewBacktest", "recipe", pattern="^x"), "body.recipe: must be ^x now"),
+        (_field("NewBacktest", "differences", minimum=5), "body.differences: minimum is 5, was 0"),
+        (_field("Health", "webhooks", additionalProperties={"type": "string"}), "webhooks.*: is string, was integer"),
+        (_field("RecipeSummary", "on", items={"type": "integer"}), "on[]: is integer, was string"),
+        (_field("Run", "at", format="date"), "at: is no date-time any more"),
+        (_schema("Run", required=[]), "recipe: may be absent"),
+        (_schema("Said", additionalProperties=False), "body: takes no other fields any more"),
+        (_schema("Problem", properties={}), "problems.type: is gone"),
+        (_webhooks_gone, "POST inbound: is gone"),
         (_gone, "GET /v1/runs/{id}: is gone"),
         (_parameter_gone, "parameter"),
         (_must_be_given, "POST /v1/workspaces: body.currency: must be given"),
