@@ -75,7 +75,7 @@ async def prove(hub: Hub, connection: Connection) -> Proof:
         except TimeoutError:
             return Proof(False, f"no answer in {PROVE_WITHIN:g} s")
         except Exception as e:
-            return Proof(False, f"its answer cannot be read: {type(e).__name__}: {e}")
+            return Proof(False, blot(f"its answer cannot be read: {type(e).__name__}: {e}", secrets))
 
 
 async def _marked(sending: Sending) -> bool:

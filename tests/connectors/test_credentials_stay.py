@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 
-from app.connector import Connector, Context, HeaderAuth, HttpOptions, action, unsafe
+from app.connector import Connector, Context, HeaderAuth, HttpOptions, OAuth2, action, unsafe
 from app.domain.connections import blot, secret_texts, written
 from app.errors import PermanentError
 from app.pipeline.deliver.attempt import Attempt, address_of
@@ -62,9 +62,11 @@ class Echoing(httpx.AsyncBaseTransport):
     """Answers what it was asked, headers included."""
 
     status: int = 200
+    secret: str = SECRET
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        said = f"{request.headers.get('x-proof')} {SECRET} {quote(SECRET, '')} {json.dumps(SECRET)}"
+        secret = self.secret
+        said = f"{request.headers.get('x-proof')} {secret} {quote(secret, '')} {json.dumps(secret)}"
         return httpx.Response(self.status, text=said, request=request)
 
 
@@ -100,6 +102,19 @@ async def test_what_an_answer_echoes_of_our_secrets_is_not_kept(anywhere: Bench,
     kept = unpack(outcome.response or b"").decode() + (outcome.output if isinstance(outcome, Ok) else outcome.error)
     assert "•••" in kept
     assert not [form for form in written(SECRET) if form in kept]
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_a_token_that_an_answer_echoes_is_not_kept(anywhere: Bench, status: int) -> None:
+    """It is no setting: only who sends it knows it."""
+    auth: OAuth2[Settings] = OAuth2("https://x.example/a", "https://x.example/t", (), lambda _: ("", ""), lambda _: "")
+    anywhere.connector, anywhere.token = replace(CONNECTOR, auth=auth), 'acc"ess/tok+en'
+    anywhere.recorder.inner = Echoing(status, anywhere.token)
+    outcome = await anywhere.perform(go_to, Path(path="/"))
+    assert isinstance(outcome, Ok | Failed)
+    kept = unpack(outcome.response or b"").decode() + (outcome.output if isinstance(outcome, Ok) else outcome.error)
+    assert "•••" in kept
+    assert not [form for form in written(anywhere.token) if form in kept]
 
 
 @given(st.text(min_size=6, max_size=40), st.binary(max_size=5), st.binary(max_size=5))

@@ -3,9 +3,9 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import UUID
@@ -14,8 +14,8 @@ import orjson
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from app.connector import Action, EffectKey, HttpOptions, Json, Lookup, Reply, SmtpOptions
-from app.domain.connections import BLOT, Connection, blot
+from app.connector import Action, EffectKey, HttpOptions, Json, Lookup, OAuth2, Reply, SmtpOptions
+from app.domain.connections import BLOT, Connection, blot, written
 from app.domain.suppressions import Suppressions
 from app.errors import CredentialError, PermanentError, RetryableError, TradewindError, UnsureError
 from app.http import READS, Request, Timeouts, Transport, boottime, classify, retry_after, target
@@ -213,6 +213,9 @@ class LaneHttp:
         except UnsureError:
             attempt.sent = True
             raise
+        if isinstance(line.connection.connector.auth, OAuth2):  # no setting: nothing later knows this token
+            for proof in credentials.values():
+                reply = replace(reply, body=_blotted(reply.body, _tokens(proof.rpartition(" ")[2])))
         attempt.last = reply
         return reply
 
@@ -344,12 +347,18 @@ def touched(given: BaseModel) -> list[str]:
 
 def _kept(reply: Reply | None, secrets: Collection[str]) -> bytes | None:
     """What is kept of an answer: its beginning, without secrets of ours that it echoed."""
-    if reply is None:
-        return None
-    body = reply.body
+    return None if reply is None else pack(_blotted(reply.body, secrets)[:65536])
+
+
+def _blotted(body: bytes, secrets: Collection[str]) -> bytes:
     for secret in secrets:
         body = body.replace(secret.encode(), BLOT.encode())
-    return pack(body[:65536])
+    return body
+
+
+@lru_cache(maxsize=64)
+def _tokens(token: str) -> Collection[str]:
+    return written(token)
 
 
 def _failed(error: Exception, attempt: Attempt, secrets: Collection[str]) -> Failed:
