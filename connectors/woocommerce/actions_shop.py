@@ -103,27 +103,28 @@ async def create_coupon(ctx: Context[Settings], input: CreateCoupon) -> CouponRe
     example=lambda: RegisterWebhooks(url="https://hub.example/webhooks/shop", topics=["order.created"]),
 )
 async def register_webhooks(ctx: Context[Settings], input: RegisterWebhooks) -> WebhooksRegistered:
-    """Make the shop's webhooks that are missing, and switch on those that it disabled after failures."""
-    existing = [
-        each for each in await listed(ctx, "/webhooks", per_page="100") if each.get("delivery_url") == input.url
-    ]
-    by_topic = {text(each, "topic"): each for each in existing}
-    done = WebhooksRegistered(made=[], mended=[], kept=[])
-    for topic in input.topics:
-        found = by_topic.get(topic)
-        if found is None:
-            (await ctx.http.post(f"{API}/webhooks", json=_webhook(topic, input.url, ctx.settings))).json()
-            done.made.append(topic)
-        elif found.get("status") != "active":
-            await put(ctx, f"/webhooks/{ident(found, 'id')}", {"status": "active"})
-            done.mended.append(topic)
-        else:
-            done.kept.append(topic)
+    """Make the shop's webhooks that are missing, and switch on those that it disabled after failures. All that lead to
+    this address sign with the newest of `webhook_secrets` from then on: run it after rotating those; what WooCommerce
+    still delivers under the older one is taken until that is forgotten."""
+    secret = ctx.settings.webhook_secrets[0].get_secret_value()
+    done, there = WebhooksRegistered(made=[], mended=[], kept=[]), set()
+    for each in await listed(ctx, "/webhooks", per_page="100"):
+        if each.get("delivery_url") != input.url:
+            continue
+        topic, changes = text(each, "topic") or "", {"secret": secret}  # which cannot be read: it may be an older one
+        if topic in input.topics and each.get("status") != "active":
+            changes["status"] = "active"
+        await put(ctx, f"/webhooks/{ident(each, 'id')}", changes)
+        if topic in input.topics and topic not in there:
+            (done.mended if "status" in changes else done.kept).append(topic)
+            there.add(topic)
+    for topic in (each for each in dict.fromkeys(input.topics) if each not in there):
+        (await ctx.http.post(f"{API}/webhooks", json=_webhook(topic, input.url, secret))).json()
+        done.made.append(topic)
     return done
 
 
-def _webhook(topic: str, url: str, settings: Settings) -> dict[str, Json]:
-    secret = settings.webhook_secrets[0].get_secret_value()
+def _webhook(topic: str, url: str, secret: str) -> dict[str, Json]:
     return {
         "name": f"Tradewind: {topic}",
         "topic": topic,

@@ -142,6 +142,24 @@ async def test_webhooks_are_made_once_and_disabled_ones_are_switched_on(shop: Be
     assert "sandbox-webhook-secret" not in json.dumps(await shop.state())
 
 
+async def test_a_rotated_secret_reaches_every_webhook_that_leads_here(shop: Bench) -> None:
+    """Also the paused one that nobody asked for, which stays as it is; not one that leads elsewhere."""
+    url, basic = "https://hub.example/webhooks/shop", ("ck_sandbox", "cs_sandbox")
+    for topic, where in (("order.created", url), ("coupon.created", url), ("order.created", "https://other.example")):
+        body = {"topic": topic, "delivery_url": where, "secret": "older", "status": "paused"}
+        made = await shop.people.post("/woocommerce/wp-json/wc/v3/webhooks", json=body, auth=basic)
+        assert made.status_code == 201
+    wanted = RegisterWebhooks(url=url, topics=["order.created", "order.updated"])
+    done = await shop.ok("register_webhooks", wanted, webhook_secrets=["newer", "older"])
+    assert (done.made, done.mended, done.kept) == (["order.updated"], ["order.created"], [])
+    sent = [json.loads(request.content) for request, _ in shop.recorder.seen if request.method in ("PUT", "POST")]
+    assert [(each["secret"], each.get("status")) for each in sent] == [
+        ("newer", "active"),
+        ("newer", None),
+        ("newer", "active"),
+    ]
+
+
 async def test_what_does_not_exist_is_permanent_with_the_vendors_reason(shop: Bench) -> None:
     failed = await shop.failed("set_status", SetStatus(order_id="99999999", status="completed"))
     assert (failed.kind, "Invalid ID" in failed.error) == ("permanent", True)
