@@ -74,13 +74,25 @@ class SecretToRotate(BaseModel):
     forget_old: bool = Field(
         False, description="From now on only the newest of several is taken; not where each endpoint has its own."
     )
+    values: (
+        dict[Annotated[str, Field(max_length=100)], Annotated[SecretStr, Field(min_length=1, max_length=10_000)]] | None
+    ) = Field(
+        None,
+        min_length=1,
+        max_length=20,
+        description="New secrets of several settings, proven and taken together (a key and its secret); given alone.",
+        examples=[{"consumer_key": "ck_new", "consumer_secret": "cs_new"}],
+    )
 
 
 class SecretRotated(BaseModel):
     """What a rotation came to."""
 
-    setting: str = Field(examples=["webhook_secrets"])
-    taken: int = Field(description="Secrets that are taken now: the newest, and older ones.")
+    setting: str = Field(description="The one that changed; of several the first.", examples=["webhook_secrets"])
+    taken: int = Field(description="Secrets that it takes now: the newest, and older ones.")
+    settings: dict[str, int] = Field(
+        description="Each setting that changed, and how many secrets it takes now.", examples=[{"webhook_secrets": 2}]
+    )
     works: bool | None = Field(description="Whether a cheap read with a new credential worked, where one can be tried.")
     said: str | None = Field(description="What the system said to it.")
 
@@ -152,11 +164,14 @@ async def rotate_connection(caller: ConnectionKeeper, hub: HubDep, slug: Name, w
     """A new signing secret counts at once, and the two before it are taken until `forget_old`: a sender may go on with
     the last one for an hour. Where each endpoint of a platform has its own (Stripe), all stay but the one that `forget`
     names. A token or password is proven at the system first; one that it refuses changes nothing; what only the next
-    refresh of a token can prove (OAuth 2) has `works` null. What a file owns is changed there (409)."""
+    refresh of a token can prove (OAuth 2) has `works` null. A key and its secret are given together as `values`, and
+    proven as a pair. What a file owns is changed there (409)."""
     value, forget = (each.get_secret_value() if each is not None else None for each in (wanted.value, wanted.forget))
-    rotation = Rotation(wanted.setting, value, wanted.forget_old, forget)
+    values = {setting: each.get_secret_value() for setting, each in (wanted.values or {}).items()}
+    rotation = Rotation(wanted.setting, value, wanted.forget_old, forget, values)
     done = await rotate_secret(hub, caller.workspace, slug, rotation, caller.name)
-    return SecretRotated(setting=done.setting, taken=done.taken, works=done.works, said=done.said)
+    setting, taken = next(iter(done.taken.items()))
+    return SecretRotated(setting=setting, taken=taken, settings=dict(done.taken), works=done.works, said=done.said)
 
 
 @router.post("/{slug}/oauth/start", summary="Begin to authorise a connection (OAuth 2)")

@@ -1,7 +1,7 @@
 """Rotating a connection's secrets by hand: the new one counts at once, old signing secrets are taken meanwhile."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -24,11 +24,10 @@ rotate again within it."""
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """setting: the one that was changed. taken: how many secrets it holds now. works, said: what a cheap read at the
-    system with the new secret gave, where there is one to prove."""
+    """taken: each setting that was changed, and how many secrets it holds now. works, said: what a cheap read at the
+    system with the new secrets gave, where there is one to prove."""
 
-    setting: str
-    taken: int
+    taken: Mapping[str, int]
     works: bool | None = None
     said: str | None = None
 
@@ -36,12 +35,14 @@ class Rotated:
 @dataclass(frozen=True, slots=True)
 class Rotation:
     """What shall change. setting: None where the connector has only one secret. value: the new secret, None for none;
-    forget: the old secret that is taken no more; forget_old: take only the newest from now on."""
+    forget: the old secret that is taken no more; forget_old: take only the newest from now on. values: new secrets of
+    several settings at once (a key and its secret count for nothing one by one), instead of all these."""
 
     setting: str | None = None
     value: str | None = None
     forget_old: bool = False
     forget: str | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 async def rotate_secret(hub: Hub, workspace: str, slug: str, wanted: Rotation, actor: str) -> Rotated:
@@ -52,19 +53,22 @@ async def rotate_secret(hub: Hub, workspace: str, slug: str, wanted: Rotation, a
     Raises NotFoundError, ConflictError for what a file owns, InvalidError for what does not fit or is refused there.
     """
     async with hub.database.begin() as db:
-        row, connector, setting = _place(hub, slug, await store.lock(db, workspace, slug), wanted)
-    proof = await _proven(hub, row, connector, setting, wanted) if not several(connector, setting) else None
+        row, connector, values = _place(hub, slug, await store.lock(db, workspace, slug), wanted)
+    single = not all(several(connector, setting) for setting in values)
+    proof = await _proven(hub, row, connector, values, wanted) if single else None
     async with hub.database.begin() as db:
-        row, connector, setting = _place(hub, slug, await store.lock(db, workspace, slug), wanted)
-        settings = _rotated(_kept(hub, row), connector, setting, wanted)
+        row, connector, values = _place(hub, slug, await store.lock(db, workspace, slug), wanted)
+        settings = _rotated(_kept(hub, row), connector, values, wanted)
         one = Declared(slug, connector, settings, row.role, row.base_url, row.alias)
         await store.save(db, stored(one, workspace, row.origin, row.id, hub.ring))
-        detail = {"setting": setting, "forget_old": wanted.forget_old, "forget": bool(wanted.forget)}
+        detail = {"setting": ", ".join(values), "forget_old": wanted.forget_old, "forget": bool(wanted.forget)}
         await byhand.note_change(db, Deed(workspace, actor, "rotate", f"connection/{slug}", detail))
     await hub.connections.refresh()
-    value = getattr(settings, setting)
-    taken = len(value) if isinstance(value, list) else 1
-    return Rotated(setting, taken, *(proof or ()))
+    return Rotated({setting: _held(getattr(settings, setting)) for setting in values}, *(proof or ()))
+
+
+def _held(value: Any) -> int:
+    return len(value) if isinstance(value, list) else 1
 
 
 def secret_settings(connector: Connector[Any]) -> list[str]:
@@ -83,13 +87,17 @@ def an_endpoint_each(connector: Connector[Any], setting: str) -> bool:
     return isinstance(said, dict) and bool(said.get("x-one-an-endpoint"))
 
 
-def _place(hub: Hub, slug: str, row: Any | None, wanted: Rotation) -> tuple[Any, Connector[Any], str]:
-    """The row that is there, its connector, and the setting that is meant."""
+def _place(
+    hub: Hub, slug: str, row: Any | None, wanted: Rotation
+) -> tuple[Any, Connector[Any], Mapping[str, str | None]]:
+    """The row that is there, its connector, and the settings that are meant with their new secrets."""
     if row is None:
         raise NotFoundError(f"there is no connection {slug!r}")
     refuse_owned(row, f"connection {slug}")
     connector = hub.registry[row.connector]
     names = secret_settings(connector)
+    if wanted.values:
+        return row, connector, _several_at_once(connector, names, wanted)
     if wanted.setting is None and len(names) != 1:
         raise _refusal("setting", f"say which secret: {', '.join(names) or f'{connector.slug} has none'}")
     setting = wanted.setting or names[0]
@@ -103,39 +111,60 @@ def _place(hub: Hub, slug: str, row: Any | None, wanted: Rotation) -> tuple[Any,
         raise _refusal("forget_old", f"{setting} may be of several endpoints: say which one goes with `forget`")
     if not wanted.value and not wanted.forget_old and not wanted.forget:
         raise _refusal("value", "give the new secret, or forget the old ones")
-    return row, connector, setting
+    return row, connector, {setting: wanted.value}
+
+
+def _several_at_once(connector: Connector[Any], names: list[str], wanted: Rotation) -> Mapping[str, str | None]:
+    if wanted.setting or wanted.value or wanted.forget or wanted.forget_old:
+        raise _refusal("values", "several at once are given alone: old ones are forgotten one setting at a time")
+    if unknown := [name for name in wanted.values if name not in names]:
+        raise _refusal("values", f"{connector.slug} has no secret {unknown[0]!r}; it has {', '.join(names) or 'none'}")
+    return dict(wanted.values)
 
 
 def _kept(hub: Hub, row: Any) -> dict[str, Any]:
     return {**row.settings, **hub.ring.open_json(row.secrets, row.id.bytes)}
 
 
-def _rotated(kept: Mapping[str, Any], connector: Connector[Any], setting: str, wanted: Rotation) -> BaseModel:
+def _rotated(
+    kept: Mapping[str, Any], connector: Connector[Any], values: Mapping[str, str | None], wanted: Rotation
+) -> BaseModel:
     """The settings as they are after it."""
+    changed = {setting: _after(kept, connector, setting, value, wanted) for setting, value in values.items()}
+    return checked_settings(connector, {**kept, **changed})
+
+
+def _after(
+    kept: Mapping[str, Any], connector: Connector[Any], setting: str, value: str | None, wanted: Rotation
+) -> str | list[str] | None:
     if not several(connector, setting):
-        return checked_settings(connector, {**kept, setting: wanted.value})
-    new, old = [wanted.value] if wanted.value else [], list(kept.get(setting) or ())
+        return value
+    new, old = [value] if value else [], list(kept.get(setting) or ())
     if wanted.forget and wanted.forget not in old:
         raise _refusal("forget", f"{setting} holds no such secret")
     held = [*new, *(each for each in old if each not in (*new, wanted.forget))]
     most = len(held) if an_endpoint_each(connector, setting) else 1 if wanted.forget_old else 1 + OLD
-    return checked_settings(connector, {**kept, setting: held[:most]})
+    return held[:most]
 
 
 async def _proven(
-    hub: Hub, row: Any, connector: Connector[Any], setting: str, wanted: Rotation
+    hub: Hub, row: Any, connector: Connector[Any], values: Mapping[str, str | None], wanted: Rotation
 ) -> tuple[bool | None, str | None]:
-    """What the system says to the new secret. Raises InvalidError where it refuses it: the old one stays."""
+    """What the system says to the new secrets. Raises InvalidError where it refuses them: the old ones stay."""
     from app.proof import prove  # with all that a process needs which calls outside systems
 
-    settings, auth = _rotated(_kept(hub, row), connector, setting, wanted), connector.auth
-    if isinstance(auth, OAuth2) and auth.first(settings) == wanted.value:
-        raise _refusal("setting", f"{setting} rotates by itself: authorise the connection anew instead")
-    if isinstance(auth, OAuth2):  # a token that is still good would answer for whatever is new
+    settings, auth = _rotated(_kept(hub, row), connector, values, wanted), connector.auth
+    if isinstance(auth, OAuth2):
+        for setting, value in values.items():
+            if auth.first(settings) == value:
+                raise _refusal("setting", f"{setting} rotates by itself: authorise the connection anew instead")
+        # a token that is still good would answer for whatever is new
         return None, "It is proven when the token is refreshed next, and counts from then on."
     proof = await prove(hub, replace(open_row(row, hub.registry, hub.ring), settings=settings))
     if proof.refused:
-        raise _refusal("value", f"{connector.title} refuses it, and the old one stays: {proof.said}")
+        it, stays = ("it", "one stays") if len(values) == 1 else ("them", "ones stay")
+        where = "values" if wanted.values else "value"
+        raise _refusal(where, f"{connector.title} refuses {it}, and the old {stays}: {proof.said}")
     return (proof.works, proof.said) if proof.tried else (None, None)
 
 

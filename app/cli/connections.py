@@ -113,26 +113,43 @@ def prove_connection(slug: Slug, workspace: Workspace = "main", as_json: AsJson 
 @app.command()
 def rotate(
     slug: Slug,
-    setting: Annotated[str | None, typer.Option(help="Which secret; may be left out where there is only one.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(help="Which secret; may be left out where there is only one. Repeated: several at once."),
+    ] = None,
     generate: Annotated[bool, typer.Option("--generate", help="Make the new secret and show it once.")] = False,
     forget_old: Annotated[bool, typer.Option("--forget-old", help="Take only the newest secret from now on.")] = False,
     forget: Annotated[bool, typer.Option("--forget", help="Ask for an old secret, and take it no more.")] = False,
     workspace: Workspace = "main",
     as_json: AsJson = False,
 ) -> None:
-    """Give a connection a new secret, asked for or read from standard input; the two before it are taken meanwhile."""
+    """Give a connection a new secret, asked for or read from standard input; the two before it are taken meanwhile.
+    A key and its secret go together: --setting consumer_key --setting consumer_secret, a line of input each."""
+    if setting and len(setting) > 1:
+        if generate or forget_old or forget:
+            raise typer.BadParameter("several settings at once take new secrets alone")
+        body: dict[str, Any] = {"values": {name: _secret(f"The new {name}") for name in setting}}
+        _told(
+            slug, asking.ask("POST", f"/v1/connections/{slug}/rotate", workspace=workspace, body=body), "new", as_json
+        )
+        return
     made = secrets.token_urlsafe(32) if generate else None
     gone = _secret("The secret that goes") if forget else None
     value = made or (None if forget_old or forget else _secret("The new secret"))
-    body = {"setting": setting, "value": value, "forget_old": forget_old, "forget": gone}
+    body = {"setting": setting[0] if setting else None, "value": value, "forget_old": forget_old, "forget": gone}
     done = asking.ask("POST", f"/v1/connections/{slug}/rotate", workspace=workspace, body=body)
+    is_now = "new" if value is not None else "without it" if forget else "down to the newest"
+    _told(slug, done, is_now, as_json, made)
+
+
+def _told(slug: str, done: dict[str, Any], is_now: str, as_json: bool, made: str | None = None) -> None:
     if as_json:
         print_json({"connection": slug, **done, **({"value": made} if made else {})})
         return
-    older = done["taken"] - 1
-    also = f"; {older} older {'is' if older == 1 else 'are'} taken until forgotten" if older else ""
-    is_now = "new" if value is not None else "without it" if forget else "down to the newest"
-    typer.echo(f"{slug}: {done['setting']} is {is_now}{also}")
+    for name, taken in done["settings"].items():
+        older = taken - 1
+        also = f"; {older} older {'is' if older == 1 else 'are'} taken until forgotten" if older else ""
+        typer.echo(f"{slug}: {name} is {is_now}{also}")
     if made:
         typer.echo(f"the new secret, shown once: {made}")
     if done["said"]:

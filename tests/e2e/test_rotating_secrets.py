@@ -87,6 +87,28 @@ async def test_a_token_counts_only_when_the_system_takes_it(bench: Bench) -> Non
         assert (await bench.api.post("/v1/connections/store/test")).json()["works"]
 
 
+async def test_a_key_and_its_secret_are_rotated_together(bench: Bench) -> None:
+    """Proven as a pair, and the shop's own webhooks sign with the new secret after `register_webhooks`."""
+    woo, pair = bench.hub.hub.registry["woocommerce"], {"consumer_key": "ck_sandbox", "consumer_secret": "cs_sandbox"}
+    assert woo.sandbox is not None
+    older = dict(woo.sandbox().settings) | {"consumer_key": "ck_of-last-year", "consumer_secret": "cs_of-last-year"}
+    async with serving(make_app(bench.hub.hub.registry)) as outside:
+        await bench.hub.connect("store", woo, older, role="shop", base_url=f"{outside}/woocommerce")
+        for setting, value in pair.items():
+            alone = await rotate(bench, "store", 422, setting=setting, value=value)
+            assert "the old one stays" in alone["errors"][0]["detail"]
+        refused = await rotate(bench, "store", 422, values={**pair, "consumer_key": "ck_of-another-shop"})
+        assert "the old ones stay" in refused["errors"][0]["detail"]
+        done = await rotate(bench, "store", values={**pair, "webhook_secrets": "a-newer-webhook-secret"})
+        assert (done["works"], done["settings"]) == (True, {**dict.fromkeys(pair, 1), "webhook_secrets": 2})
+    refused = await rotate(bench, "store", 422, values={"site": "https://elsewhere.example"})
+    assert "has no secret 'site'" in refused["errors"][0]["detail"]
+    refused = await rotate(bench, "store", 422, values=pair, forget_old=True)
+    assert "given alone" in refused["errors"][0]["detail"]
+    (line, *_) = [each for each in (await bench.get("/v1/audit"))["items"] if each["verb"] == "rotate"]
+    assert line["detail"]["setting"] == "consumer_key, consumer_secret, webhook_secrets"
+
+
 async def test_a_clients_secret_is_not_called_proven_by_a_token_that_is_still_good(bench: Bench) -> None:
     books = bench.hub.hub.registry["quickbooks"]
     assert books.sandbox is not None
