@@ -127,6 +127,10 @@ INVENTORY_SET = """mutation InventorySet($input: InventorySetQuantitiesInput!, $
   }
 }"""
 
+PRODUCT_OF_HANDLE = """query ProductOfHandle($handle: String!) {
+  productByIdentifier(identifier: {handle: $handle}) { id }
+}"""
+
 PRODUCT_SET = """mutation ProductSet($identifier: ProductSetIdentifiers, $input: ProductSetInput!) {
   productSet(identifier: $identifier, input: $input, synchronous: true) {
     product { id handle variants(first: 100) { nodes { id sku } } }

@@ -277,6 +277,9 @@ class Shop:
             return made
         return {"id": id, "handle": "unknown", "variants": {"nodes": [self.productVariant(info, id)]}}
 
+    def productByIdentifier(self, info: Any, identifier: Json) -> Json | None:  # noqa: N802
+        return self.products.get(str(identifier.get("handle")))
+
     def productVariants(self, info: Any, query: str | None = None, **page: Any) -> Json:  # noqa: N802
         wanted = (query or "").removeprefix("sku:").strip('"')
         variants = [each for product in self.products.values() for each in product["variants"].get("nodes", ())]

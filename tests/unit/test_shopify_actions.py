@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from app.connector import EffectKey, Pause, Reply
 from app.errors import PermanentError, RetryableError, UnsureError
 from app.events import Money
+from app.pipeline.deliver.attempt import Attempt
 from connectors.shopify import connector, documents
 from connectors.shopify.actions import (
     AddNote,
@@ -39,7 +40,7 @@ from connectors.shopify.actions_shop import (
 )
 from connectors.shopify.graphql import RefusedError, gid, idempotency_key, learn, plain_id, problem
 from connectors.shopify.sandbox import BUCKET, sandbox
-from tests.connectors.conftest import Bench, open_bench
+from tests.connectors.conftest import Bench, due_call, open_bench
 from tests.support.contracts import GraphQl, description
 
 HERE = Path(__file__).parents[2]
@@ -222,8 +223,12 @@ async def test_stock_without_a_place_says_what_to_set(shop: Bench) -> None:
 async def test_a_product_is_made_once_and_then_changed(shop: Bench) -> None:
     both = [VariantOf(sku=f"M-{name}", price="18.00", options={"Colour": name}) for name in ("Blue", "Sand")]
     made = await shop.ok("upsert_product", UpsertProduct(handle="mug", title="Mug", tags=["new"], variants=both))
-    again = await shop.ok("upsert_product", UpsertProduct(handle="mug", status="draft"), key=OTHER)
+    draft = UpsertProduct(handle="mug", status="draft")
+    upsert = next(each for each in connector.actions if each.name == "upsert_product")
+    attempt = Attempt(due_call(connector, upsert, draft.model_dump(mode="json", exclude_none=True), OTHER))
+    again = await shop.ok("upsert_product", draft, attempt=attempt)
     assert (again.id, again.variants) == (made.id, made.variants)
+    assert attempt.touches == [made.id], "what the shop tells of it is an echo"
     nameless = await shop.failed("upsert_product", UpsertProduct(handle="none"), key=b"3" * 16)
     assert nameless.kind == "permanent"
 
