@@ -60,27 +60,31 @@ def draft_of_order(order: Order, settings: Settings) -> Draft:
     order = settled(order, totals, settings)
     items = [part for line in order.line_items or () for part in _item(line, order, settings)]
     parts = [*items, *_shipping(order, settings), *_others(order, totals, settings)]
-    return _draft(parts, _discount(order, totals), totals.tax, whole, settings, order)
+    tax = total([part.tax for part in parts]) if totals.tax is None else totals.tax
+    return _draft(parts, _discount(order, totals), tax, whole, settings, order)
 
 
 def draft_of_refund(refund: Refund, order: Order | None, settings: Settings) -> Draft:
-    """The refund's lines where it has any, its shipping, and the rest as an adjustment."""
+    """The refund's lines where it has any, its shipping, and the rest as an adjustment; the order's own lines where all
+    of it is given back. PermanentError where codes are needed and neither refund nor order tells the tax."""
     whole = refund.amount
     if whole is None:
         raise PermanentError("the refund states no amount")
+    given = _given_back(refund, order)
+    shipping = refund.shipping if refund.shipping is not None and refund.shipping.amount else None
+    if not given and shipping is None and order is not None and _is_all_of(refund, order):
+        return draft_of_order(order, settings)
+    if order is not None and order.totals is not None and _tax_unknown(given, settings):
+        order = settled(order, order.totals, settings)
     included = bool(order and order.taxes_included)
-    lines = {line.id: line for line in (order.line_items or ()) if line.id} if order else {}
-    parts = [
-        _refunded(line, lines.get(line.line_item_id or ""), included, settings)
-        for line in refund.lines or ()
-        if line.amount
-    ]
-    if refund.shipping is not None and refund.shipping.amount:
-        shipping = order.shipping_lines[0] if order and order.shipping_lines else None
-        parts.append(_ship(refund.shipping, shipping, None, included, settings))
+    parts = [_refunded(line, order, included, settings) for line in given]
+    if shipping is not None:
+        shipped = order.shipping_lines[0] if order and order.shipping_lines else None
+        parts.append(_ship(shipping, _share_of(shipped, shipping) if shipped else None, None, included, settings))
     if not parts:
         parts = [_whole_refund(refund, whole, order, settings)]
-    return _draft(parts, None, refund.tax or total([part.tax for part in parts]), whole, settings, order)
+    tax = refund.tax or total([part.tax for part in parts])
+    return _draft(parts, None, tax, whole, settings, order, "Of the refund, beyond its lines")
 
 
 def to_json(draft: Draft, items: dict[Wanted, str], settings: Settings) -> dict[str, Json]:
@@ -218,44 +222,116 @@ def _net_off_of(line: LineItem | ShippingLine) -> Money:
 # --- a refund's parts -------------------------------------------------------------------------------------------
 
 
-def _refunded(line: RefundLine, ordered: LineItem | None, included: bool, settings: Settings) -> Part:
+def _given_back(refund: Refund, order: Order | None) -> list[RefundLine]:
+    """The lines that give back money. Where no order tells their rates, what only the refund states of tax is spread
+    over those that are silent."""
+    lines = [line for line in refund.lines or () if line.amount]
+    silent = [line.amount.amount for line in lines if line.tax is None and line.amount]
+    if refund.tax is None or not any(silent) or order is not None or (refund.shipping and refund.shipping.amount):
+        return lines
+    rest = refund.tax - (total([line.tax for line in lines]) or _none(refund.tax))
+    shares = iter(max(rest, _none(rest)).allocate(silent))
+    return [line if line.tax is not None else line.model_copy(update={"tax": next(shares)}) for line in lines]
+
+
+def _is_all_of(refund: Refund, order: Order) -> bool:
+    """Whether a refund that names no lines gives the whole order back."""
+    same_tax = refund.tax is None or (order.totals is not None and refund.tax == order.totals.tax)
+    return refund.amount == order.total and same_tax
+
+
+def _tax_unknown(lines: Iterable[RefundLine], settings: Settings) -> bool:
+    return settings.tax == "global" and any(line.tax is None for line in lines)
+
+
+def _refunded(line: RefundLine, order: Order | None, included: bool, settings: Settings) -> Part:
     gross = line.amount
     if gross is None:
         raise PermanentError("a line of the refund states no amount")
-    tax = line.tax or _none(gross)
-    net = gross.rounded() - tax if included else gross.rounded()
-    code = _code(_tax_rate(ordered.tax_lines if ordered else None, tax, net, settings), tax, settings)
+    ids = {each.id: each for each in order.line_items or () if each.id} if order else {}
+    ordered, gross, tax = ids.get(line.line_item_id or ""), gross.rounded(), line.tax or _none(gross)
+    net = gross - tax if included else gross
+    if _tax_unknown([line], settings):
+        code = next(_item(ordered, order, settings)).code if ordered and order else _only_code(order, settings)
+        net = _net_of(gross, code, settings) if included else gross
+    else:
+        code = _code(_tax_rate(ordered.tax_lines if ordered else None, tax, net, settings), tax, settings)
     title = line.title or (ordered.title if ordered else None) or line.sku or "Refund"
     sku = line.sku or (ordered.sku if ordered else None)
     item = _item_of(LineItem(title=title, sku=sku), settings)
     return Part(item, title, net, tax, code, None if line.quantity is None else Decimal(line.quantity))
 
 
+def _share_of(line: ShippingLine, back: Money) -> ShippingLine:
+    """The shipping line with as much of its tax as of its cost is given back."""
+    cost, tax = line.price or line.total, line.tax or total([each.amount for each in line.tax_lines or ()])
+    cost = cost - line.discount if cost and line.discount else cost
+    if cost is None or tax is None or not cost.amount or back >= cost:
+        return line
+    return line.model_copy(update={"tax": _in_units(tax.amount * back.amount / cost.amount, tax.currency)})
+
+
 def _whole_refund(refund: Refund, whole: Money, order: Order | None, settings: Settings) -> Part:
+    text = f"Refund of order {order.number or order.id}" if order else "Refund"
     tax = refund.tax or _none(whole)
+    if refund.tax is None and settings.tax == "global":
+        code = _only_code(order, settings)
+        return Part(Wanted(settings.sales_item), text, _net_of(whole, code, settings), tax, code)
     rates = None if tax.amount or order is None else order.tax_lines  # the refund's own tax says which, or how many
     code = _code(_tax_rate(rates, tax, whole - tax, settings), tax, settings)
-    text = f"Refund of order {order.number or order.id}" if order else "Refund"
     return Part(Wanted(settings.sales_item), text, whole - tax, tax, code)
+
+
+def _only_code(order: Order | None, settings: Settings) -> str:
+    """The tax code that all of an order bears."""
+    why = "no order is given that tells it"
+    if order is not None:
+        parts = [part for part in draft_of_order(order, settings).parts if part.item.name != settings.adjustment_item]
+        codes = {part.code for part in parts if part.net.amount}
+        if len(codes) == 1:
+            return codes.pop()
+        why = "its order bears several tax rates"
+    raise PermanentError(
+        f"the refund does not state its tax, and {why}: give the refund with its `tax` (0 for none) or its lines"
+        + ("" if order else ", or the `order`")
+    )
+
+
+def _net_of(gross: Money, code: str, settings: Settings) -> Money:
+    """What is left of money once the tax of its code is out of it."""
+    rate = next((Decimal(rate) for rate, known in settings.tax_codes.items() if known == code), Decimal(0))
+    return _in_units(gross.amount / (1 + rate), gross.currency)
+
+
+def _in_units(amount: Decimal, currency: str) -> Money:
+    return Money(amount=amount.quantize(unit(currency), ROUND_HALF_UP), currency=currency)
 
 
 # --- sums -------------------------------------------------------------------------------------------------------
 
 
 def _draft(
-    parts: list[Part], discount: Money | None, tax: Money | None, whole: Money, settings: Settings, order: Order | None
+    parts: list[Part],
+    discount: Money | None,
+    tax: Money | None,
+    whole: Money,
+    settings: Settings,
+    order: Order | None,
+    rest: str = "Rounding to the order's total",
 ) -> Draft:
     discount = discount if settings.tax == "us" else None
     tax = (tax or _none(whole)) if settings.tax == "us" else _tax_of_codes(parts, whole, settings)
     made = (total([part.net for part in parts]) or _none(whole)) + tax - (discount or _none(whole))
     missing = whole - made
     if missing.amount:
-        parts = [*parts, _untaxed(missing, settings.adjustment_item, "Rounding to the order's total", settings)]
+        parts = [*parts, _untaxed(missing, settings.adjustment_item, rest, settings)]
     if not parts:  # a document without a line is refused
-        parts = [_untaxed(whole, settings.sales_item, _name_of(order) if order else "Refund", settings)]
+        parts = [_untaxed(_none(whole), settings.sales_item, _name_of(order) if order else "Refund", settings)]
     for money in (whole, tax, discount, *(part.net for part in parts)):
         if money is not None and not money.is_rounded:
             raise PermanentError(f"{money} is not a whole number of the currency's units: round it first")
+        if money is not None and money.amount != round(money.amount, 2):
+            raise PermanentError(f"{money} cannot be booked: QuickBooks keeps two decimals, whatever the currency")
     return Draft(_taxable(parts, tax, settings), discount, tax, whole, missing if missing.amount else None)
 
 
@@ -284,8 +360,7 @@ def _net(gross: Money, off: Money, tax: Money, included: bool) -> tuple[Money, M
     net_after = after - tax
     if not off.amount or not after.amount:
         return net_after + off, off
-    share = (off.amount * net_after.amount / after.amount).quantize(unit(off.currency), ROUND_HALF_UP)
-    net_off = Money(amount=share, currency=off.currency)
+    net_off = _in_units(off.amount * net_after.amount / after.amount, off.currency)
     return net_after + net_off, net_off
 
 

@@ -366,6 +366,11 @@ def test_an_order_of_nothing_still_has_a_line() -> None:
     assert [(part.text, part.net) for part in draft.parts] == [("Order 8", eur(0))]
 
 
+def test_an_order_of_nothing_but_tax_has_a_line_of_nothing() -> None:
+    draft = draft_of_order(Order(id="1", totals=Totals(items=eur(0), tax=eur("0.01"), total=eur("0.01"))), US)
+    assert (sum_of(draft), draft.adjustment) == (eur("0.01"), None)
+
+
 def test_a_tidy_order_needs_no_adjustment() -> None:
     draft = draft_of_order(example_order(), US)
     assert draft.adjustment is None
@@ -467,6 +472,83 @@ def test_the_tax_of_a_refund_without_lines_says_its_rate(rates: list[str]) -> No
     order = Order(id="8", tax_lines=[TaxLine(rate=rate, amount=eur(1)) for rate in rates])
     draft = draft_of_refund(Refund(id="1", amount=eur(119), tax=eur(19)), order, GLOBAL)
     assert [(part.net, part.code) for part in draft.parts] == [(eur(100), "5")]
+
+
+def sold(*rates: str, shipping: str | None = None) -> Order:
+    """An order of things at 119 or 107 with their tax in it, and shipping at 19 %."""
+    each = {"0.19": (eur(119), eur(19)), "0.07": (eur(107), eur(7))}
+    lines = [
+        LineItem(id=rate, title=rate, quantity=1, price=price, tax=tax, tax_lines=[TaxLine(rate=rate, amount=tax)])
+        for rate in rates
+        for price, tax in [each[rate]]
+    ]
+    sent = [ShippingLine(title="Post", price=eur(shipping or 0), tax_lines=[TaxLine(rate="0.19", amount=eur("0.95"))])]
+    parts = [*(line.price for line in lines), *([eur(shipping)] if shipping else [])]
+    return Order(
+        id="8",
+        currency="EUR",
+        taxes_included=True,
+        line_items=lines,
+        shipping_lines=sent if shipping else [],
+        totals=Totals(items=total([line.price for line in lines]), total=total(parts)),
+    )
+
+
+@pytest.mark.parametrize("company", [US, GLOBAL])
+def test_a_refund_of_the_whole_order_is_the_orders_own_lines(company: Settings) -> None:
+    order = sold("0.19", "0.07", shipping="5.95")
+    draft = draft_of_refund(Refund(id="1", amount=order.total), order, company)
+    assert draft == draft_of_order(order, company)
+    assert (draft.adjustment, draft.tax) == (None, eur("26.95"))
+
+
+def test_money_given_back_without_its_tax_said_bears_the_only_rate_of_its_order() -> None:
+    """Half of the shipping bears half of its tax; a line bears what it bore when it was sold."""
+    order = sold("0.19", shipping="5.95")
+    for refund, net, tax in [
+        (Refund(id="1", amount=eur("11.90")), eur(10), eur("1.90")),
+        (Refund(id="1", amount=eur("2.38"), shipping=eur("2.38")), eur(2), eur("0.38")),
+        (
+            Refund(id="1", amount=eur("59.50"), lines=[RefundLine(line_item_id="0.19", amount=eur("59.50"))]),
+            eur(50),
+            eur("9.50"),
+        ),
+    ]:
+        draft = draft_of_refund(refund, order, GLOBAL)
+        assert [(part.net, part.code) for part in draft.parts] == [(net, "5")]
+        assert (draft.tax, draft.adjustment) == (tax, None)
+    line = Refund(id="1", amount=eur(107), lines=[RefundLine(line_item_id="0.07", amount=eur(107))])
+    assert [part.code for part in draft_of_refund(line, sold("0.19", "0.07"), GLOBAL).parts] == ["6"]
+
+
+def test_the_tax_of_a_refund_is_that_of_its_silent_line() -> None:
+    refund = Refund(id="1", amount=eur(119), tax=eur(19), lines=[RefundLine(title="Mug", amount=eur(100))])
+    draft = draft_of_refund(refund, None, GLOBAL)
+    assert [(part.net, part.code) for part in draft.parts] == [(eur(100), "5")]
+    assert (draft.tax, draft.adjustment) == (eur(19), None)
+
+
+def test_a_refund_whose_tax_nobody_tells_is_refused_with_the_mend() -> None:
+    """Guessed, it would stand in the books as untaxed, or taxed twice."""
+    alone = [Refund(id="1", amount=eur(5)), Refund(id="1", amount=eur(5), lines=[RefundLine(amount=eur(5))])]
+    for refund in alone:
+        with pytest.raises(PermanentError, match=r"give the refund with its `tax` .* or the `order`"):
+            draft_of_refund(refund, None, GLOBAL)
+    with pytest.raises(PermanentError, match="its order bears several tax rates"):
+        draft_of_refund(alone[0], sold("0.19", "0.07"), GLOBAL)
+    free = draft_of_refund(alone[0].model_copy(update={"tax": eur(0)}), None, GLOBAL)
+    assert [(part.net, part.code) for part in free.parts] == [(eur(5), "7")]
+
+
+@pytest.mark.parametrize(("amount", "booked"), [("3.765", False), ("3.760", True)])
+def test_quickbooks_keeps_two_decimals_whatever_the_currency(amount: str, booked: bool) -> None:
+    money = Money(amount=amount, currency="KWD")
+    order = Order(id="1", currency="KWD", totals=Totals(items=money, total=money))
+    if booked:
+        assert draft_of_order(order, US).total == money
+    else:
+        with pytest.raises(PermanentError, match="keeps two decimals"):
+            draft_of_order(order, US)
 
 
 def test_a_refund_of_more_than_its_lines_is_made_up_for() -> None:
