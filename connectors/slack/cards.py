@@ -17,6 +17,8 @@ Content = PostMessage | ReplyInThread | UpdateMessage
 MOST_ITEMS = 10
 MOST_TEXT, MOST_ABOVE, LEAST_ABOVE = 10500, 9000, 100
 """Characters of all blocks, and of those above a card."""
+FIELD = (1900, 900, 400, 150, 60)
+"""Characters of a card's field: the first with which all cards of a message fit."""
 
 
 def escape(text: str, most: int = 3000) -> str:
@@ -94,16 +96,23 @@ def _titles(content: Content) -> Iterable[str]:
 
 def _card(content: Content) -> list[Block]:
     blocks: list[Block] = []
-    if content.order is not None:
-        blocks += order_card(content.order)
-    if content.dispute is not None:
-        blocks += dispute_card(content.dispute)
-    if content.trouble is not None:
-        blocks += alert_card(content.trouble)
+    for most in FIELD:
+        blocks = list(_cards(content, most))
+        if length_of(blocks) <= MOST_TEXT:
+            break
     return blocks
 
 
-def order_card(order: Order) -> list[Block]:
+def _cards(content: Content, most: int) -> Iterable[Block]:
+    if content.order is not None:
+        yield from order_card(content.order, most)
+    if content.dispute is not None:
+        yield from dispute_card(content.dispute, most)
+    if content.trouble is not None:
+        yield from alert_card(content.trouble, most)
+
+
+def order_card(order: Order, most: int = FIELD[0]) -> list[Block]:
     totals = order.totals
     address = order.shipping_address
     customer = order.customer
@@ -117,10 +126,11 @@ def order_card(order: Order) -> list[Block]:
         ("Note", order.note),
     ]
     lines = [f"{line.quantity or 1} × {line.title or line.sku or 'item'}" for line in order.line_items or ()]
-    return _blocks(_order_title(order), fields, lines, order.links.get("admin") or order.links.get("status"))
+    link = order.links.get("admin") or order.links.get("status")
+    return _blocks(_order_title(order), fields, lines, link, most)
 
 
-def dispute_card(dispute: Dispute) -> list[Block]:
+def dispute_card(dispute: Dispute, most: int = FIELD[0]) -> list[Block]:
     fields = [
         ("Amount", _money(dispute.amount)),
         ("Reason", dispute.reason),
@@ -129,10 +139,10 @@ def dispute_card(dispute: Dispute) -> list[Block]:
         ("Order", dispute.order_id),
         ("Payment", dispute.payment_id),
     ]
-    return _blocks(_dispute_title(dispute), fields, [], dispute.url)
+    return _blocks(_dispute_title(dispute), fields, [], dispute.url, most)
 
 
-def alert_card(trouble: HubTrouble) -> list[Block]:
+def alert_card(trouble: HubTrouble, most: int = FIELD[0]) -> list[Block]:
     fields = [
         ("Recipe", trouble.recipe),
         ("Step", trouble.step),
@@ -142,7 +152,7 @@ def alert_card(trouble: HubTrouble) -> list[Block]:
         ("Last", _time(trouble.last_at)),
     ]
     lines = [trouble.reason] if trouble.reason else []
-    return _blocks(trouble.title or "Something needs a look", fields, lines, trouble.url)
+    return _blocks(trouble.title or "Something needs a look", fields, lines, trouble.url, most)
 
 
 def _order_title(order: Order) -> str:
@@ -157,20 +167,20 @@ def _dispute_title(dispute: Dispute) -> str:
 
 
 def _blocks(
-    title: str, fields: Sequence[tuple[str, str | None]], lines: Sequence[str], link: str | None
+    title: str, fields: Sequence[tuple[str, str | None]], lines: Sequence[str], link: str | None, most: int
 ) -> list[Block]:
     blocks: list[Block] = [{"type": "header", "text": {"type": "plain_text", "text": title[:150]}}]
-    shown = [_mrkdwn(f"*{label}*\n{escape(value, 1900)}") for label, value in fields if value]
+    shown = [_mrkdwn(f"*{label}*\n{escape(value, most)}") for label, value in fields if value]
     if shown:
         blocks.append({"type": "section", "fields": shown})
     if lines:
         more = [f"and {len(lines) - MOST_ITEMS} more"] if len(lines) > MOST_ITEMS else []
         blocks.append(_section("\n".join(escape(line, 250) for line in [*lines[:MOST_ITEMS], *more])))
-    if link and link.startswith("https://"):
+    if link and link.startswith("https://") and len(link) <= 3000:
         blocks.append(
             {
                 "type": "actions",
-                "elements": [{"type": "button", "text": {"type": "plain_text", "text": "Open"}, "url": link[:3000]}],
+                "elements": [{"type": "button", "text": {"type": "plain_text", "text": "Open"}, "url": link}],
             }
         )
     return blocks

@@ -125,6 +125,26 @@ def test_a_text_in_pieces_is_the_text(text: str, most: int, markup: bool) -> Non
     assert markup or not any(re.search(r"&(amp|lt|gt|am|a|l|g|lt|gt)?$", part) for part in parts)
 
 
+async def test_three_long_cards_in_one_message_are_no_more_than_slack_takes(slack: Bench) -> None:
+    """Their fields give way: each still says the beginning of what it has to say."""
+    long = "<long & windy> " * 200
+    titled = [LineItem(title=long, quantity=2)] * 40
+    input = PostMessage(
+        channel="#orders",
+        text=long,
+        order=example_order().model_copy(update={"note": long, "payment_status": long, "line_items": titled}),
+        dispute=Dispute(id=long, reason=long, status=long, order_id=long, payment_id=long),
+        trouble=HubTrouble(title=long, recipe=long, step=long, connection=long, reason=long, url="https://x/" + long),
+    )
+    blocks = blocks_of(input) or []
+    assert length_of(blocks) <= 10500
+    assert len([block for block in blocks if block["type"] == "header"]) == 3
+    fields = [field["text"] for block in blocks for field in block.get("fields", ())]
+    assert len(fields) == 11
+    assert max(map(len, fields)) > 300
+    await slack.ok("post_message", input)
+
+
 def test_a_text_of_blanks_is_no_text_above_a_card() -> None:
     blocks = blocks_of(PostMessage(text=" " * 20000, order=example_order()))
     assert blocks == blocks_of(PostMessage(order=example_order()))
