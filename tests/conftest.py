@@ -10,7 +10,10 @@ import redis
 
 from app.embedded import Service
 from tests.support.journal import Journal, told
+from tests.support.secrecy import listen, pytest_runtest_makereport
 from tests.support.services import Databases, running_postgres, running_redis
+
+__all__ = ["pytest_runtest_makereport"]
 
 sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]  # httpx looks for it at each request over ASGI
 
@@ -58,9 +61,11 @@ def redis_server() -> Iterator[Service]:
 
 
 @pytest.fixture(scope="session")
-def databases(postgres_server: Service) -> Databases:
+def databases(postgres_server: Service) -> Iterator[Databases]:
     """The databases of this process; `databases.fresh()` for tests that want several."""
-    return Databases(postgres_server.url)
+    with pytest.MonkeyPatch.context() as patch:
+        listen(patch)
+        yield Databases(postgres_server.url)
 
 
 @pytest.fixture

@@ -223,10 +223,18 @@ async def answers(hub: Harness) -> str:
     return "\n".join(texts)
 
 
+@pytest.mark.shows_secrets(
+    "the answer to GET /v1/recipes",
+    "the answer to GET /v1/recipes/leaky",
+    "the table recipe_version",
+    "Captured stderr call",
+    "Captured log call",
+)
 async def test_the_search_finds_what_is_there(
     everything: Planted, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A secret put where none belongs, in any of its written forms, is found: in tables, logs and answers."""
+    """A secret put where none belongs, in any of its written forms, is found: in tables, logs and answers; by the
+    search at the end of every test as well."""
     hub, secret = everything.hub, next(iter(everything.secrets))
     escaped = orjson.dumps(secret).decode()[1:-1]
     for form in (secret, quote(secret, ""), escaped, base64.b64encode(f"user:{secret}".encode()).decode()):

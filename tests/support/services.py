@@ -22,6 +22,7 @@ import asyncpg
 import psutil
 
 from app.embedded import Service, free_port, start_postgres, start_redis
+from tests.support.secrecy import search_tables
 
 __all__ = ["Databases", "apart", "execute", "free_port", "running_postgres", "running_redis", "temporary_home"]
 
@@ -121,6 +122,7 @@ class Databases:
         self._statement(f"create database {name} template tradewind strategy file_copy")
         try:
             yield self._url(name)
+            apart(lambda: search_tables(self._url(name)))
         finally:
             self._statement(f"drop database if exists {name} with (force)")
 
