@@ -84,7 +84,7 @@ class Runner:
     hasher: Hasher
     clock: Clock
     bells: Bells
-    batch: int = 200
+    batch: int = 100
     _turn: Iterator[bool] = field(default_factory=lambda: cycle((False, True)))
     """Whether the next batch begins with what came due last: thousands of waits that end at one moment hold up no run
     whose call ended meanwhile."""
