@@ -10,6 +10,7 @@ from app.events import event_type
 from app.expressions import Expression, asked, certain, paths
 from app.recipes.model import Awaited, Choose, Equality, Recipe, Step, WaitFor
 
+BEGINNINGS = ("created", "opened", "requested", "started")
 Found = tuple[Path, str, str]
 """The place, what is wrong, what to do."""
 
@@ -80,6 +81,21 @@ def _awaited(recipe: Recipe, awaited: Awaited, deed: str) -> Iterator[Found]:
             noun = event_type(name).noun
             message = f"no event ever {deed}: {name} comes once for each {noun}, and that began the run"
             yield at, message, f"wait for another event, or for another {noun}"
+
+
+def already(recipe: Recipe) -> Iterator[Found]:
+    """Waits for the beginning of a thing that runs the recipe because more happened to it since. Not never: senders
+    tell things in any order, but who waits for it waits in vain nearly always."""
+    if not recipe.triggers or recipe.schedules:
+        return
+    waiting = [step.does.awaited for step in recipe.all_steps() if isinstance(step.does, WaitFor)]
+    for awaited in (*recipe.cancel_on, *waiting):
+        for name in awaited.events:
+            noun, _, deed = name.partition(".")
+            later = [each for each in recipe.events if each != name and each.partition(".")[0] == noun]
+            if deed in BEGINNINGS and len(later) == len(recipe.events) and awaited.branches and _its_own(awaited, name):
+                message = f"{name} comes before {' or '.join(later)} of the same {noun}: what began the run is later"
+                yield (*awaited.at, "event"), message, f"wait for another event, or for another {noun}"
 
 
 def _itself(branch: Sequence[Equality]) -> bool:

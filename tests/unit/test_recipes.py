@@ -517,6 +517,8 @@ MISTAKES = [
      "6:16: `otherwise` is never taken: a branch before it always is."),
     (with_steps("  - wait_for: {event: order.paid, where: order.id == run.order.id, timeout: 1h}\n"),
      "4:42: no event ever ends this wait: order.paid comes once for each order, and that began the run. Wait for"),
+    (with_steps("  - wait_for: {event: order.created, where: order.id == run.order.id, timeout: 1h}\n"),
+     "4:23: warning: order.created comes before order.paid of the same order: what began the run is later. Wait for"),
     (with_steps("  - wait: 1h\n", more="cancel_on: {event: order.paid, where: order.id == run.order.id}\n"),
      "3:39: no event ever cancels a run: order.paid comes once for each order, and that began the run."),
     (with_steps("  - wait_for: {event: order.updated, where: order.id == run.order.id and false, timeout: 1h}\n"),
@@ -594,6 +596,8 @@ def test_what_may_happen_is_not_refused() -> None:
     good(with_steps(later % "order.customer.id == run.order.customer.id"))
     good(with_steps(later % "order.id == run.order.id or order.customer.id == run.order.customer.id"))
     good(with_steps(later.replace("order.paid", "order.updated") % "order.id == run.order.id"))
+    good(with_steps(later.replace("order.paid", "order.created") % "order.customer.id == run.order.customer.id"))
+    good(with_steps(later.replace("paid", "created") % "order.id == run.order.id", "[order.created, order.paid]"))
     good(with_steps("  - wait: 1h\n    if: true\n", more="where: true\n"))
     good(with_steps(LABEL + "    retry: {attempts: 5, within: 4h}\n"))
     good(with_steps(LABEL + "    retry: false\n"))
