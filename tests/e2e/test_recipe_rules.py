@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.support import testconnector
 from tests.support.shop import Shop, opened
 
 
@@ -109,6 +110,43 @@ async def test_quiet_hours_end_by_the_clock_on_the_wall_when_it_goes_back(shop: 
     assert await shop.made() == []
     await shop.forward(minutes=2)
     assert await shop.made() == ["n#1"]
+
+
+async def test_a_recipe_takes_the_events_that_it_names_and_is_quiet_by_the_customers_clock(shop: Shop) -> None:
+    """`on` narrowed in each way, and three buyers of whom it is night for one."""
+    here = ", connection: bench"
+    other = {"account": "two", "webhook_secrets": ["hush-hush"]}
+    await shop.hub.connect("other", testconnector.connector, other, role="shop", base_url="http://127.0.0.1:9")
+    narrowed = {
+        "plain": "order.paid", "other": "{event: order.paid, connection: other}",
+        "same": "{event: order.paid, platform: testbench}", "nobody": "{event: order.paid, platform: shopify}",
+        "test": "{event: order.paid, test: only}", "tests": "{event: order.paid, test: true}",
+        "old": "{event: order.paid, historical: only}",
+    }  # fmt: skip
+    for name, on in narrowed.items():
+        await shop.hub.recipe(name, recipe("", name, on=on, more=here))
+    await shop.order(1)
+    await shop.hub.send("other", "order.paid", testconnector.payload(2))
+    await shop.order(3, test=True)
+    await shop.order(4, historical=True)
+    assert sorted(await shop.made()) == [
+        "old#4", "other#2", "plain#1", "plain#2", "same#1", "same#2", "test#3", "tests#1", "tests#2", "tests#3",
+    ]  # fmt: skip
+    why = await shop.hub.one("select decisions ->> 'plain' from event where number = '#4'")
+    assert "historical" in why
+
+    quiet = 'quiet_hours: {from: "21:00", to: "08:00", timezone: customer}'
+    await shop.hub.recipe("quiet", recipe(quiet, "awake", on="order.created", more=here))
+    clock = shop.hub.hub.clock
+    clock._at_zero += datetime(2027, 6, 1, 13, 0, tzinfo=UTC) - clock.now()
+    for number, country in enumerate(("DE", "JP"), 5):  # 15:00 and 22:00
+        await shop.order(number, "order.created", country=country)
+    await shop.order(7, "order.created")  # nobody knows where: by the shop's clock
+    assert (await shop.made())[10:] == ["awake#5", "awake#7"]
+    await shop.forward(hours=9, minutes=59)
+    assert len(await shop.made()) == 12
+    await shop.forward(minutes=2)
+    assert (await shop.made())[12:] == ["awake#6"]
 
 
 async def test_a_run_stays_on_the_version_it_began_with_and_a_poisonous_one_holds_up_nobody(

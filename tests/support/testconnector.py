@@ -35,7 +35,7 @@ from app.connector import (
     upsert,
 )
 from app.errors import MalformedError
-from app.events import Customer, Event, LineItem, Money, Order, OrderEvent, Ref, Totals, parse_time
+from app.events import Address, Customer, Event, LineItem, Money, Order, OrderEvent, Ref, Totals, parse_time
 from app.signing import HmacSignature
 
 KEY_HEADER = "x-effect-key"
@@ -90,6 +90,7 @@ def _order(body: Json) -> Order:
             customer=Customer(email=body.get("email")),
             totals=Totals(items=total, total=total, paid=total),
             line_items=[LineItem(id="1", title="Thing", sku="THING", quantity=1, price=total, subtotal=total)],
+            shipping_address=Address(country_code=body["country"]) if "country" in body else None,
             test=bool(body.get("test")),
         )
     except (KeyError, TypeError, ValueError) as e:
@@ -101,7 +102,9 @@ def _as(type_: str) -> Any:
         order = _order(body)
         at = parse_time(body.get("at"))
         ref = Ref("order", str(order.id))
-        return [Event(type_, ref, ref, at, OrderEvent(order=order), version=body.get("at"), test=bool(order.test))]
+        old = bool(body.get("historical"))
+        said = {"version": body.get("at"), "test": bool(order.test), "historical": old}
+        return [Event(type_, ref, ref, at, OrderEvent(order=order), **said)]
 
     return normalise
 
