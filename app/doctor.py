@@ -140,7 +140,8 @@ def _keys(settings: Settings) -> Finding:
         KeyRing.parse(settings.secret_keys or path.read_text())
         check_secrets(settings)
     except (ConfigError, OSError) as e:
-        return Finding("secrets", "fault", str(e), "`serve` and `worker` do not start with this.")
+        mend = "Set TRADEWIND_SECRET_KEYS to the keys that secrets were stored under, or one of `keys new-secret`."
+        return Finding("secrets", "fault", str(e), mend)
     if settings.secret_keys:
         return Finding("secrets", "ok", "encrypted under TRADEWIND_SECRET_KEYS")
     return Finding("secrets", "ok", f"encrypted under {path}: keep a copy of it elsewhere")

@@ -1,9 +1,13 @@
 """Settings from the environment, `TRADEWIND_*`; documented in docs/configuration.md."""
 
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import ConfigError
 
 _FOLDER = Path(__file__).parent
 
@@ -21,7 +25,7 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path(".tradewind"), description="Where embedded services and made keys live.")
     host: str = Field("127.0.0.1", description="Address that the API listens on.")
-    port: int = Field(8000, description="Port of the API; the sandboxes take the next two.")
+    port: int = Field(8000, description="Port of the API; the sandboxes take the next two.", ge=0, le=65535)
     public_url: str = Field("", description="https address of the hub from outside, for links in mails.")
     database_url: str = Field(
         "", description="postgresql://user:password@host:port/name; empty starts the embedded one."
@@ -38,11 +42,13 @@ class Settings(BaseSettings):
     webhook_rate: int = Field(
         5000, description="Webhooks a second that an API process takes of one connection; 0: as many as come."
     )
-    database_pool: int = Field(8, description="PostgreSQL connections of the pipeline, for each process.")
-    statement_cache: int = Field(200, description="Prepared statements kept per connection; 0 behind PgBouncer.")
+    database_pool: int = Field(8, description="PostgreSQL connections of the pipeline, for each process.", ge=1)
+    statement_cache: int = Field(200, description="Prepared statements kept per connection; 0 behind PgBouncer.", ge=0)
     poll_seconds: float = Field(1.0, description="Slow poll that finds what a lost wake-up left.")
-    drain_batch: int = Field(64, description="Rows that one drain claims at a time.")
-    log_level: str = Field("info", description="debug, info, warning or error.")
+    drain_batch: int = Field(64, description="Rows that one drain claims at a time.", ge=1)
+    log_level: str = Field(
+        "info", description="debug, info, warning or error.", pattern="^(?i:debug|info|warning|error)$"
+    )
     log_json: bool = Field(False, description="Logs as JSON lines.")
     retention_raw_days: int = Field(30, description="Days that webhooks are kept as they came.")
     retention_attempts_days: int = Field(90, description="Days that calls and attempts are kept.")
@@ -53,6 +59,39 @@ class Settings(BaseSettings):
     silent_factor: float = Field(20, description="A shop is silent after this many of its usual gaps ...")
     silent_minutes: int = Field(60, description="... but never before this many minutes.")
 
+    def __init__(self, **given: Any) -> None:
+        """Raises ConfigError, which names each setting that cannot be read and repeats no value: it may be secret."""
+        try:
+            super().__init__(**given)
+        except ValidationError as e:
+            faults = (
+                f"TRADEWIND_{'.'.join(map(str, each['loc'])).upper()}: {each['msg'].removeprefix('Value error, ')}"
+                for each in e.errors()
+            )
+            raise ConfigError(".\n".join(faults) + ".") from None
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql(cls, url: str) -> str:
+        return _address(url.replace("postgres://", "postgresql://", 1), "postgresql://user:password@host:port/name")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, url: str) -> str:
+        return _address(url, "redis://host:port/number", "rediss", "unix")
+
     @property
     def recipes_folder(self) -> Path:
         return self.recipes or shipped_recipes()
+
+
+def _address(url: str, wanted: str, *more: str) -> str:
+    """Raises ValueError for what is no such address."""
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in (wanted.partition(":")[0], *more) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        fits = False
+    if url and not (fits and "://" in url):
+        raise ValueError(f"it is no address like {wanted}")
+    return url

@@ -169,6 +169,28 @@ def test_a_database_that_does_not_answer_is_said(
     assert "hush" not in said
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("DATABASE_URL", "postgres:hush", "it is no address like postgresql://user:password@host:port/name."),
+        ("DATABASE_URL", "mysql://me:hush@host/x", "it is no address like postgresql://"),
+        ("DATABASE_URL", "postgresql://me:hush@host:port/x", "it is no address like postgresql://"),
+        ("REDIS_URL", "http://me:hush@host", "it is no address like redis://host:port/number."),
+        ("PORT", "hush", "Input should be a valid integer"),
+        ("LOG_LEVEL", "hush", "String should match pattern"),
+    ],
+)
+def test_a_setting_that_cannot_be_read_is_named_and_not_repeated(
+    setting: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(f"TRADEWIND_{setting}", value)
+    for command in ("events", "doctor", "serve"):
+        assert run(monkeypatch, command) == 2, command
+        told = capsys.readouterr().err
+        assert told.startswith(f"TRADEWIND_{setting}: {said}"), told
+        assert "hush" not in told
+
+
 def test_recipes_check_shows_each_fault_with_its_place(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
