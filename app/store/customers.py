@@ -195,7 +195,7 @@ async def profile(
     return row, orders, [each["id"] for each in merged]
 
 
-NEAR = 1000
+NEAR = 300
 """So many of the newest customers are looked at before an index of words is asked: a word may be a common one."""
 
 
