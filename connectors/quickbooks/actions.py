@@ -3,6 +3,7 @@
 import base64
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from app.connector import Action, Context, Counts, Json, action, lookup, native_key, upsert
@@ -161,7 +162,7 @@ async def send_invoice(ctx: Context[Settings], input: SendInvoice) -> InvoiceSen
     if input.to:
         params["sendTo"] = input.to
     reply = await ctx.http.post(
-        books.path(ctx, f"invoice/{input.invoice_id}/send"),
+        books.path(ctx, f"invoice/{quote(input.invoice_id, safe='')}/send"),
         params=params,
         headers={"content-type": "application/octet-stream"},
     )
@@ -189,7 +190,7 @@ async def get_invoice_pdf(ctx: Context[Settings], input: InvoiceRef) -> Pdf:
     """Fetch an invoice as a PDF, for instance to attach it to a mail."""
     reply = await ctx.http.request(
         "GET",
-        books.path(ctx, f"invoice/{input.invoice_id}/pdf"),
+        books.path(ctx, f"invoice/{quote(input.invoice_id, safe='')}/pdf"),
         params={"minorversion": str(ctx.settings.minor_version)},
         headers={"accept": "application/pdf"},
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from decimal import Decimal
+from urllib.parse import quote
 
 from app.connector import Context, EffectKey, Json, Reply
 from app.errors import PermanentError, UnsureError
@@ -34,7 +35,7 @@ async def query(ctx: Books, entity: str, where: str, most: int = 100) -> list[di
 
 
 async def read(ctx: Books, entity: str, id: str) -> dict[str, Json]:
-    reply = await ctx.http.get(path(ctx, f"{entity.lower()}/{id}"), params=_version(ctx))
+    reply = await ctx.http.get(path(ctx, f"{entity.lower()}/{quote(id, safe='')}"), params=_version(ctx))
     return part(reply, entity)
 
 

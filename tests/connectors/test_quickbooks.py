@@ -762,6 +762,13 @@ async def test_an_invoice_without_an_address_cannot_be_sent(quickbooks: Bench) -
     assert (await quickbooks.failed("send_invoice", SendInvoice(invoice_id=made.id), key=keyed(1))).kind == "permanent"
 
 
+@pytest.mark.parametrize("action", ["send_invoice", "void_invoice", "get_invoice_pdf"])
+async def test_an_invoices_id_is_one_part_of_the_path_whatever_it_holds(quickbooks: Bench, action: str) -> None:
+    given = SendInvoice if action == "send_invoice" else InvoiceRef
+    await quickbooks.failed(action, given(invoice_id="101/send?operation=void"))
+    assert b"/invoice/101%2Fsend%3Foperation%3Dvoid" in quickbooks.recorder.seen[-1][0].url.raw_path
+
+
 async def test_a_payment_settles_its_invoice(quickbooks: Bench) -> None:
     made = await quickbooks.ok("create_invoice")
     pay = RecordPayment(customer_id="1", invoice_id=made.id, amount=made.total, reference="pi_" + "x" * 40)
