@@ -24,6 +24,7 @@ from app.registry import Registry
 from app.sandbox import make_app
 from app.store.calls import DueCall, Sending
 from app.store.packing import pack
+from tests.support.byhand import wrong_with
 from tests.support.contracts import Verdict, judge
 from tests.support.testconnector import connector as testbench
 
@@ -50,6 +51,8 @@ class Recorder(httpx.AsyncBaseTransport):
         self.seen.append((request, kept))
         if kept.status_code < 400 and (verdict := judge(self.slug, request, None if self.faulty else kept)):
             self.judged.append(verdict)
+        if kept.status_code < 400 and (wrong := wrong_with(self.slug, request)):
+            self.judged.append(Verdict(f"{request.method} {request.url.path}", wrong))
         return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(body))
 
 

@@ -11,6 +11,7 @@ import pytest
 from app.connector import Connector
 from app.sandbox import make_app
 from tests.connectors.conftest import REGISTRY, open_bench
+from tests.support.byhand import wrong_with
 from tests.support.contracts import NOT_DESCRIBED, description, judge
 from tests.support.journal import Journal
 from tests.support.vendorspecs import spec
@@ -89,3 +90,29 @@ def test_the_checker_finds_what_is_wrong() -> None:
     assert check(right, f"{path}?minorversion=12")
     assert check(right, f"{path}?request_id=1")
     assert check(right, "/v3/company/1/invoices")
+
+
+def sent(slug: str, method: str, path: str, **options: Any) -> httpx.Request:
+    return httpx.Request(method, f"http://sandbox/{slug}{path}", **options)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        sent("shippo", "POST", "/transactions", json={"rate": "r", "metadata": "x" * 101}),
+        sent("shippo", "POST", "/transactions", json={"label_file_type": "PDF_4x6"}),
+        sent("shippo", "POST", "/addresses", json={"country": "US", "zip": 94103}),
+        sent("shippo", "POST", "/addresses", json={"country": "US", "postal_code": "94103"}),
+        sent("shippo", "GET", "/transactions?results=101"),
+        sent("shippo", "GET", "/labels"),
+        sent("discord", "POST", "/api/v10/channels/1/messages", json={"content": "x", "nonce": "x" * 26}),
+        sent("discord", "PATCH", "/api/v10/channels/1/messages/2", json={"content": "x", "nonce": "x"}),
+        sent("discord", "POST", "/api/v10/channels/1/messages", json={"content": "x" * 2001}),
+        sent("gumroad", "PUT", "/v2/sales/x==/refund", data={"amount_cents": "2.50"}),
+        sent("gumroad", "POST", "/v2/products/x==/offer_codes", data={"name": "HI", "offer_type": "percent"}),
+        sent("gumroad", "PUT", "/v2/resource_subscriptions", data={"resource_name": "sales", "post_url": "https://x"}),
+    ],
+    ids=lambda request_: f"{request_.method} {request_.url.path}",
+)
+def test_what_is_written_down_by_hand_refuses_what_the_vendor_would(request_: httpx.Request) -> None:
+    assert wrong_with(request_.url.path.split("/")[1], request_) != []

@@ -50,9 +50,15 @@ class Journal:
 
 
 def _judge(exchange: Exchange, judged: Judged) -> None:
-    from tests.support.contracts import NOT_DESCRIBED, judge, refuses  # only where there is something to judge
+    from tests.support.byhand import TAKEN, wrong_with  # only where there is something to judge
+    from tests.support.contracts import NOT_DESCRIBED, judge, refuses
 
     slug, answer = exchange.connector, _answer(exchange)
+    if slug in TAKEN and answer is not None and answer.status_code < 400:
+        judged.counts[slug, "checked by hand"] += 1
+        if wrong := wrong_with(slug, _request(exchange)):
+            judged.wrong.append(f"{slug}: {exchange.method} {exchange.target}: {'; '.join(wrong)}")
+        return
     if slug not in NOT_DESCRIBED:
         judged.counts[slug, "undescribed"] += 1
         return
