@@ -253,9 +253,9 @@ def matrix(documents: Mapping[Path, str]) -> str:
 
 
 WHY_NOT = {
-    "shippo": "Shippo's description does not lie beside the checkout; the sandbox demands what its pages do",
-    "discord": "Discord's description does not lie beside the checkout; the sandbox demands what its pages do",
-    "gumroad": "Gumroad publishes none; requests follow the controllers of its published source",
+    "shippo": "Shippo's lies not beside the checkout; each request is held against its documentation, by hand",
+    "discord": "Discord's lies not beside the checkout; each request is held against its documentation, by hand",
+    "gumroad": "Gumroad publishes none; each request is held against the controllers of its source, by hand",
     "http": "a place of anybody's has none",
     "email": "SMTP has none that a machine reads; every message is parsed back by the standard library",
 }
