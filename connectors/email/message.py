@@ -7,6 +7,7 @@ from html import escape
 from html.parser import HTMLParser
 
 from app.connector import EffectKey
+from app.errors import PermanentError
 from connectors.email.models import Send, Settings, listed, parsed
 
 _BLOCKS = frozenset("address blockquote br div h1 h2 h3 h4 h5 h6 hr li ol p section table tr ul".split())  # noqa: SIM905
@@ -43,6 +44,10 @@ def compose(
     _fill(message, input, unsubscribe or f"mailto:{parsed(answers).addr_spec}?subject=unsubscribe")
     for number, part in enumerate(part for part in message.walk() if part.is_multipart()):
         part.set_boundary(f"=_{key(f'boundary {number}')}")
+    for part in message.walk():
+        for name, value in part.items():
+            if "\r" in value or "\n" in value:
+                raise PermanentError(f"a line break would stand in the header {name}")
     return message.as_bytes()
 
 

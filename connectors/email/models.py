@@ -14,14 +14,18 @@ MOST_ATTACHED = 20_000_000
 
 _ADDRESS = re.compile(r"(?:[^<>\r\n\"]*|\"[^\"\r\n]*\"\s*)<([^<>\s]+)>|([^<>\s]+)")
 _MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[^@\s<>\"(),:;\\\[\]]{1,190}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_ENCODED = re.compile(r"=\?.*\?=")
 _HEADER = re.compile(r"X-[A-Za-z0-9-]{1,60}")
 
 
 def header_text(value: str) -> str:
-    """Text for a header. A line break in it would begin a header of somebody else's choice."""
+    """Text for a header. A line break in it would begin a header of somebody else's choice, also one that is written as
+    an encoded word (RFC 2047): the standard library decodes those, and older versions write the break out."""
     if _CONTROL.search(value):
         raise ValueError("holds a line break or another control character")
+    if _ENCODED.search(value):
+        raise ValueError("holds an encoded word (=?...?=): write the text itself")
     return value.strip()
 
 

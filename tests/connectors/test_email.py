@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.connector import Suppression
+from app.connector import EffectKey, Suppression
+from app.errors import PermanentError
 from app.events import Order, OrderEvent
 from app.pipeline.match.simulate import Simulation, Told
 from app.recipes import RegistryCatalogue, load_text
-from connectors.email.message import text_of
-from connectors.email.models import Attachment, Send
+from connectors.email.message import compose, text_of
+from connectors.email.models import Attachment, Send, Settings
 from tests.connectors.conftest import KEY, NOW, REGISTRY, Bench, open_bench
 
 PDF = b"%PDF-1.4\nan invoice\n.\n..\n%%EOF"
@@ -104,6 +105,12 @@ def test_styles_and_scripts_are_no_text() -> None:
         {"to": []},
         {"reply_to": "a@b.example\nBcc: eve@example.com"},
         {"headers": {"X-Campaign": "a\r\nBcc: eve@example.com"}},
+        {"subject": "Hi =?utf-8?q?a=0d=0aBcc:_eve@example.com?="},
+        {"subject": "Hi\x85Bcc: eve@example.com"},
+        {"to": "=?utf-8?b?YQ0KQmNjOiBldmVAZXhhbXBsZS5jb20=?= <ada@example.com>"},
+        {"to": "=?utf-8?q?=0d=0aBcc=3A_eve?=@example.com"},
+        {"headers": {"X-Campaign": "=?utf-8?q?=0d=0aBcc:_eve@example.com?="}},
+        {"attachments": [{"name": "=?utf-8?q?=0d=0aBcc:_eve?=.pdf", "content": "YQ=="}]},
         {"headers": {"Bcc": "eve@example.com"}},
         {"headers": {"X-A\r\nBcc": "eve@example.com"}},
         {"attachments": [{"name": "a\r\nX: 1", "content": ""}]},
@@ -116,6 +123,12 @@ def test_styles_and_scripts_are_no_text() -> None:
 def test_what_would_smuggle_headers_or_recipients_in_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         mail(**fields)
+
+
+def test_no_line_break_reaches_a_header_whoever_let_it_through() -> None:
+    unchecked = mail().model_copy(update={"subject": "=?utf-8?q?a=0d=0aBcc:_eve@example.com?="})
+    with pytest.raises(PermanentError, match="header Subject"):
+        compose(Settings(sender="o@shop.example", host="h"), unchecked, EffectKey("0" * 32), NOW, None, [])
 
 
 async def test_names_of_other_scripts_and_odd_signs_stay_names(bench: Bench) -> None:
