@@ -305,7 +305,9 @@ async def test_a_run_shows_its_steps_calls_attempts_and_effects(bench: Bench) ->
     assert shown["state"] == "done"
 
 
+@pytest.mark.shows_secrets("the table recipe_version", "the table webhook", "the table call")
 async def test_secrets_are_never_shown(bench: Bench) -> None:
+    """Not even those that a merchant wrote into a recipe, and a sender into a body; both are kept as they came."""
     bench.outside.statuses["/unsafe"] = [422]
     await bench.recipe("leaky", TWO_STEPS.replace('"{{ order.id }}"', f'"{{{{ order.id }}}}-{TOKEN}"'))
     event_id = await bench.order(1, note=SECRET)
