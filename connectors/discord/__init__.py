@@ -56,8 +56,7 @@ async def post_message(ctx: Context[Settings], input: PostMessage) -> Message:
 @action(safe=upsert, example=lambda: UpdateMessage(id=MESSAGE, text="It was shipped", channel=CHANNEL))
 async def update_message(ctx: Context[Settings], input: UpdateMessage) -> Message:
     """Change a message that the bot posted."""
-    channel = input.channel or ctx.settings.channel
-    path = f"/api/v10/channels/{channel}/messages/{input.id}"
+    path = f"/api/v10/channels/{(channel := input.channel or ctx.settings.channel)}/messages/{input.id}"
     return _message(await ctx.http.request("PATCH", path, json=_content(input), limit_key=channel))
 
 
