@@ -101,8 +101,10 @@ CLAIM_NEWEST = CLAIM.replace("order by due_at, id", "order by due_at desc, id de
 
 
 async def claim(connection: Connection, now: datetime, limit: int, newest: bool = False) -> list[DueRun]:
-    """Lock due runs, those that have been due longest first (or last), for the length of the transaction."""
-    return [DueRun(*row) for row in await connection.fetch(CLAIM_NEWEST if newest else CLAIM, now, limit)]
+    """Lock those due runs that have been due longest (or shortest) for the length of the transaction; who came due
+    first comes first."""
+    rows = await connection.fetch(CLAIM_NEWEST if newest else CLAIM, now, limit)
+    return [DueRun(*row) for row in (reversed(rows) if newest else rows)]
 
 
 @dataclass(frozen=True, slots=True)

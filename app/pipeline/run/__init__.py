@@ -86,8 +86,8 @@ class Runner:
     bells: Bells
     batch: int = 100
     _turn: Iterator[bool] = field(default_factory=lambda: cycle((False, True)))
-    """Whether the next batch begins with what came due last: thousands of waits that end at one moment hold up no run
-    whose call ended meanwhile."""
+    """Whether the next batch takes what came due last, where more is due than one batch: thousands of waits that end at
+    one moment hold up no run whose call ended meanwhile."""
 
     # --- beginning -----------------------------------------------------------------------------------------------
 
