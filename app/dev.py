@@ -28,17 +28,16 @@ from rich.text import Text
 
 import app
 from app.domain.keys import ensure_admin_key
-from app.domain.recipes import sync_folder
+from app.domain.recipes_folder import sync_folder
 from app.embedded import Service, start_postgres, start_redis
 from app.errors import ConfigError
 from app.flow import HEADING, Flow
 from app.hub import Hub, open_hub
 from app.logs import set_up_logging
+from app.preparing import fill, migrate_database
 from app.processes import (
     Forked,
-    fill,
     fork_child,
-    migrate_database,
     own_command,
     run_sandbox,
     run_worker,

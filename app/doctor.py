@@ -24,7 +24,7 @@ from app.production import check_secrets
 from app.recipes import RegistryCatalogue, load_folder
 from app.registry import Registry
 from app.settings import Settings
-from app.store.connections import health
+from app.store.changes.connections import health
 from app.store.database import Database
 
 OLDEST_SERVER = 15

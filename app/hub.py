@@ -9,8 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import structlog
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 
 from app.bells import Bells
 from app.clock import DatabaseClock
@@ -22,9 +20,8 @@ from app.errors import ConfigError
 from app.keyfile import made_keys
 from app.registry import Registry
 from app.settings import Settings
+from app.store import secret
 from app.store.database import AWAY, Database
-from app.store.sealed import HASH_SECRET
-from app.store.tables import setting
 
 log = structlog.get_logger()
 
@@ -110,8 +107,6 @@ def _spare_the_collector() -> None:
 
 async def _hash_secret(database: Database, ring: KeyRing) -> bytes:
     """The secret of keys that are kept for ever: made once, sealed, never rotated."""
-    async with database.begin() as db:
-        made = ring.seal(os.urandom(32), HASH_SECRET.encode())
-        await db.execute(insert(setting).values(name=HASH_SECRET, value=made).on_conflict_do_nothing())
-        stored = (await db.execute(select(setting.c.value).where(setting.c.name == HASH_SECRET))).scalar_one()
-    return ring.open(stored, HASH_SECRET.encode())
+    about = secret.HASH_SECRET.encode()
+    async with database.acquire() as db:
+        return ring.open(await secret.keep_first(db, ring.seal(os.urandom(32), about)), about)

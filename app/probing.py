@@ -30,7 +30,7 @@ class Probes:
 
     async def _next(self) -> Connection | None:
         now = self.hub.clock.now()
-        async with self.hub.database.begin() as db:
+        async with self.hub.database.acquire() as db:
             due = await store.claim_probe(db, now, now - EVERY)
         if due is None:
             return None
@@ -47,7 +47,7 @@ async def probe(hub: Hub, connection: Connection) -> Proof:
     now = hub.clock.now()
     again = now if proof.works or proof.refused else now - EVERY + SOON
     problem = proof.said[:500] if proof.refused else None
-    async with hub.database.begin() as db:
+    async with hub.database.acquire() as db:
         await store.record_probe(db, connection.id, again, proof.works, proof.said[:500], problem)
     if not proof.works:
         log.warning("a connection does not work; `tradewind connections test` says why", connection=connection.slug)

@@ -1,6 +1,5 @@
 """Starting the processes of a hub: API, worker, sandboxes; each as the command line runs it."""
 
-import asyncio
 import ctypes
 import os
 import signal
@@ -12,18 +11,13 @@ from pathlib import Path
 
 import structlog
 
-from app.domain.connections_file import apply, read_connections
-from app.domain.keys import ensure_admin_key
-from app.domain.recipes import sync_folder
 from app.embedded.identity import Identity, child_keywords
-from app.errors import ConfigError, TradewindError
-from app.hub import Hub, open_hub
+from app.errors import TradewindError
+from app.hub import open_hub
 from app.logs import set_up_logging
 from app.production import check_secrets
 from app.registry import Registry
 from app.settings import Settings
-from app.store.database import migrate
-from app.store.starting import one_at_a_time
 
 log = structlog.get_logger()
 
@@ -87,30 +81,26 @@ def run_sandbox(host: str, port: int, registry: Registry | None = None, smtp_por
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, loop="uvloop")
 
 
-def prepare(settings: Settings, *, migrations: bool = True) -> None:
-    """What a process of the hub does before it starts: the newest schema, the connections of the file, the recipes of
-    the folder, the first key. Raises ConfigError when no connection can be had from a wrong file, or no database, and
-    for keys that can be guessed."""
-    check_secrets(settings)
-    if migrations:
-        migrate_database(settings)
-    asyncio.run(_fill(settings))
-
-
 def prepare_apart(settings: Settings, *, migrations: bool = True) -> None:
-    """As `prepare`, in a forked process: what only the start needs (Alembic, YAML, the checks of recipes) is 15 MB that
-    a server would carry for good. Ends this process with the other's code where that fails."""
-    _make_sure_of_a_database(settings)
+    """What a process of the hub does before it starts, in a forked process: what only the start needs (Alembic,
+    SQLAlchemy, YAML, the checks of recipes) is 30 MB that a worker would carry for good. Ends this process with the
+    other's code where that fails."""
     sys.stdout.flush()
     sys.stderr.flush()
     before = child_keywords(Identity(), signal.SIGTERM)["preexec_fn"]
     pid = os.fork()
     if pid == 0:
         before()
-        os._exit(_code_of(lambda: prepare(settings, migrations=migrations)))
+        os._exit(_code_of(lambda: _prepare(settings, migrations)))
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if code:
         sys.exit(abs(code))
+
+
+def _prepare(settings: Settings, migrations: bool) -> None:
+    from app.preparing import prepare
+
+    prepare(settings, migrations=migrations)
 
 
 def _code_of(work: Callable[[], None]) -> int:
@@ -129,58 +119,6 @@ def _code_of(work: Callable[[], None]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     return code
-
-
-def migrate_database(settings: Settings) -> None:
-    """Bring the database to the newest schema. Raises ConfigError when none is named or it does not answer."""
-    _make_sure_of_a_database(settings)
-    try:
-        migrate(settings.database_url)
-    except OSError as e:
-        raise ConfigError(f"PostgreSQL does not answer (TRADEWIND_DATABASE_URL): {e}") from e
-
-
-async def _fill(settings: Settings) -> None:
-    async with open_hub(settings) as hub:
-        await fill(hub)
-        key = await ensure_admin_key(hub)
-    if key is not None:
-        sys.stderr.write(f"The first API key, with every right; it is shown only now: {key}\n")
-
-
-async def fill(hub: Hub, *more: Path, forgiving: bool = True) -> None:
-    """Bring connections (of the file, and of `more` files) and the folder's recipes into the database, one process at
-    a time. What is wrong with a file is said with its place and mend. `forgiving`, as in production: its last good
-    version goes on, and so does all else; only a broken connections file of a hub without connections raises
-    ConfigError. Else every error raises it."""
-    settings = hub.settings
-    async with one_at_a_time(hub.database):
-        refused = [said for path in (settings.connections, *more) if path and (said := await _connections(hub, path))]
-        nothing = bool(refused) and not list(hub.connections)
-        problems = await sync_folder(hub.database, hub.registry, settings.recipes_folder.resolve())
-    refused += [str(problem) for problem in problems if problem.severity == "error"]
-    if refused and (nothing or not forgiving):
-        raise ConfigError("\n".join(refused))
-    for line in (*refused, *(str(problem) for problem in problems if problem.severity == "warning")):
-        sys.stderr.write(f"{line}\n")
-    if refused:
-        sys.stderr.write("What is refused above does not run; where an earlier version was good, that one goes on.\n")
-
-
-async def _connections(hub: Hub, path: Path) -> str | None:
-    """Apply a connections file, whole or not at all; answers what is wrong with it."""
-    try:
-        declared = read_connections(path, hub.registry)
-    except ConfigError as e:
-        return str(e)
-    await apply(hub.database, hub.ring, declared, f"file:{path.resolve()}", actor="start of the hub")
-    await hub.connections.refresh()
-    return None
-
-
-def _make_sure_of_a_database(settings: Settings) -> None:
-    if not settings.database_url:
-        raise ConfigError("TRADEWIND_DATABASE_URL is not set; `tradewind dev` starts a database by itself.")
 
 
 def own_command(*arguments: str) -> list[str]:

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from app.bells import Bells, Drain
 from app.byhand.backtests import Backtests
-from app.byhand.flow import release_held
+from app.byhand.held import release_held
 from app.byhand.replays import Replays
 from app.domain.credentials import Credentials
 from app.domain.retention import Retention

@@ -185,9 +185,9 @@ async def fill(hub: Stage, events: int) -> None:
 async def _make_partitions(url: str) -> None:
     from app.store.database import Database
 
-    database = Database(url)
+    database = await Database(url).open()
     now = datetime.now(UTC)
-    async with database.begin() as db:
+    async with database.transaction() as db:
         for days in range(0, DAYS + 7, 7):
             await partitions.make_ahead(db, now - timedelta(days=days))
     await database.close()

@@ -31,7 +31,8 @@ from app.pipeline.normalise.reading import Work, normalise, read
 from app.pipeline.normalise.states import States
 from app.registry import Registry
 from app.store import webhooks
-from app.store.database import Database, migrate
+from app.store.database import Database
+from app.store.migrating import migrate
 from app.store.packing import pack
 from app.store.webhooks import NewWebhook
 from tests.support.orders import shopify_order

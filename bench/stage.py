@@ -183,7 +183,7 @@ def staged(home: Path) -> Iterator[Stage]:
         }
         made = Stage(home, embedded, environment, port, sink_port)
         try:
-            prepare = [sys.executable, "-c", "from app.processes import Settings, prepare; prepare(Settings())"]
+            prepare = [sys.executable, "-c", "from app.preparing import Settings, prepare; prepare(Settings())"]
             subprocess.run(prepare, cwd=ROOT, env=environment, check=True)
             made.start("sink", "-m", "bench.sink", str(sink_port))
             made.wait_ready(sink_port, "/stats")

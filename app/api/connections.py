@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 from app.api.auth import ConnectionKeeper, Reader
 from app.api.context import HubDep, Listed, Name, PartDep, secrets_of
 from app.api.etags import UNCHANGED, IfNewer, shown, tag_of
-from app.byhand import pause_connection as set_paused
-from app.byhand import pause_lane as set_lane_paused
+from app.byhand.flow import pause_connection as set_paused
+from app.byhand.flow import pause_lane as set_lane_paused
 from app.errors import NotFoundError
 from app.hub import Hub
 from app.store import lists

@@ -13,8 +13,8 @@ from app.api.named import refuse_unknown
 from app.byhand.reprocessing import Misunderstood, reprocess
 from app.byhand.texts import PlainText
 from app.store import lists
+from app.store.kinds import WEBHOOK_STATES
 from app.store.lists import RefusedFilter, WebhookFilter
-from app.store.tables import WEBHOOK_STATES
 from app.trace.shapes import Webhook
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])

@@ -11,7 +11,7 @@ from app.api.auth import Reader, RecipeKeeper
 from app.api.context import HubDep, Listed, Name, PartDep, secrets_of
 from app.api.etags import UNCHANGED, IfNewer, shown, tag_of
 from app.api.named import refuse_unknown
-from app.byhand import set_recipe
+from app.byhand.flow import set_recipe
 from app.byhand.texts import PlainTexts
 from app.byhand.trying import dry, span_in
 from app.byhand.versions import version_of

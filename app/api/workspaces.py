@@ -14,9 +14,10 @@ from app.domain.keys import Caller
 from app.domain.zones import zone_of
 from app.errors import ConflictError, NotFoundError
 from app.hub import Hub
-from app.store import byhand
 from app.store import workspaces as store
 from app.store.byhand import Deed
+from app.store.changes import workspaces as changes
+from app.store.changes.audit import note_change
 
 router = APIRouter(prefix="/v1/workspaces", tags=["workspaces"])
 
@@ -98,9 +99,9 @@ async def make_workspace(caller: Admin, hub: HubDep, wanted: WorkspaceWanted) ->
         raise ForbiddenError("Workspaces are made with a key of every workspace.", "admin")
     values = {name: value for name, value in wanted.given().items() if name != "name"}
     async with hub.database.begin() as db:
-        if not await store.make(db, wanted.name, values):
+        if not await changes.make(db, wanted.name, values):
             raise ConflictError(f"there is a workspace {wanted.name!r}")
-        await byhand.note_change(db, Deed(wanted.name, caller.name, "make", f"workspace/{wanted.name}", values))
+        await note_change(db, Deed(wanted.name, caller.name, "make", f"workspace/{wanted.name}", values))
     return await _one(hub, caller, wanted.name)
 
 
@@ -115,9 +116,9 @@ async def change_workspace(caller: Admin, hub: HubDep, name: Name, change: Works
     await _one(hub, caller, name)
     async with hub.database.begin() as db:
         if given := change.given():
-            await store.change(db, name, given)
-            await store.stir_recipes(db, name)
-            await byhand.note_change(db, Deed(name, caller.name, "change", f"workspace/{name}", given))
+            await changes.change(db, name, given)
+            await changes.stir_recipes(db, name)
+            await note_change(db, Deed(name, caller.name, "change", f"workspace/{name}", given))
     return await _one(hub, caller, name)
 
 

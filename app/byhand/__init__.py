@@ -6,12 +6,11 @@ replay.py    an event runs recipes again; foresee.py says what that would do
 approvals.py a run asks a person, and goes on by the answer
 people.py    who a customer is, all that is held of them, and their erasure
 inputs.py    what a shop sets of a recipe
-flow.py      recipes and connections are paused and resumed, recipes enabled and disabled
+flow.py      recipes and connections are paused and resumed, recipes enabled and disabled; held.py lets their runs go
 """
 
 from app.byhand.answers import Answer, Answered, answer
 from app.byhand.approvals import Approval, Approved, approve
-from app.byhand.flow import pause_connection, pause_lane, set_recipe
 from app.byhand.replay import Replay, ReplayWanted, replay
 from app.byhand.runs import Cancelled, Retried, cancel, retry
 
@@ -27,9 +26,6 @@ __all__ = [
     "answer",
     "approve",
     "cancel",
-    "pause_connection",
-    "pause_lane",
     "replay",
     "retry",
-    "set_recipe",
 ]

@@ -13,8 +13,8 @@ from app.connector import OAuth2
 from app.domain.connections import Connection
 from app.errors import ConfigError, ConflictError, MalformedError, TradewindError, UnavailableError
 from app.hub import Hub
-from app.store import byhand
 from app.store.byhand import Deed
+from app.store.changes.audit import note_change
 
 WITHIN = timedelta(minutes=10)
 _ABOUT = b"oauth state"
@@ -66,7 +66,7 @@ async def finish(hub: Hub, state: str, code: str, error: str, said: Mapping[str,
             raise UnavailableError(f"the tokens could not be had: {e}") from e
     async with hub.database.begin() as db:
         deed = Deed(connection.workspace, str(about["actor"]), "authorise", f"connection/{connection.slug}", {})
-        await byhand.note_change(db, deed)
+        await note_change(db, deed)
     hub.bells.ring(f"lane:{connection.id}", elsewhere=True)
     return connection.slug
 

@@ -15,12 +15,12 @@ from app.byhand.writing import ORIGIN
 from app.documents import Problem
 from app.domain.connections import base_url_problem
 from app.domain.connections_file import Declared, apply
-from app.domain.recipes import sync_folder
+from app.domain.recipes_folder import sync_folder
 from app.errors import ConflictError, InvalidError
 from app.hub import Hub
 from app.recipes import RegistryCatalogue, load_text
-from app.store import connections as connection_store
-from app.store import recipes as recipe_store
+from app.store.changes import connections as connection_store
+from app.store.changes import recipes as recipe_store
 
 
 class StrangeFolderError(ConflictError):

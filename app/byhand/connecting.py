@@ -16,9 +16,9 @@ from app.domain.connections_file import Declared, stored
 from app.errors import ConflictError, InvalidError, NotFoundError
 from app.hub import Hub
 from app.ids import new_id
-from app.store import byhand
-from app.store import connections as store
 from app.store.byhand import Deed, acting_under
+from app.store.changes import connections as store
+from app.store.changes.audit import note_change
 
 Condition = Callable[[Any | None], None]
 """Told the row as it stands, locked, or None; may refuse."""
@@ -56,7 +56,7 @@ async def put_connection(
         one = Declared(slug, connector, settings, wanted.role, wanted.base_url, wanted.alias, wanted.history)
         await _save(hub, db, workspace, one, ORIGIN)
         detail = {"connector": connector.slug, "settings": sorted(wanted.settings)}
-        await byhand.note_change(db, Deed(workspace, actor, "put", f"connection/{slug}", detail))
+        await note_change(db, Deed(workspace, actor, "put", f"connection/{slug}", detail))
     await hub.connections.refresh()
     return row is None
 
@@ -82,7 +82,7 @@ async def remove_connection(hub: Hub, workspace: str, slug: str, actor: str, con
         condition(row)
         refuse_owned(row, f"connection {slug}")
         await store.remove(db, row.id)
-        await byhand.note_change(db, Deed(workspace, actor, "remove", f"connection/{slug}", {}))
+        await note_change(db, Deed(workspace, actor, "remove", f"connection/{slug}", {}))
     await hub.connections.refresh()
 
 

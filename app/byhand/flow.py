@@ -2,11 +2,12 @@
 
 from typing import Literal
 
+from app.byhand.held import release_page
 from app.errors import ConflictError, NotFoundError
 from app.hub import Hub
-from app.store import byhand as store
-from app.store import connections, recipes
 from app.store.byhand import Deed
+from app.store.changes import connections, recipes
+from app.store.changes.audit import note_change
 
 RecipeVerb = Literal["pause", "resume", "enable", "disable"]
 
@@ -16,8 +17,6 @@ _CHANGES: dict[str, dict[str, bool]] = {
     "enable": {"enabled": True},
     "disable": {"enabled": False},
 }
-PAGE = 500
-"""Held runs that are let go at once."""
 
 
 async def set_recipe(hub: Hub, workspace: str, name: str, verb: RecipeVerb, actor: str) -> int:
@@ -31,30 +30,13 @@ async def set_recipe(hub: Hub, workspace: str, name: str, verb: RecipeVerb, acto
         if not await recipes.change(db, workspace, name, **_CHANGES[verb]):
             raise NotFoundError(f"there is no recipe {name!r}")
         if verb == "resume":
-            released = await store.count_held(db, workspace, name)
-        await store.note_change(db, Deed(workspace, actor, verb, f"recipe/{name}", {"released": released}))
+            released = await recipes.count_held(db, workspace, name)
+        await note_change(db, Deed(workspace, actor, verb, f"recipe/{name}", {"released": released}))
     await hub.recipes.refresh()
     if verb == "resume":
         await release_page(hub, workspace, name)
         hub.bells.ring("held", elsewhere=True)
     return released
-
-
-async def release_page(hub: Hub, workspace: str, name: str) -> bool:
-    """Let the first held runs of a recipe go on; True when there may be more."""
-    async with hub.database.transaction() as db:
-        released = await store.release_held(db, workspace, name, hub.clock.now(), PAGE)
-    if released:
-        hub.bells.ring("run", elsewhere=True)
-    return released == PAGE
-
-
-async def release_held(hub: Hub) -> bool:
-    """A worker's look for runs that are held by no paused recipe: it was resumed, and they are many, or a process that
-    did not know it yet made them. True when there may be more."""
-    async with hub.database.acquire() as db:
-        recipes_holding = await store.holding(db)
-    return any([await release_page(hub, workspace, name) for workspace, name in recipes_holding])
 
 
 async def pause_connection(hub: Hub, workspace: str, slug: str, paused: bool, actor: str) -> None:
@@ -64,7 +46,7 @@ async def pause_connection(hub: Hub, workspace: str, slug: str, paused: bool, ac
         raise NotFoundError(f"there is no connection {slug!r}")
     async with hub.database.begin() as db:
         await connections.set_paused(db, connection.id, paused)
-        await store.note_change(db, Deed(workspace, actor, _verb(paused), f"connection/{slug}", {}))
+        await note_change(db, Deed(workspace, actor, _verb(paused), f"connection/{slug}", {}))
     await hub.connections.refresh()
     hub.bells.ring(f"lane:{connection.id}", elsewhere=True)
 
@@ -77,7 +59,7 @@ async def pause_lane(hub: Hub, workspace: str, slug: str, paused: bool, actor: s
         raise NotFoundError(f"there is no connection {slug!r}")
     async with hub.database.begin() as db:
         await connections.set_lane_paused(db, connection.id, paused)
-        await store.note_change(db, Deed(workspace, actor, _verb(paused), f"lane/{slug}", {}))
+        await note_change(db, Deed(workspace, actor, _verb(paused), f"lane/{slug}", {}))
     hub.bells.ring(f"lane:{connection.id}", elsewhere=True)
 
 

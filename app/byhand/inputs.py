@@ -11,8 +11,9 @@ from app.errors import MalformedError, NotFoundError
 from app.expressions import hint
 from app.hub import Hub
 from app.recipes import Input, valid
-from app.store import byhand, recipes
 from app.store.byhand import Deed
+from app.store.changes import recipes
+from app.store.changes.audit import note_change
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ async def set_inputs(hub: Hub, workspace: str, name: str, given: Mapping[str, An
         stands = await recipes.lay_inputs(db, workspace, name, more, gone)
         if stands is None:
             raise NotFoundError(f"there is no recipe {name!r}")
-        await byhand.note_change(db, Deed(workspace, actor, "set inputs", f"recipe/{name}", {"inputs": sorted(given)}))
+        await note_change(db, Deed(workspace, actor, "set inputs", f"recipe/{name}", {"inputs": sorted(given)}))
     await hub.recipes.refresh()
     return _standing(active, stands)
 

@@ -13,9 +13,9 @@ from app.domain.connections import open_row
 from app.domain.connections_file import Declared, stored
 from app.errors import InvalidError, NotFoundError
 from app.hub import Hub
-from app.store import byhand
-from app.store import connections as store
 from app.store.byhand import Deed
+from app.store.changes import connections as store
+from app.store.changes.audit import note_change
 
 OLD = 2
 """Old secrets that are taken beside a new one: a sender may sign with the last for an hour (Shopify), and somebody may
@@ -62,7 +62,7 @@ async def rotate_secret(hub: Hub, workspace: str, slug: str, wanted: Rotation, a
         one = Declared(slug, connector, settings, row.role, row.base_url, row.alias)
         await store.save(db, stored(one, workspace, row.origin, row.id, hub.ring))
         detail = {"setting": ", ".join(values), "forget_old": wanted.forget_old, "forget": bool(wanted.forget)}
-        await byhand.note_change(db, Deed(workspace, actor, "rotate", f"connection/{slug}", detail))
+        await note_change(db, Deed(workspace, actor, "rotate", f"connection/{slug}", detail))
     await hub.connections.refresh()
     return Rotated({setting: _held(getattr(settings, setting)) for setting in values}, *(proof or ()))
 
@@ -160,7 +160,7 @@ async def _proven(
                 raise _refusal("setting", f"{setting} rotates by itself: authorise the connection anew instead")
         # a token that is still good would answer for whatever is new
         return None, "It is proven when the token is refreshed next, and counts from then on."
-    proof = await prove(hub, replace(open_row(row, hub.registry, hub.ring), settings=settings))
+    proof = await prove(hub, replace(open_row(row._mapping, hub.registry, hub.ring), settings=settings))
     if proof.refused:
         it, stays = ("it", "one stays") if len(values) == 1 else ("them", "ones stay")
         where = "values" if wanted.values else "value"

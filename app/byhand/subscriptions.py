@@ -17,8 +17,9 @@ from app.errors import ConfigError, InvalidError, NotFoundError
 from app.events import EVENT_TYPES, event_type
 from app.hub import Hub
 from app.ids import new_id
-from app.store import byhand, connections, recipes
 from app.store.byhand import Deed
+from app.store.changes import connections, recipes
+from app.store.changes.audit import note_change
 from app.store.database import Row
 
 ORIGIN = "subscription:"
@@ -89,7 +90,7 @@ async def subscribe(
             await recipes.save(db, workspace, name, source, f"{ORIGIN}{slug}")
         await recipes.remove_others(db, workspace, f"{ORIGIN}{slug}", list(texts))
         deed = Deed(workspace, actor, "subscribe", f"webhook-subscription/{slug}", {"events": list(events)})
-        await byhand.note_change(db, deed)
+        await note_change(db, deed)
     await hub.refresh()
 
 
@@ -101,7 +102,7 @@ async def unsubscribe(hub: Hub, workspace: str, slug: str, actor: str) -> None:
             raise NotFoundError(f"there is no webhook subscription {slug!r}")
         await connections.remove(db, row.id)
         await recipes.remove_others(db, workspace, row.origin, [])
-        await byhand.note_change(db, Deed(workspace, actor, "unsubscribe", f"webhook-subscription/{slug}", {}))
+        await note_change(db, Deed(workspace, actor, "unsubscribe", f"webhook-subscription/{slug}", {}))
     await hub.refresh()
 
 

@@ -61,7 +61,7 @@ async def version_of(
     active = hub.recipes.find(workspace, name)
     if number is None and active is None:
         raise NotFoundError(f"no version of {name!r} is in the hub: `tradewind recipes list` names those that are")
-    async with hub.database.begin() as db:
+    async with hub.database.acquire() as db:
         version_id = active.version_id if active is not None else None
         if number is not None:
             version_id = await store.version_numbered(db, workspace, name, number)

@@ -27,9 +27,10 @@ from app.recipes import (
 )
 from app.recipes.check import emits
 from app.recipes.testing import Report, run_tests
-from app.store import byhand, lists
-from app.store import recipes as store
+from app.store import lists
 from app.store.byhand import Deed
+from app.store.changes import recipes as store
+from app.store.changes.audit import note_change
 from app.store.database import Row
 
 ORIGIN = "api"
@@ -115,7 +116,7 @@ async def put_recipe(
         number = await store.current_number(db, workspace, name)
         if changed:
             detail = {"version": number, "inputs": sorted(inputs)} if inputs is not None else {"version": number}
-            await byhand.note_change(db, Deed(workspace, actor, "put", f"recipe/{name}", detail))
+            await note_change(db, Deed(workspace, actor, "put", f"recipe/{name}", detail))
     await hub.recipes.refresh()
     return Written(number, changed, [each for each in loaded.problems if each.severity == "warning"])
 
@@ -131,7 +132,7 @@ async def remove_recipe(
         condition(row)
         refuse_owned(row, f"recipe {name}")
         await store.change(db, workspace, name, removed=True)
-        await byhand.note_change(db, Deed(workspace, actor, "remove", f"recipe/{name}", {}))
+        await note_change(db, Deed(workspace, actor, "remove", f"recipe/{name}", {}))
     await hub.recipes.refresh()
 
 

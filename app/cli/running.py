@@ -51,7 +51,7 @@ def sandbox(
 
 def migrate(as_json: AsJson = False) -> None:
     """Bring the database to the newest schema."""
-    from app.processes import migrate_database
+    from app.preparing import migrate_database
 
     settings = session.settings()
     migrate_database(settings)

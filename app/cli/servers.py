@@ -18,6 +18,8 @@ def run(name: str, *, migrate: bool, prepare: bool) -> None:
     from app import processes
 
     settings = session.settings()
+    if name == "serve":
+        from app import preparing as preparing  # with SQLAlchemy, which the API carries anyway: loaded once for both
     if prepare:
         processes.prepare_apart(settings, migrations=migrate)
     if name == "serve":

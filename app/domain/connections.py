@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -190,24 +190,24 @@ def blot(text: str, secrets: Collection[str]) -> str:
     return text
 
 
-def open_row(row: Any, registry: Registry, ring: KeyRing) -> Connection:
+def open_row(row: Mapping[str, Any], registry: Registry, ring: KeyRing) -> Connection:
     """A stored row as the running hub uses it. Raises ConfigError when its secrets or settings no longer fit."""
-    connector = registry[row.connector]
-    secrets = ring.open_json(row.secrets, row.id.bytes)
+    connector = registry[row["connector"]]
+    secrets = ring.open_json(row["secrets"], row["id"].bytes)
     return Connection(
-        id=row.id,
-        workspace=row.workspace,
-        slug=row.slug,
+        id=row["id"],
+        workspace=row["workspace"],
+        slug=row["slug"],
         connector=connector,
-        account=row.account,
-        role=row.role,
-        settings=connector.settings.model_validate({**row.settings, **secrets}),
-        base_url=row.base_url,
-        paused=row.paused,
-        origin=row.origin,
-        created_at=row.created_at,
-        history=row.history,
-        problem=row.problem,
+        account=row["account"],
+        role=row["role"],
+        settings=connector.settings.model_validate({**row["settings"], **secrets}),
+        base_url=row["base_url"],
+        paused=row["paused"],
+        origin=row["origin"],
+        created_at=row["created_at"],
+        history=row["history"],
+        problem=row["problem"],
     )
 
 
@@ -242,14 +242,14 @@ class Connections:
             changed_at = await store.changed_at(connection)
         if changed_at == self._changed_at and not always:
             return
-        async with self._database.begin() as db:
-            rows = await store.load_all(db)
+        async with self._database.acquire() as connection:
+            rows = await store.load_all(connection)
         opened = []
         for row in rows:
             try:
                 opened.append(open_row(row, self._registry, self._ring))
             except (ConfigError, ValueError) as e:
-                log.error("a connection cannot be used", connection=row.slug, reason=type(e).__name__)
+                log.error("a connection cannot be used", connection=row["slug"], reason=type(e).__name__)
         self._by_id = {connection.id: connection for connection in opened}
         self._by_slug = {(connection.workspace, connection.slug): connection for connection in opened}
         self._changed_at = changed_at

@@ -18,9 +18,10 @@ from app.errors import ConfigError
 from app.expressions.errors import hint
 from app.ids import new_id
 from app.registry import Registry
-from app.store import connections as store
-from app.store import workspaces
-from app.store.byhand import Deed, note_change
+from app.store.byhand import Deed
+from app.store.changes import connections as store
+from app.store.changes import workspaces
+from app.store.changes.audit import note_change
 from app.store.database import Condition, Database
 
 _KEYS = {"connector", "role", "settings", "base_url", "as", "history"}

@@ -8,8 +8,6 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from app.clock import Clock
 from app.connector import HeaderAuth, OAuth2
 from app.crypto import KeyRing
@@ -17,6 +15,7 @@ from app.domain.connections import Connection
 from app.errors import CredentialError, RetryableError, UnsureError
 from app.http import Request, Response, Timeouts, Transport
 from app.store import connections as store
+from app.store.database import Connection as Db
 from app.store.database import Database
 
 EARLY = 120.0
@@ -45,18 +44,18 @@ class Credentials:
 
     async def _refresh(self, connection: Connection, auth: OAuth2[Any], known: int) -> str:
         """Refresh under the row's lock, unless another process already did."""
-        async with self._database.begin() as db:
-            row = await store.lock_credentials(db, connection.id)
-            held = self.ring.open_json(row.credentials, connection.id.bytes) if row.credentials else {}
-            if row.credentials_version > known and (token := self._still_good(held)):
-                self._keep(connection, row.credentials_version, held)
+        async with self._database.transaction() as db:
+            sealed, version = await store.lock_credentials(db, connection.id)
+            held = self.ring.open_json(sealed, connection.id.bytes) if sealed else {}
+            if version > known and (token := self._still_good(held)):
+                self._keep(connection, version, held)
                 return token
             refresh = str(held.get("refresh_token") or auth.first(connection.settings) or "")
             if not refresh:
                 raise CredentialError(f"{connection.slug} is not connected: authorise it first")
             answer = await self._ask(connection, auth, {"grant_type": "refresh_token", "refresh_token": refresh})
             kept = await self._save(db, connection, answer, refresh)
-        self._keep(connection, row.credentials_version + 1, kept)
+        self._keep(connection, version + 1, kept)
         return str(kept["access_token"])
 
     async def authorise(self, connection: Connection, form: Mapping[str, str]) -> None:
@@ -65,13 +64,11 @@ class Credentials:
         auth = connection.connector.auth
         if isinstance(auth, HeaderAuth):
             raise CredentialError(f"{connection.slug} is not authorised by OAuth 2")
-        async with self._database.begin() as db:
+        async with self._database.transaction() as db:
             await store.lock_credentials(db, connection.id)
             await self._save(db, connection, await self._ask(connection, auth, form), "")
 
-    async def _save(
-        self, db: AsyncConnection, connection: Connection, answer: Mapping[str, Any], refresh: str
-    ) -> dict[str, Any]:
+    async def _save(self, db: Db, connection: Connection, answer: Mapping[str, Any], refresh: str) -> dict[str, Any]:
         expires = self._clock.now() + timedelta(seconds=float(answer.get("expires_in") or 3600))
         kept = {
             "access_token": answer["access_token"],

@@ -16,8 +16,9 @@ from app.errors import MalformedError
 from app.ids import new_id
 from app.settings import Settings
 from app.store import keys as store
-from app.store.byhand import Deed, note_change
-from app.store.connections import ids_of_slugs
+from app.store.byhand import Deed
+from app.store.changes.audit import note_change
+from app.store.changes.connections import ids_of_slugs
 from app.store.database import Database
 
 Scope = Literal["read", "replay", "recipes", "connections", "admin"]

@@ -1,11 +1,9 @@
 """The recipes that a running hub knows: current versions to match events against, older ones of running runs."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -14,37 +12,28 @@ import structlog
 
 from app import events as canonical
 from app.connector import Action
-from app.documents import DocumentError, Problem
+from app.documents import DocumentError
 from app.domain.connections import Connection, Connections
 from app.domain.zones import customer_zone, zone_of
 from app.events import event_type
 from app.recipes import (
     Call,
     Choose,
-    Loaded,
     Parallel,
     Recipe,
-    RegistryCatalogue,
     Stop,
     WaitFor,
-    check_connections,
     compiled,
     connection_of,
-    load_folder,
     nouns_of,
     parse_recipe,
-    read_templates,
-    recipe_files,
     settled,
-    texts_of,
     used,
 )
 from app.registry import Registry
-from app.store import connections as connection_store
 from app.store import recipes as store
 from app.store import waiters, workspaces
-from app.store.byhand import Deed, note_change
-from app.store.database import Condition, Database
+from app.store.database import Database
 
 log = structlog.get_logger()
 
@@ -205,7 +194,7 @@ class Recipes:
     async def version(self, version_id: UUID) -> Recipe | None:
         """Any version, current or not; None if it cannot be loaded any more."""
         if version_id not in self._versions:
-            async with self._database.begin() as db:
+            async with self._database.acquire() as db:
                 stored = await store.load_version(db, version_id)
             recipe = _parsed(*stored) if stored else None
             if recipe is None:
@@ -219,10 +208,9 @@ class Recipes:
             changed_at = await store.changed_at(connection)
         if changed_at == self._changed_at and not always:
             return
-        async with self._database.begin() as db:
-            rows = await store.load_all(db)
-            zones, self._locales = await workspaces.zones(db), await workspaces.locales(db)
         async with self._database.acquire() as connection:
+            rows = await store.load_all(connection)
+            zones, self._locales = await workspaces.zones(connection), await workspaces.locales(connection)
             waited = await waiters.types(connection)
         self._zones = {name: zone for name, said in zones if (zone := zone_of(said)) is not None}
         self._active = [active for row in rows if (active := self._activate(row)) is not None]
@@ -338,50 +326,3 @@ def _parsed(name: str, source: str, templates: Mapping[str, str]) -> Recipe | No
     except DocumentError as e:
         log.error("a stored recipe cannot be read", recipe=name, problem=str(e.problems[0]) if e.problems else "")
         return None
-
-
-async def sync_folder(
-    database: Database, registry: Registry, folder: Path, workspace: str = "main", *, actor: str = "start of the hub",
-    origin: str = "", condition: Condition | None = None,
-) -> list[Problem]:  # fmt: skip
-    """Bring the recipes of a folder into the database: new versions for changed files, nothing for broken ones (their
-    last good version goes on). Answers what is wrong with files, errors and warnings. origin: whose they are, if not
-    this folder's; condition: may refuse, within the transaction."""
-    origin = origin or f"folder:{folder}"
-    async with database.begin() as db:
-        if condition is not None:
-            await condition(db)
-        texts = {path.stem: path.read_text() for path in recipe_files(folder)}
-        if _as_stored(folder, texts, await store.current_texts(db, workspace, origin)):
-            return []
-        loaded = await asyncio.to_thread(load_folder, folder, RegistryCatalogue(registry))
-        for one in loaded:
-            templates = texts_of(one.recipe.templates) if one.recipe else {}
-            if one.usable and await store.save(db, workspace, one.name, one.text, origin, templates):
-                await note_change(db, Deed(workspace, actor, "save", f"recipe/{one.name}", {"origin": origin}))
-        for name in await store.remove_others(db, workspace, origin, [one.name for one in loaded]):
-            await note_change(db, Deed(workspace, actor, "remove", f"recipe/{name}", {"origin": origin}))
-        slugs = await connection_store.slugs(db, workspace)
-    found = [problem for one in loaded for problem in (*one.problems, *_misnamed(one, registry, slugs))]
-    return list(dict.fromkeys(found))
-
-
-def _misnamed(one: Loaded, registry: Registry, slugs: Mapping[str, Sequence[str]]) -> list[Problem]:
-    """Connections that a recipe names and that are not there, or must name: it waits for them, so these are warnings.
-    Systems that are not connected at all are not told at every start."""
-    if one.recipe is None or one.document is None or not slugs:
-        return []
-    found = check_connections(one.recipe, one.document, RegistryCatalogue(registry), slugs)
-    return [replace(each, severity="warning") for each in found if each.severity == "error"]
-
-
-def _as_stored(folder: Path, texts: Mapping[str, str], stored: Mapping[str, tuple[str, Mapping[str, str]]]) -> bool:
-    """Whether the recipes of a folder and the templates that they name are those that are stored."""
-    if {name: source for name, (source, _) in stored.items()} != texts:
-        return False
-    library, _ = read_templates(folder)
-    for _, templates in stored.values():
-        names = {file.partition(".")[0] for file in templates}
-        if templates != texts_of({name: library[name] for name in names if name in library}):
-            return False
-    return True

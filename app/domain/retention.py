@@ -18,8 +18,8 @@ from app.settings import Settings
 from app.store import echo, partitions, retention, untied
 from app.store.byhand import Deed, note
 from app.store.database import Connection, Database, to_json
+from app.store.kinds import PARTITIONED
 from app.store.partitions import Partition
-from app.store.tables import PARTITIONED
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -94,7 +94,7 @@ class Retention:
     async def pass_over(self, now: datetime) -> Kept:
         """Make what will be needed, drop what is past its retention, trim what expired."""
         kept = Kept()
-        async with self.database.begin() as connection:
+        async with self.database.transaction() as connection:
             kept.made = await partitions.make_ahead(connection, now)
         try:
             for table in ORDER:

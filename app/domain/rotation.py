@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from app.crypto import KeyRing
 from app.store import sealed as store
-from app.store.byhand import Deed, note_change
+from app.store.byhand import Deed
+from app.store.changes.audit import note_change
 from app.store.database import Database
 
 

@@ -9,8 +9,8 @@ from app.connector import Suppression, SuppressionReason
 from app.crypto import Hasher
 from app.errors import NotFoundError
 from app.store import suppressions as store
-from app.store.byhand import Deed, note_change
-from app.store.database import Database
+from app.store.byhand import Deed, note
+from app.store.database import Database, to_json
 from app.store.suppressions import Kept, KeptFilter
 
 REASONS = get_args(SuppressionReason)
@@ -29,13 +29,13 @@ class Suppressions:
     async def find(self, workspace: str, addresses: Sequence[str]) -> dict[str, Suppression]:
         """Those of the addresses that are on the list."""
         keys = {self.key(workspace, address): address for address in addresses}
-        async with self._database.begin() as db:
+        async with self._database.transaction() as db:
             found = await store.find(db, workspace, list(keys))
         return {keys[each.key]: Suppression(_reason(each.reason), each.since) for each in found}
 
     async def kept(self, workspace: str, addresses: Sequence[str]) -> list[Kept]:
         """All that is kept of these addresses."""
-        async with self._database.begin() as db:
+        async with self._database.transaction() as db:
             return await store.find(db, workspace, [self.key(workspace, address) for address in addresses])
 
     async def add(
@@ -49,22 +49,22 @@ class Suppressions:
     ) -> bool:
         """Put an address on the list; False if it was there. What a person (`actor`) does is noted, without whom."""
         key, kept = self.key(workspace, address), said[:500] if said else None
-        async with self._database.begin() as db:
+        async with self._database.transaction() as db:
             made = await store.add(db, workspace, key, normal(address), reason, kept)
             if actor is not None:
-                await note_change(db, Deed(workspace, actor, "suppress", "suppression", {"reason": reason}))
+                await note(db, Deed(workspace, actor, "suppress", "suppression", {}), to_json({"reason": reason}))
         return made
 
     async def remove(self, workspace: str, address: str, *, actor: str) -> bool:
         """Take an address off the list; False if it was not there."""
-        async with self._database.begin() as db:
+        async with self._database.transaction() as db:
             gone = await store.remove(db, workspace, self.key(workspace, address))
             if gone:
-                await note_change(db, Deed(workspace, actor, "unsuppress", "suppression", {}))
+                await note(db, Deed(workspace, actor, "unsuppress", "suppression", {}), "{}")
         return gone
 
     async def newest(self, workspace: str, limit: int = 100, wanted: KeptFilter = ALL) -> list[Kept]:
-        async with self._database.begin() as db:
+        async with self._database.transaction() as db:
             return await store.newest(db, workspace, limit, wanted)
 
     def key(self, workspace: str, address: str) -> bytes:

@@ -8,12 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from app.ids import new_id
 from app.store.database import Connection, Row
-from app.store.tables import audit, run
 from app.store.trace import time_in
 
 
@@ -253,12 +249,6 @@ async def be_sure(db: Connection, call: LockedCall) -> None:
 # --- a recipe is resumed ----------------------------------------------------------------------------------------
 
 
-async def count_held(db: AsyncConnection, workspace: str, recipe: str) -> int:
-    """How many runs a paused recipe holds."""
-    held = select(func.count()).where(run.c.workspace == workspace, run.c.recipe == recipe, run.c.state == "held")
-    return int((await db.execute(held)).scalar_one())
-
-
 async def holding(db: Connection) -> list[tuple[str, str]]:
     """(workspace, name) of the recipes that are not paused and have held runs."""
     rows = await db.fetch(
@@ -390,15 +380,11 @@ async def note(db: Connection, deed: Deed, detail: str) -> None:
         deed.verb,
         deed.object,
         detail,
-        _under(),
+        under(),
     )
 
 
-async def note_change(db: AsyncConnection, deed: Deed) -> None:
-    values = {name: getattr(deed, name) for name in Deed.__slots__}
-    await db.execute(insert(audit).values(id=new_id(), **values | {"detail": deed.detail | _under()}))
-
-
-def _under() -> dict[str, str]:
-    under = acting_under.get()
-    return {} if under is None else {"idempotency": under}
+def under() -> dict[str, str]:
+    """What a line of the audit log says of the request that acts."""
+    named = acting_under.get()
+    return {} if named is None else {"idempotency": named}

@@ -1,208 +1,21 @@
-"""Connection rows: settings in the open, secrets and rotating credentials sealed."""
+"""Connection rows as the running hub reads them, their rotating credentials (sealed), and what is wrong with them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, literal, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from app.store.database import Connection
-from app.store.tables import connection as table
-from app.store.tables import lane
+from app.store.database import Connection, Row
 
 
-@dataclass(frozen=True, slots=True)
-class NewConnection:
-    """What a file or the API says of a connection; `secrets` is sealed already."""
-
-    id: UUID
-    workspace: str
-    slug: str
-    connector: str
-    account: str
-    alias: str
-    role: str | None
-    settings: Mapping[str, Any]
-    secrets: bytes
-    base_url: str | None
-    origin: str
-    history: str = "unknown"
-
-
-async def load_all(db: AsyncConnection) -> Sequence[Any]:
+async def load_all(db: Connection) -> list[Row]:
     """Every connection that is not removed."""
-    return (await db.execute(select(table).where(~table.c.removed).order_by(table.c.workspace, table.c.slug))).all()
-
-
-async def slugs(db: AsyncConnection, workspace: str) -> dict[str, list[str]]:
-    """The slugs of a workspace's connections, by connector."""
-    wanted = (table.c.workspace == workspace) & ~table.c.removed
-    found: dict[str, list[str]] = {}
-    for row in await db.execute(select(table.c.connector, table.c.slug).where(wanted).order_by(table.c.slug)):
-        found.setdefault(row.connector, []).append(row.slug)
-    return found
-
-
-async def ids_of_slugs(db: AsyncConnection, workspace: str, slugs: Sequence[str]) -> dict[str, UUID]:
-    """The permanent ids of connections that are not removed, by slug."""
-    wanted = (table.c.workspace == workspace) & table.c.slug.in_(slugs) & ~table.c.removed
-    return {row.slug: row.id for row in await db.execute(select(table.c.slug, table.c.id).where(wanted))}
+    rows: list[Row] = await db.fetch("select * from connection where not removed order by workspace, slug")
+    return rows
 
 
 async def changed_at(db: Connection) -> datetime | None:
     """When the newest change of any connection was made; asked every second by every process."""
     changed: datetime | None = await db.fetchval("select max(updated_at) from connection")
     return changed
-
-
-async def find_account(db: AsyncConnection, workspace: str, connector: str, account: str, alias: str) -> Any | None:
-    return (
-        await db.execute(
-            select(table).where(
-                table.c.workspace == workspace,
-                table.c.connector == connector,
-                table.c.account == account,
-                table.c.alias == alias,
-            )
-        )
-    ).one_or_none()
-
-
-async def save(db: AsyncConnection, new: NewConnection) -> UUID:
-    """Insert, or change the row of the same account; its permanent id stays. Answers that id."""
-    values = {name: getattr(new, name) for name in NewConnection.__slots__}
-    changing = {
-        name: value for name, value in values.items() if name not in ("id", "workspace", "connector", "account")
-    }
-    if new.history == "unknown":
-        changing.pop("history")  # what was imported since stays known
-    changing |= {"removed": False, "updated_at": func.clock_timestamp(), "probed_at": None}
-    statement = insert(table).values(**values)
-    kept: UUID = (
-        await db.execute(
-            statement.on_conflict_do_update(constraint="connection_account", set_=changing).returning(table.c.id)
-        )
-    ).scalar_one()
-    await db.execute(insert(lane).values(connection_id=kept, workspace=new.workspace).on_conflict_do_nothing())
-    return kept
-
-
-async def remove_others(db: AsyncConnection, workspace: str, origin: str, keep: Sequence[UUID]) -> list[str]:
-    """Mark as removed what a file once held in a workspace and no longer does; answers the slugs."""
-    rows = await db.execute(
-        update(table)
-        .where(
-            table.c.workspace == workspace,
-            table.c.origin == origin,
-            ~table.c.removed,
-            table.c.id.not_in(list(keep)),
-        )
-        .values(removed=True, updated_at=func.clock_timestamp())
-        .returning(table.c.slug)
-    )
-    return [row.slug for row in rows]
-
-
-async def held_by(db: AsyncConnection, workspace: str, origin: str) -> dict[UUID, str]:
-    """The slugs of connections that came from this origin, by id."""
-    wanted = (table.c.workspace == workspace) & (table.c.origin == origin) & ~table.c.removed
-    return {row.id: row.slug for row in await db.execute(select(table.c.id, table.c.slug).where(wanted))}
-
-
-async def set_paused(db: AsyncConnection, connection_id: UUID, paused: bool) -> None:
-    await db.execute(
-        update(table).where(table.c.id == connection_id).values(paused=paused, updated_at=func.clock_timestamp())
-    )
-    stands = or_(lane.c.halted, literal(paused))
-    await db.execute(update(lane).where(lane.c.connection_id == connection_id).values(paused=stands))
-
-
-async def set_lane_paused(db: AsyncConnection, connection_id: UUID, paused: bool) -> None:
-    """Stop a lane by itself (`halted`), or let it go on unless its connection is paused. `paused` is either."""
-    connection = select(table.c.paused).where(table.c.id == connection_id).scalar_subquery()
-    await db.execute(
-        update(lane)
-        .where(lane.c.connection_id == connection_id)
-        .values(halted=paused, paused=or_(literal(paused), connection))
-    )
-
-
-async def lock_credentials(db: AsyncConnection, connection_id: UUID) -> Any:
-    """The sealed credentials and their version, locked for the transaction: one process refreshes at a time."""
-    return (
-        await db.execute(
-            select(table.c.credentials, table.c.credentials_version)
-            .where(table.c.id == connection_id)
-            .with_for_update()
-        )
-    ).one()
-
-
-async def save_credentials(
-    db: AsyncConnection,
-    connection_id: UUID,
-    sealed: bytes,
-    expires_at: datetime | None,
-    until: datetime | None = None,
-) -> None:
-    """Keep new tokens. expires_at: of the access token; until: of the whole authorisation, where the system says it."""
-    await db.execute(
-        update(table)
-        .where(table.c.id == connection_id)
-        .values(
-            credentials=sealed,
-            credentials_version=table.c.credentials_version + 1,
-            credentials_expire_at=expires_at,
-            authorised_until=func.coalesce(until, table.c.authorised_until),
-            problem=None,
-        )
-    )
-
-
-async def claim_probe(db: AsyncConnection, now: datetime, before: datetime) -> UUID | None:
-    """A connection that was not probed since `before`; it counts as probed now, so that nobody else takes it."""
-    due = (
-        select(table.c.id)
-        .where(~table.c.removed, ~table.c.paused, (table.c.probed_at.is_(None)) | (table.c.probed_at <= before))
-        .order_by(table.c.probed_at.nulls_first())
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    statement = update(table).where(table.c.id == due).values(probed_at=now).returning(table.c.id)
-    claimed: UUID | None = (await db.execute(statement)).scalar_one_or_none()
-    return claimed
-
-
-async def health(db: AsyncConnection) -> dict[UUID, Any]:
-    """What is known of each connection's credentials: when it must be authorised again, and its last probe."""
-    columns = (table.c.id, table.c.authorised_until, table.c.probed_at, table.c.probe_works, table.c.probe_said)
-    return {row.id: row for row in await db.execute(select(*columns).where(~table.c.removed))}
-
-
-async def record_probe(
-    db: AsyncConnection, connection_id: UUID, at: datetime, works: bool, said: str, problem: str | None
-) -> None:
-    """Keep what a probe said. `at`: when it counts as made; a system that did not answer keeps its old problem."""
-    values = {"probed_at": at, "probe_works": works, "probe_said": said}
-    if works or problem:
-        values["problem"] = problem
-    await db.execute(update(table).where(table.c.id == connection_id).values(**values))
-
-
-async def lock(db: AsyncConnection, workspace: str, slug: str) -> Any | None:
-    """The row of a connection, locked for the transaction; None if there is none."""
-    wanted = (table.c.workspace == workspace) & (table.c.slug == slug) & ~table.c.removed
-    return (await db.execute(select(table).where(wanted).with_for_update())).one_or_none()
-
-
-async def remove(db: AsyncConnection, connection_id: UUID) -> None:
-    values = {"removed": True, "updated_at": func.clock_timestamp()}
-    await db.execute(update(table).where(table.c.id == connection_id).values(**values))
 
 
 async def set_problem(db: Connection, connection_id: UUID, problem: str | None) -> None:
@@ -222,10 +35,53 @@ async def set_told_problem(db: Connection, connection_id: UUID, problem: str | N
     )
 
 
-async def free_slug(db: AsyncConnection, workspace: str, slug: str, for_id: UUID) -> None:
-    """Take a slug away from another account's connection, so that this one can have it."""
+async def lock_credentials(db: Connection, connection_id: UUID) -> tuple[bytes | None, int]:
+    """The sealed credentials and their version, locked for the transaction: one process refreshes at a time."""
+    row = await db.fetchrow(
+        "select credentials, credentials_version from connection where id = $1 for update", connection_id
+    )
+    return row["credentials"], row["credentials_version"]
+
+
+async def save_credentials(
+    db: Connection, connection_id: UUID, sealed: bytes, expires_at: datetime | None, until: datetime | None = None
+) -> None:
+    """Keep new tokens. expires_at: of the access token; until: of the whole authorisation, where the system says it."""
     await db.execute(
-        update(table)
-        .where(table.c.workspace == workspace, table.c.slug == slug, table.c.id != for_id, ~table.c.removed)
-        .values(removed=True, updated_at=func.clock_timestamp())
+        """update connection set credentials = $2, credentials_version = credentials_version + 1,
+             credentials_expire_at = $3, authorised_until = coalesce($4, authorised_until), problem = null
+           where id = $1""",
+        connection_id,
+        sealed,
+        expires_at,
+        until,
+    )
+
+
+async def claim_probe(db: Connection, now: datetime, before: datetime) -> UUID | None:
+    """A connection that was not probed since `before`; it counts as probed now, so that nobody else takes it."""
+    claimed: UUID | None = await db.fetchval(
+        """update connection set probed_at = $1 where id = (
+             select id from connection where not removed and not paused and (probed_at is null or probed_at <= $2)
+             order by probed_at nulls first limit 1 for update skip locked)
+           returning id""",
+        now,
+        before,
+    )
+    return claimed
+
+
+async def record_probe(
+    db: Connection, connection_id: UUID, at: datetime, works: bool, said: str, problem: str | None
+) -> None:
+    """Keep what a probe said. `at`: when it counts as made; a system that did not answer keeps its old problem."""
+    await db.execute(
+        """update connection set probed_at = $2, probe_works = $3, probe_said = $4,
+             problem = case when $3 or $5::text is not null then $5 else problem end
+           where id = $1""",
+        connection_id,
+        at,
+        works,
+        said,
+        problem,
     )

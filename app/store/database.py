@@ -1,30 +1,27 @@
-"""The one door to PostgreSQL: migrations, SQLAlchemy Core for the rest, and asyncpg for the batched hot path.
+"""The one door to PostgreSQL: asyncpg for what servers do, SQLAlchemy Core for what people and files change.
 
 Nothing here or above it relies on a session (no LISTEN, session locks or SET), so PgBouncer's transaction mode works;
 `statement_cache=0` turns prepared-statement caches off for it.
 """
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
-from pathlib import Path
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import orjson
-from sqlalchemy import Connection as SyncConnection
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
 
-from app.store import partitions, stream
 from app.store.gathered import Connection as Connection
 from app.store.gathered import Gathering
 
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
 Row = asyncpg.Record
-Condition = Callable[[AsyncConnection], Awaitable[None]]
+Condition = Callable[["AsyncConnection"], Awaitable[None]]
 """Looks within a transaction whether a change may be made; raises where not."""
 
 AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
@@ -66,8 +63,14 @@ class Database:
         self._size = size
         self._cache = statement_cache
         self.pool: asyncpg.Pool | None = None
-        self.engine: AsyncEngine = create_async_engine(
-            url.replace("postgresql://", "postgresql+asyncpg://"),
+
+    @cached_property
+    def engine(self) -> "AsyncEngine":
+        """Made when it is first used: a worker never does, and saves 15 MB by that."""
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        return create_async_engine(
+            self.url.replace("postgresql://", "postgresql+asyncpg://"),
             pool_size=4,
             max_overflow=8,
             pool_pre_ping=True,
@@ -75,9 +78,9 @@ class Database:
             json_serializer=to_json,
             json_deserializer=orjson.loads,
             connect_args={
-                "statement_cache_size": statement_cache,
-                "prepared_statement_cache_size": statement_cache,
-                "prepared_statement_name_func": None if statement_cache else _nameless,
+                "statement_cache_size": self._cache,
+                "prepared_statement_cache_size": self._cache,
+                "prepared_statement_name_func": None if self._cache else _nameless,
             },
         )
 
@@ -97,7 +100,8 @@ class Database:
     async def close(self) -> None:
         if self.pool is not None:
             self.pool.terminate() if self.pool._closed else await self._close_pool(self.pool)
-        await self.engine.dispose()
+        if "engine" in self.__dict__:
+            await self.engine.dispose()
 
     async def _close_pool(self, pool: asyncpg.Pool) -> None:
         try:
@@ -142,7 +146,7 @@ class Database:
                 await connection.execute("rollback")
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[AsyncConnection]:
+    async def begin(self) -> AsyncIterator["AsyncConnection"]:
         """A SQLAlchemy transaction; commits at the end of the block."""
         async with self.engine.begin() as connection:
             yield connection
@@ -184,58 +188,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-def migrate(url: str) -> None:
-    """Bring the database to the newest schema, with partitions made for now and ahead. Any number of processes may
-    call it at once. Blocks; usable with or without a running event loop."""
-    failure: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            asyncio.run(_migrate(url))
-        except BaseException as e:
-            failure.append(e)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-
-
-async def _migrate(url: str) -> None:
-    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"), poolclass=NullPool)
-    try:
-        async with engine.begin() as connection:
-            await connection.execute(text("select pg_advisory_xact_lock(7201944)"))
-            await connection.run_sync(_upgrade)
-        async with engine.begin() as connection:
-            await partitions.make_ahead(connection)
-        async with engine.begin() as connection:
-            await stream.carry_on(connection)
-    finally:
-        await engine.dispose()
-
-
-_MIGRATIONS = Path(__file__).parent / "migrations"
-
-
-def _upgrade(connection: SyncConnection) -> None:
-    if _is_newest(connection):
-        return  # Alembic takes half a second to say so
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-
-
-def _is_newest(connection: SyncConnection) -> bool:
-    """Whether the schema stands at the last migration; their files are named by number, in one line."""
-    if connection.execute(text("select to_regclass('alembic_version')")).scalar() is None:
-        return False
-    stands = connection.execute(text("select version_num from alembic_version")).scalars().all()
-    return stands == [max(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))]

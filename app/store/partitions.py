@@ -4,16 +4,11 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 import asyncpg
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.store.tables import PARTITIONED
-
-Connection = Any
-"""asyncpg's, as in `app.store.database` (which imports this module)."""
+from app.store.database import Connection
+from app.store.kinds import PARTITIONED
 
 WEEKLY = {"webhook"}
 AHEAD = 2
@@ -25,30 +20,28 @@ _STORAGE = (
 )
 
 
-async def make_ahead(connection: AsyncConnection, now: datetime | None = None) -> list[str]:
+async def make_ahead(connection: Connection, now: datetime | None = None) -> list[str]:
     """Make the partitions of the previous period, this one and `AHEAD` more for each table; answers the new names."""
-    now = now or (await connection.execute(text("select clock_timestamp()"))).scalar_one()
-    await connection.execute(text("select pg_advisory_xact_lock(7201945)"))
+    now = now or await connection.fetchval("select clock_timestamp()")
+    await connection.execute("select pg_advisory_xact_lock(7201945)")
     made = []
     for table in PARTITIONED:
         for start, end in periods(table, now):
             name = partition_name(table, start)
-            if (await connection.execute(text("select to_regclass(:name)"), {"name": name})).scalar_one() is None:
+            if await connection.fetchval("select to_regclass($1) is null", name):
                 await _make(connection, table, name, start, end)
                 made.append(name)
     return made
 
 
-async def _make(connection: AsyncConnection, table: str, name: str, start: datetime, end: datetime) -> None:
+async def _make(connection: Connection, table: str, name: str, start: datetime, end: datetime) -> None:
     await connection.execute(
-        text(
-            f"create table {name} partition of {table} "
-            f"for values from ('{start.isoformat()}') to ('{end.isoformat()}') with ({_STORAGE})"
-        )
+        f"create table {name} partition of {table} "
+        f"for values from ('{start.isoformat()}') to ('{end.isoformat()}') with ({_STORAGE})"
     )
     if table == "webhook":
         for column in ("body", "headers"):
-            await connection.execute(text(f"alter table {name} alter column {column} set storage external"))
+            await connection.execute(f"alter table {name} alter column {column} set storage external")
 
 
 def periods(table: str, now: datetime) -> list[tuple[datetime, datetime]]:

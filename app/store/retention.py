@@ -13,7 +13,6 @@ import orjson
 from app.store.database import Connection, Row
 from app.store.packing import pack, unpack
 from app.store.partitions import Partition
-from app.store.tables import metadata
 
 LOCK = 7201946
 BATCH = 200
@@ -79,7 +78,8 @@ async def move(db: Connection, partition: Partition, now: datetime) -> int:
 
 async def move_stragglers(db: Connection, partition: Partition, now: datetime) -> int:
     """Put what became open again at the last moment back into the table that its partition was taken out of."""
-    columns = [column.name for column in metadata.tables[partition.table].columns]
+    named = "select attname from pg_attribute where attrelid = $1::text::regclass and attnum > 0 and not attisdropped"
+    columns = [row["attname"] for row in await db.fetch(named, partition.table)]
     taken = ", ".join("$2::timestamptz" if name == "at" else f"t.{name}" for name in columns)
     status = await db.execute(
         f"""insert into {partition.table} ({", ".join(columns)})

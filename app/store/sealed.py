@@ -8,9 +8,8 @@ from sqlalchemy import ColumnElement, LargeBinary, cast, func, literal_column, s
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.schema import Column
 
+from app.store.secret import HASH_SECRET
 from app.store.tables import attempt, connection, idempotency, setting
-
-HASH_SECRET = "hash secret"  # noqa: S105 (its name, not itself)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-
-from sqlalchemy import delete, func, literal, or_, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store.database import Connection
-from app.store.tables import suppression
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,45 +18,38 @@ class Kept:
     since: datetime
 
 
-_COLUMNS = (
-    suppression.c.key,
-    suppression.c.address,
-    suppression.c.reason,
-    suppression.c.said,
-    suppression.c.since,
-)
+_COLUMNS = "key, address, reason, said, since"
 
 
-async def find(db: AsyncConnection, workspace: str, keys: Sequence[bytes]) -> list[Kept]:
-    rows = await db.execute(
-        select(*_COLUMNS).where(suppression.c.workspace == workspace, suppression.c.key.in_(list(keys)))
+async def find(db: Connection, workspace: str, keys: Sequence[bytes]) -> list[Kept]:
+    rows = await db.fetch(
+        f"select {_COLUMNS} from suppression where workspace = $1 and key = any($2::bytea[])", workspace, list(keys)
     )
     return [Kept(*row) for row in rows]
 
 
-async def add(db: AsyncConnection, workspace: str, key: bytes, address: str, reason: str, said: str | None) -> bool:
+async def add(db: Connection, workspace: str, key: bytes, address: str, reason: str, said: str | None) -> bool:
     """Keep an address; True if it was not there. One that is there stays as it is, but what a person wanted goes before
     what a server said (an unsubscribed address that bounces stays unsubscribed)."""
-    values: dict[str, Any] = {"address": address, "reason": reason, "said": said}
-    statement = insert(suppression).values(workspace=workspace, key=key, **values)
-    changed = statement.on_conflict_do_update(
-        index_elements=["workspace", "key"],
-        set_=values,
-        where=or_(suppression.c.address.is_(None), suppression.c.reason == "bounced"),
+    made: bool | None = await db.fetchval(
+        """insert into suppression as s (workspace, key, address, reason, said) values ($1, $2, $3, $4, $5)
+           on conflict (workspace, key) do update
+             set address = excluded.address, reason = excluded.reason, said = excluded.said
+             where s.address is null or s.reason = 'bounced'
+           returning since = transaction_timestamp()""",
+        workspace,
+        key,
+        address,
+        reason,
+        said,
     )
-    rows = await db.execute(changed.returning(suppression.c.since == func.transaction_timestamp()))
-    row = rows.one_or_none()
-    return row is not None and bool(row[0])
+    return bool(made)
 
 
-async def remove(db: AsyncConnection, workspace: str, key: bytes) -> bool:
+async def remove(db: Connection, workspace: str, key: bytes) -> bool:
     """Write to an address again; False if it was not kept."""
-    gone = await db.execute(
-        delete(suppression)
-        .where(suppression.c.workspace == workspace, suppression.c.key == key)
-        .returning(suppression.c.key)
-    )
-    return gone.one_or_none() is not None
+    gone = await db.execute("delete from suppression where workspace = $1 and key = $2", workspace, key)
+    return not gone.endswith(" 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +63,23 @@ class KeptFilter:
     until: datetime | None = None
 
 
-async def newest(db: AsyncConnection, workspace: str, limit: int, wanted: KeptFilter) -> list[Kept]:
-    place = tuple_(suppression.c.since, suppression.c.key)
-    found = select(*_COLUMNS).where(suppression.c.workspace == workspace)
-    if wanted.after is not None:
-        found = found.where(place < tuple_(*map(literal, wanted.after)), suppression.c.since <= wanted.after[0])
-    if wanted.key is not None:
-        found = found.where(suppression.c.key == wanted.key)
-    if wanted.reason is not None:
-        found = found.where(suppression.c.reason == wanted.reason)
-    if wanted.since is not None:
-        found = found.where(suppression.c.since >= wanted.since)
-    if wanted.until is not None:
-        found = found.where(suppression.c.since < wanted.until)
-    rows = await db.execute(found.order_by(suppression.c.since.desc(), suppression.c.key.desc()).limit(limit))
+async def newest(db: Connection, workspace: str, limit: int, wanted: KeptFilter) -> list[Kept]:
+    at, key = wanted.after or (None, None)
+    rows = await db.fetch(
+        f"""select {_COLUMNS} from suppression
+            where workspace = $1 and ($2::timestamptz is null or ((since, key) < ($2, $3) and since <= $2))
+              and ($4::bytea is null or key = $4) and ($5::text is null or reason = $5)
+              and ($6::timestamptz is null or since >= $6) and ($7::timestamptz is null or since < $7)
+            order by since desc, key desc limit $8""",
+        workspace,
+        at,
+        key,
+        wanted.key,
+        wanted.reason,
+        wanted.since,
+        wanted.until,
+        limit,
+    )
     return [Kept(*row) for row in rows]
 
 

@@ -29,9 +29,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from app.store.kinds import WEBHOOK_STATES
+
 metadata = MetaData()
 
-WEBHOOK_STATES = ("due", "reading", "normalised", "ignored", "unknown", "malformed")
 RUN_STATES = ("running", "waiting", "held", "done", "failed", "cancelled")
 STEP_STATES = ("running", "done", "skipped", "failed", "cancelled")
 CALL_STATES = ("due", "captured", "done", "skipped", "uncertain", "dead", "cancelled")
@@ -748,13 +749,3 @@ suppression = Table(
     PrimaryKeyConstraint("workspace", "key"),
     Index("suppression_newest", "workspace", "since"),
 )
-
-PARTITIONED = {
-    "webhook": "raw",
-    "event": "events",
-    "run": "events",
-    "step": "events",
-    "call": "attempts",
-    "attempt": "attempts",
-}
-"""Partitioned table -> the kind of retention that drops its partitions."""

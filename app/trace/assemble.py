@@ -14,8 +14,8 @@ from app.settings import Settings
 from app.store import partitions
 from app.store import trace as store
 from app.store.database import Connection, Database, Row
+from app.store.kinds import PARTITIONED
 from app.store.packing import unpack, unpack_json
-from app.store.tables import PARTITIONED
 from app.trace.shapes import (
     Attempt,
     Call,

@@ -39,7 +39,9 @@ def main() -> None:
     settings = Settings()
     match sys.argv[1]:
         case "prepare":
-            processes.prepare(settings)
+            from app.preparing import prepare
+
+            prepare(settings)
         case "serve":
             processes.serve(settings)
         case "worker":

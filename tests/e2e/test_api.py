@@ -18,7 +18,7 @@ from rich.console import Console
 from app.export import export
 from app.ids import new_id
 from app.settings import Settings
-from app.store.database import migrate
+from app.store.migrating import migrate
 from app.trace import trace
 from app.trace.terminal import render
 from tests.support.bench import TWO_STEPS, Bench, benched

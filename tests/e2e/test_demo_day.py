@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.domain.connections_file import apply, read_connections
-from app.domain.recipes import sync_folder
+from app.domain.recipes_folder import sync_folder
 from app.sandbox import make_app
 from demo.shop import FOLDER, ORDERS_A_DAY, SLUG, Shop
 from tests.support.harness import Harness, running

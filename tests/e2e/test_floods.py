@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.byhand.flow import release_held
+from app.byhand.held import release_held
 from app.hub import open_hub
 from app.ids import new_id
 from app.registry import Registry

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -187,6 +188,13 @@ def test_the_installed_wheel_serves_and_works_without_what_only_developers_have(
     ):
         assert answers(f"{address}/healthz", api, tmp_path / "serve.log").status_code == 200
         assert got(f"{address}/readyz").status_code == 200
+        while b"the worker works" not in (tmp_path / "worker.log").read_bytes():
+            assert worker.poll() is None, (tmp_path / "worker.log").read_text()
+            time.sleep(0.05)
+        if sys.platform == "linux":
+            libraries = Path(f"/proc/{worker.pid}/maps").read_text()
+            assert "asyncpg" in libraries
+            assert "sqlalchemy" not in libraries, "15 MB that a worker has no use for"
         for process, log in ((worker, "worker.log"), (api, "serve.log")):
             assert process.poll() is None, (tmp_path / log).read_text()
             process.send_signal(signal.SIGTERM)

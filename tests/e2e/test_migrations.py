@@ -15,8 +15,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.embedded import Service
 from app.store import partitions
-from app.store.database import migrate
-from app.store.tables import PARTITIONED, metadata
+from app.store.kinds import PARTITIONED
+from app.store.migrating import migrate
+from app.store.tables import metadata
 from tests.support.services import execute
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.recipes import sync_folder
+from app.domain.recipes_folder import sync_folder
 from app.registry import Registry
 from app.store.packing import unpack_json
 from tests.support import testconnector

@@ -53,7 +53,7 @@ def long_ago(by: timedelta) -> Iterator[datetime]:
 
 async def order_long_ago(bench: Bench, by: timedelta = YEARS, number: int = 1001) -> str:
     with long_ago(by) as then:
-        async with bench.hub.hub.database.begin() as connection:
+        async with bench.hub.hub.database.transaction() as connection:
             await partitions.make_ahead(connection, then)
         return await bench.order(number)
 
@@ -106,7 +106,7 @@ async def test_a_waiting_run_goes_on_after_its_partition_expired(bench: Bench) -
 
 async def test_an_open_question_and_an_unread_webhook_are_kept(bench: Bench) -> None:
     with long_ago(YEARS) as then:
-        async with bench.hub.hub.database.begin() as connection:
+        async with bench.hub.hub.database.transaction() as connection:
             await partitions.make_ahead(connection, then)
         await bench.order(1)
         await bench.order(2)
@@ -220,7 +220,7 @@ async def test_bodies_that_are_tied_to_nobody_live_thirty_days_at_most(bench: Be
     """Whatever the retention of raw webhooks is; and what went is noted for the workspace, without a name."""
     nobody = {"email": None}
     with long_ago(timedelta(days=31)) as then:
-        async with bench.hub.hub.database.begin() as connection:
+        async with bench.hub.hub.database.transaction() as connection:
             await partitions.make_ahead(connection, then)
         await bench.hub.send("shop", "planet.discovered", {"who": "Zelda Unknown"})
         await bench.order(1, **nobody)

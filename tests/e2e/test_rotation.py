@@ -27,7 +27,7 @@ async def hub(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterato
     async with running(database_url, redis_url, tmp_path, testbench, secret_keys=OLD) as harness:
         for number in range(5):
             connection = await harness.connect(f"c{number}", testbench, {"account": f"a{number}", "token": SECRET})
-            async with harness.hub.database.begin() as db:
+            async with harness.hub.database.transaction() as db:
                 held = harness.hub.ring.seal_json({"refresh_token": f"r{number}"}, connection.id.bytes)
                 await store.save_credentials(db, connection.id, held, None)
         bearer = {"authorization": "Bearer test-admin-key-of-good-length", "idempotency-key": "once"}
@@ -52,9 +52,11 @@ async def test_after_a_rotation_the_old_key_is_needed_nowhere(hub: Harness, tmp_
     async with open_hub(settings, hub.hub.registry) as later:
         assert secrets_of(later) == {SECRET}
         assert later.hasher("the same for ever") == before, "keys that are kept for ever are found after a rotation"
-        async with later.database.begin() as db:
+        async with later.database.acquire() as db:
             for row in await store.load_all(db):
-                assert later.ring.open_json(row.credentials, row.id.bytes)["refresh_token"] == f"r{row.slug[1:]}"
+                assert (
+                    later.ring.open_json(row["credentials"], row["id"].bytes)["refresh_token"] == f"r{row['slug'][1:]}"
+                )
     (noted,) = await hub.rows("select actor, detail from audit where verb = 'rotate'")
     assert (noted["actor"], noted["detail"]["resealed"]) == ("somebody", 12)
 

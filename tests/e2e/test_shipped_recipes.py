@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.domain.recipes import sync_folder
+from app.domain.recipes_folder import sync_folder
 from app.registry import Registry
 from app.sandbox import make_app
 from app.settings import shipped_recipes

@@ -26,7 +26,7 @@ from app.pipeline.normalise import Normaliser
 from app.pipeline.run import Runner
 from app.registry import Registry
 from app.settings import Settings
-from app.store import recipes
+from app.store.changes import recipes
 from tests.support.routes import hub_app
 
 DUE = """

@@ -76,7 +76,7 @@ def migrated_postgres(home: Path) -> Service:
 @cache
 def _migrated() -> Path:
     """The data folder that others are copied from, made once for this process and removed at its end."""
-    from app.store.database import migrate
+    from app.store.migrating import migrate
 
     home = _new_home()
     atexit.register(shutil.rmtree, home, ignore_errors=True)

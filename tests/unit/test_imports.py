@@ -78,9 +78,11 @@ def test_a_connector_that_reaches_into_the_hub_is_found(tmp_path: Path) -> None:
     assert "connectors.spy -> app.hub" in found.stdout
 
 
-@pytest.mark.parametrize(("door", "unwanted"), [("app.main", {"click", "aiohttp"}), ("app.worker", {"fastapi"})])
+@pytest.mark.parametrize(
+    ("door", "unwanted"), [("app.main", {"click", "aiohttp"}), ("app.worker", {"fastapi", "sqlalchemy"})]
+)
 def test_a_server_carries_only_what_it_needs(door: str, unwanted: set[str]) -> None:
-    code = f"import sys, {door}; print(*(name for name, module in sys.modules.items() if module))"
+    code = f"import sys, app.processes, {door}; print(*(name for name, module in sys.modules.items() if module))"
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert door in said
     assert not (unwanted | {"rich", "pygments", "alembic", "sqlalchemy.orm"}) & set(said.split())

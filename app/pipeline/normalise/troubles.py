@@ -19,7 +19,7 @@ from app.settings import Settings
 from app.store import troubles as store
 from app.store.database import Connection as Db
 from app.store.database import Database
-from app.store.tables import WEBHOOK_STATES
+from app.store.kinds import WEBHOOK_STATES
 from app.store.troubles import Group, Heard
 
 LOOK_EVERY = timedelta(seconds=2)

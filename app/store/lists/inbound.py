@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app.store.database import Connection, Row
+from app.store.kinds import WEBHOOK_STATES
 from app.store.lists.where import (
     THE_WEBHOOK,
     Page,
@@ -20,7 +21,6 @@ from app.store.lists.where import (
     of_connection,
     saying,
 )
-from app.store.tables import WEBHOOK_STATES
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,75 @@
+"""The newest schema, with partitions made for now and ahead."""
+
+import asyncio
+import threading
+from pathlib import Path
+
+import asyncpg
+from sqlalchemy import Connection as SyncConnection
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from app.store import partitions, stream
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def migrate(url: str) -> None:
+    """Bring the database to the newest schema, with partitions made for now and ahead. Any number of processes may
+    call it at once. Blocks; usable with or without a running event loop."""
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            asyncio.run(_migrate(url))
+        except BaseException as e:
+            failure.append(e)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+
+
+async def _migrate(url: str) -> None:
+    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"), poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("select pg_advisory_xact_lock(7201944)"))
+            await connection.run_sync(_upgrade)
+        await _make_partitions(url)
+        async with engine.begin() as connection:
+            await stream.carry_on(connection)
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: SyncConnection) -> None:
+    if _is_newest(connection):
+        return  # Alembic takes half a second to say so
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _is_newest(connection: SyncConnection) -> bool:
+    """Whether the schema stands at the last migration; their files are named by number, in one line."""
+    if connection.execute(text("select to_regclass('alembic_version')")).scalar() is None:
+        return False
+    stands = connection.execute(text("select version_num from alembic_version")).scalars().all()
+    return stands == [max(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))]
+
+
+async def _make_partitions(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction():
+            await partitions.make_ahead(connection)
+    finally:
+        await connection.close()
