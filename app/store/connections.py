@@ -25,6 +25,15 @@ async def set_problem(db: Connection, connection_id: UUID, problem: str | None) 
     )
 
 
+async def forget_problem(db: Connection, connection_id: UUID) -> None:
+    """A connection was saved anew: what was wrong with the old credentials is not, unless the new ones were tried
+    meanwhile, whose problem it may be."""
+    await db.execute(
+        "update connection set problem = null where id = $1 and problem is not null and probed_at is null",
+        connection_id,
+    )
+
+
 async def set_told_problem(db: Connection, connection_id: UUID, problem: str | None) -> None:
     """Keep what a sender says is wrong with itself, or that it is mended; every process learns of it."""
     await db.execute(

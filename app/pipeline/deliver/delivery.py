@@ -85,7 +85,7 @@ class Delivery:
         for connection_id in connection_ids:
             async with self.database.transaction() as db:
                 opened = await lanes.credentials_changed(db, connection_id, self.clock.now())
-                await connections.set_problem(db, connection_id, None)
+                await connections.forget_problem(db, connection_id)
             if opened:
                 self.ring(lane_of(connection_id))
 
