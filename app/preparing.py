@@ -9,7 +9,7 @@ from app.domain.keys import ensure_admin_key
 from app.domain.recipes_folder import sync_folder
 from app.errors import ConfigError
 from app.hub import Hub, open_hub
-from app.production import check_secrets
+from app.production import check_database, check_secrets
 from app.settings import Settings
 from app.store.migrating import migrate
 from app.store.starting import one_at_a_time
@@ -27,16 +27,11 @@ def prepare(settings: Settings, *, migrations: bool = True) -> None:
 
 def migrate_database(settings: Settings) -> None:
     """Bring the database to the newest schema. Raises ConfigError when none is named or it does not answer."""
-    _make_sure_of_a_database(settings)
+    check_database(settings)
     try:
         migrate(settings.database_url)
     except OSError as e:
         raise ConfigError(f"PostgreSQL does not answer (TRADEWIND_DATABASE_URL): {e}") from e
-
-
-def _make_sure_of_a_database(settings: Settings) -> None:
-    if not settings.database_url:
-        raise ConfigError("TRADEWIND_DATABASE_URL is not set; `tradewind dev` starts a database by itself.")
 
 
 async def _fill(settings: Settings) -> None:

@@ -15,7 +15,7 @@ from app.embedded.identity import Identity, child_keywords
 from app.errors import TradewindError
 from app.hub import open_hub
 from app.logs import set_up_logging
-from app.production import check_secrets
+from app.production import check_database, check_secrets
 from app.registry import Registry
 from app.settings import Settings
 
@@ -84,7 +84,8 @@ def run_sandbox(host: str, port: int, registry: Registry | None = None, smtp_por
 def prepare_apart(settings: Settings, *, migrations: bool = True) -> None:
     """What a process of the hub does before it starts, in a forked process: what only the start needs (Alembic,
     SQLAlchemy, YAML, the checks of recipes) is 30 MB that a worker would carry for good. Ends this process with the
-    other's code where that fails."""
+    other's code where that fails. Raises ConfigError where no database is named."""
+    check_database(settings)
     sys.stdout.flush()
     sys.stderr.flush()
     before = child_keywords(Identity(), signal.SIGTERM)["preexec_fn"]

@@ -1,4 +1,4 @@
-"""What a hub refuses to start with: keys that others know, or could guess."""
+"""What a hub refuses to start with: no database, keys that others know, or could guess."""
 
 from app.crypto import check_random, parse_keys
 from app.errors import ConfigError
@@ -13,6 +13,12 @@ KNOWN = (
 )
 """Words of keys that stand in documentation, tests and lists of passwords. Random keys hold none of them by chance
 worth speaking of."""
+
+
+def check_database(settings: Settings) -> None:
+    """Raises ConfigError where none is named."""
+    if not settings.database_url:
+        raise ConfigError("TRADEWIND_DATABASE_URL is not set; `tradewind dev` starts a database by itself.")
 
 
 def check_secrets(settings: Settings) -> None:

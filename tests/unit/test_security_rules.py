@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,12 +37,13 @@ NEVER_NAMED = {
 }
 
 
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
 
 
 def imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -67,14 +69,14 @@ def test_nothing_that_is_read_is_run() -> None:
         if where(path) == "app/pipeline/match/seen.py":
             unpacking -= {"pickle"}  # its own values, put aside in a file without a name that nobody else can open
         assert not unpacking, f"{where(path)} imports {unpacking}"
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in NEVER_CALLED, f"{where(path)}:{node.lineno} calls {node.func.id}"
 
 
 def test_no_shell_and_no_unverified_tls() -> None:
     for path in CODE:
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             if isinstance(node, ast.Attribute | ast.Name):
                 name = node.attr if isinstance(node, ast.Attribute) else node.id
                 assert name not in NEVER_NAMED, f"{where(path)}:{node.lineno} names {name}"
@@ -102,7 +104,7 @@ def test_proofs_are_compared_in_constant_time() -> None:
     for path in CODE:
         if path.name == "sandbox.py" or any(where(path).startswith(each) for each in PLAIN):
             continue
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             if isinstance(node, ast.Compare) and any(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops):
                 for side in (node.left, *node.comparators):
                     name = (
