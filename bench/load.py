@@ -81,6 +81,10 @@ class Client(asyncio.Protocol):
         if self._answered is not None and not self._answered.done():
             self._answered.set_result(0)
 
+    @property
+    def closed(self) -> bool:
+        return self._transport.is_closing()
+
     async def ask(self, data: bytes) -> int:
         """The status; 0 when the connection broke."""
         self._answered = asyncio.get_running_loop().create_future()
@@ -123,6 +127,8 @@ async def paced(port: int, count: int, first: int, rate: float, changes: int = 0
     began = time.perf_counter()
 
     async def one(number: int, change: int) -> None:
+        while idle and idle[-1].closed:  # the server ends what nobody used for some seconds
+            idle.pop()
         client = idle.pop() if idle else await _connect(port)
         sent[number] = time.monotonic()
         asked = time.perf_counter()

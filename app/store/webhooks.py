@@ -41,8 +41,8 @@ def unpack_headers(stored: bytes) -> dict[str, str]:
     return dict(orjson.loads(unpack(stored)))
 
 
-_STORE = f"""
-with quick as materialized ({UNFLUSHED}), incoming as materialized (
+_STORE = """
+with quick as materialized ({quick}), incoming as materialized (
     select t.* from quick, unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::uuid[], $5::text[], $6::bytea[],
         $7::bytea[], $8::int[], $9::bytea[], $10::timestamptz[], $11::bool[], $12::text[], $13::text[], $14::bool[])
     as t(id, at, workspace, connection_id, topic, headers, body, size, key, expires_at, test, state, reason, always_new)
@@ -61,16 +61,19 @@ returning id
 """
 
 
-async def store(connection: Connection, rows: Sequence[NewWebhook]) -> set[UUID]:
+_STORES = {True: _STORE.format(quick="select 1"), False: _STORE.format(quick=UNFLUSHED)}
+
+
+async def store(connection: Connection, rows: Sequence[NewWebhook], *, flushed: bool) -> set[UUID]:
     """Store what is new in one statement; answers the ids that were. Keys must differ within `rows`; rows come sorted
-    by key, so that two batches never wait for each other in a circle. Its commit does not wait for the disk: no sender
-    is told before a `flush`, of a redelivery either."""
+    by key, so that two batches never wait for each other in a circle. Where its commit is not `flushed`, or has stored
+    nothing, it has waited for no disk: no sender is told before a `flush`, of a redelivery either."""
     columns = [
         (r.id, time_of(r.id), r.workspace, r.connection_id, r.topic, r.headers, r.body, r.size, r.key, r.expires_at,
          r.test, r.state, r.reason, r.always_new)
         for r in rows
     ]  # fmt: skip
-    stored = await connection.fetch(_STORE, *map(list, zip(*columns, strict=True)))
+    stored = await connection.fetch(_STORES[flushed], *map(list, zip(*columns, strict=True)))
     return {row["id"] for row in stored}
 
 

@@ -23,7 +23,7 @@ from app.pipeline.deliver.delivery import Delivery
 from app.pipeline.deliver.lane import Lane, storable
 from app.pipeline.deliver.record import Ledger
 from app.pipeline.deliver.removed import Removed
-from app.pipeline.receive import Intake
+from app.pipeline.receive import SMALL, Intake
 from app.store import calls, lanes
 from app.store.calls import Ended, Sending
 from app.store.database import Database
@@ -751,6 +751,23 @@ async def test_a_webhook_is_worked_before_it_is_on_disk_and_no_sender_hears_of_i
         assert not again.done(), "a redelivery is not answered either before what it repeats is on disk"
         await disk.execute("select pg_advisory_unlock(7)")
     assert [await first, await again] == ["new", "duplicate"]
+
+
+async def test_a_large_batch_of_redeliveries_is_not_answered_before_the_disk_has_what_they_repeat(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [_webhook(bench, bytes([n] * 16)) for n in range(SMALL + 1)]
+    intake, database = Intake(bench.hub.hub.database, lambda: None), bench.hub.hub.database
+    assert set(await intake._store(rows)) == {"new"}
+    monkeypatch.setattr("app.pipeline.receive.FLUSH", "select pg_advisory_xact_lock(7)")
+    async with database.acquire() as disk:
+        await disk.execute("select pg_advisory_lock(7)")
+        again = asyncio.create_task(intake._store([_webhook(bench, bytes([n] * 16)) for n in range(SMALL + 1)]))
+        while not await bench.hub.one("select count(*) from pg_locks where not granted"):
+            await asyncio.sleep(0.01)
+        assert not again.done()
+        await disk.execute("select pg_advisory_unlock(7)")
+    assert set(await again) == {"duplicate"}
 
 
 async def test_two_processes_with_the_same_keys_in_opposite_order_never_wait_in_a_circle(bench: Bench) -> None:
