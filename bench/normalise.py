@@ -149,7 +149,7 @@ async def _receive(database: Database, mine: Connection, each: list[bytes]) -> N
                 NewWebhook(new_id(), "main", mine.id, "orders/paid", headers, pack(body), len(body), None)
                 for body in each[start : start + 200]
             ]
-            await webhooks.store(db, news)
+            await webhooks.store(db, news, flushed=True)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from app.store.webhooks import NewWebhook
 Kept = Literal["new", "duplicate"]
 
 COMMITS_AT_ONCE = 2
-SMALL = 16
+SMALL = 4
 """Webhooks of a batch whose work begins before it is on disk."""
 BATCH = 500
 WAITING_AT_MOST = 20_000
