@@ -57,6 +57,8 @@ def doctor(
 async def _far(client: Client, url: str) -> AsyncIterator[Finding]:
     """What can be seen of a hub from another machine: that it takes webhooks in, and how its connections and recipes
     do."""
+    from httpx import TransportError
+
     from app.doctor import Finding, reachable
 
     yield await reachable(url)
@@ -66,6 +68,9 @@ async def _far(client: Client, url: str) -> AsyncIterator[Finding]:
     except asking.RefusedError as e:
         mend = "Make one where the hub runs, by `tradewind keys new`, and set TRADEWIND_KEY."
         yield Finding("key", "fault", str(e), mend)
+        return
+    except TransportError as e:
+        yield Finding("hub", "fault", f"it does not answer: {type(e).__name__}", "Is TRADEWIND_URL its address?")
         return
     yield Finding("key", "ok", "it opens what it should")
     for slug in (each["slug"] for each in connections):
