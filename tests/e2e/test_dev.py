@@ -19,6 +19,10 @@ import httpx
 import psutil
 import pytest
 
+from app.domain.connections import secret_texts
+from app.domain.connections_file import read_connections
+from app.registry import Registry
+from demo.shop import FOLDER
 from tests.support.journal import Journal
 from tests.support.services import free_port, temporary_home
 from tests.support.serving import got
@@ -172,6 +176,7 @@ def test_one_command_lets_orders_flow_and_a_restart_keeps_them(folder: Path, por
         assert first.stop(signal.SIGINT) == 0, first.said
         assert first.said.rstrip().endswith("The next start goes on from here.")
         eventually(lambda: not first.left_over(), 5, lambda: str(first.left_over()))
+        assert_no_secret_was_said(first)
         shown = max(number for number in map(int, first.orders()) if number < BY_HAND)
 
     assert cli(folder, "events").returncode == 2
@@ -213,6 +218,17 @@ def assert_a_platform_can_be_stood_in_for(running: Dev) -> None:
     assert replayed.returncode == 0, replayed.stderr
     effects = [effect["standing"] for run in json.loads(replayed.stdout)["runs"] for effect in run["effects"]]
     assert set(effects) == {"done"}, "a replay finds every effect"
+
+
+def assert_no_secret_was_said(running: Dev) -> None:
+    """By the screen and the logs of each process, after a day of the demo."""
+    declared = read_connections(FOLDER / "connections.yaml", Registry())
+    secrets = frozenset().union(*(secret_texts(each.settings) for each in declared))
+    assert len(secrets) > 20
+    for path in (running.folder / "screen", *running.folder.glob(".tradewind/logs/*.log")):
+        said = path.read_text()
+        assert said or path.name != "screen"
+        assert [secret for secret in secrets if secret in said] == [], path
 
 
 def assert_secrets_are_for_us_alone(home: Path) -> None:
