@@ -14,8 +14,13 @@ from typing import Any
 import orjson
 
 from app.crypto import new_key
+from app.domain.connections import split_secrets
+from app.domain.connections_file import read_connections
 from app.embedded import Service, free_port, start_postgres, start_redis
 from app.processes import start_child
+from app.registry import Registry
+from app.settings import Settings
+from tests.support.secrecy import SECRECY, search_tables
 from tests.support.services import QUICK, migrated_postgres, temporary_home
 from tests.support.warm import COLD, Warm, start_warm
 
@@ -134,10 +139,23 @@ def stage(connections: str, recipes: Mapping[str, str], connectors: str) -> Iter
         try:
             _prepare(made)
             yield made
+            _search(made, connectors)
         finally:
             made.stop_all()
             made.redis.stop()
             made.postgres.stop()
+
+
+def _search(made: Stage, connectors: str) -> None:
+    """No secret of a connection stands in a log of any process, or in a table."""
+    registry = Registry.of(Settings(connectors=connectors))
+    for each in read_connections(made.home / "connections.yaml", registry):
+        SECRECY.learn(split_secrets(each.settings)[1])
+    for path in made.home.glob("*.log"):
+        SECRECY.search(path.name, path.read_bytes())
+    search_tables(made.postgres.url)
+    if found := SECRECY.end():
+        raise RuntimeError(f"secrets stand where they may not: {found}")
 
 
 def _prepare(made: Stage) -> None:

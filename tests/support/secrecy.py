@@ -2,7 +2,8 @@
 stored and counted, as it is and as JSON, URLs and base64 write it.
 
 Nobody has to mark a secret: what the key ring seals as a connection's settings or tokens is one. The tests of this
-process are searched with the databases that `Databases.fresh` gives; those that start servers of their own are not.
+process are searched with the databases that `Databases.fresh` gives; a stage of fault tests searches its own logs and
+tables when it ends.
 """
 
 import asyncio
