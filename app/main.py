@@ -75,20 +75,35 @@ ROUTERS = (
 )
 
 
+QUESTIONS = 6
+"""Questions that are worked at once, of however many that come: the others wait for their turn, so that webhooks find
+the event loop and the database free."""
+
+
 class App(FastAPI):
     """The API, with webhooks taken before any of its middleware and routing."""
 
     webhooks_in: WebhookEndpoint | None = None
     max_body = 0
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._turn = asyncio.Semaphore(QUESTIONS)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.webhooks_in is not None and scope["type"] == "http" and scope["path"].startswith("/webhooks/"):
-            await self.webhooks_in(scope, receive, send)
-        elif scope["type"] == "http":
-            received, sent = bounded(scope, receive, self.max_body), guarded(scope, send)
-            await pass_through(super().__call__, as_get(scope), received, sent)
-        else:
+        if scope["type"] != "http":
             await super().__call__(scope, receive, send)
+        elif self.webhooks_in is not None and scope["path"].startswith("/webhooks/"):
+            await self.webhooks_in(scope, receive, send)
+        elif scope["method"] in ("GET", "HEAD") and scope["path"].startswith("/v1/"):
+            async with self._turn:
+                await self._answer(scope, receive, send)
+        else:
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        received, sent = bounded(scope, receive, self.max_body), guarded(scope, send)
+        await pass_through(super().__call__, as_get(scope), received, sent)
 
 
 def make_app(settings: Settings, registry: Registry | None = None) -> App:

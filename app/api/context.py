@@ -21,12 +21,12 @@ from app.store.lists import Page
 T = TypeVar("T")
 
 
-def _hub(request: Request) -> Hub:
+async def _hub(request: Request) -> Hub:
     hub: Hub = request.app.state.hub
     return hub
 
 
-def _matcher(request: Request) -> Matcher:
+async def _matcher(request: Request) -> Matcher:
     matcher: Matcher = request.app.state.matcher
     return matcher
 
@@ -84,7 +84,7 @@ def from_cursor(cursor: str | None, size: int = 16) -> bytes | None:
     return raw
 
 
-def _page(since: Since = None, until: Until = None, cursor: Cursor = None, limit: Limit = 50) -> Page:
+async def _page(since: Since = None, until: Until = None, cursor: Cursor = None, limit: Limit = 50) -> Page:
     raw = from_cursor(cursor)
     return Page(limit, UUID(bytes=raw) if raw else None, since=since, until=until)
 
@@ -120,7 +120,7 @@ class Part:
         return self.after is None or (name < self.after if newest else name > self.after)
 
 
-def _part(
+async def _part(
     q: Annotated[str | None, Query(description="Finds part of a name or a title.", max_length=200)] = None,
     cursor: Cursor = None,
     limit: Limit = 200,

@@ -22,6 +22,8 @@ async def refuse_unknown(
     caller: Caller, hub: Hub, *, connection: str | None = None, recipe: str | None = None, type: str | None = None
 ) -> None:
     """Raises UnknownNameError, which says what is like it."""
+    if connection is None and recipe is None and type is None:
+        return
     async with hub.database.acquire() as db:
         were = await lists.named_before(db, caller.workspace, connection, recipe, type)
     faults = []
