@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,8 +136,9 @@ def _allowed(request: Request) -> bool:
     return hmac.compare_digest(request.headers.get("x-shopify-access-token", "").encode(), TOKEN.encode())
 
 
+@lru_cache(maxsize=64)
 def _checked(text: str) -> tuple[DocumentNode | None, list[Json]]:
-    """The document if it is one and fits the schema, else why not."""
+    """The document if it is one and fits the schema, else why not. Kept: a client's documents are few."""
     from graphql import GraphQLSyntaxError, parse, validate
 
     try:

@@ -120,6 +120,18 @@ def refuses(answer: httpx.Response) -> bool:
     return answer.content.startswith((b'{"ok":false', b'{"Fault"', b'{"errors"', b'{"data":null,"errors"'))
 
 
+@cache
+def _read(schema: Any, text: str) -> tuple[Any, list[str]]:
+    """(document, why it does not fit the schema); no document where it is none."""
+    from graphql import GraphQLError, parse, validate
+
+    try:
+        document = parse(text)
+    except GraphQLError as e:
+        return None, [e.message]
+    return document, [each.message for each in validate(schema, document)]
+
+
 class GraphQl:
     """Shopify's Admin schema: the document is valid, its variables fit, and the answer is one to it."""
 
@@ -130,15 +142,14 @@ class GraphQl:
         self.schema = build_schema(path.read_text(), assume_valid=True)
 
     def judge(self, request: httpx.Request, path: str, answer: httpx.Response | None) -> Verdict:
-        from graphql import GraphQLError, execute_sync, parse, validate
+        from graphql import execute_sync
 
         if not path.endswith("/graphql.json"):
             return Verdict(left_out("shopify", request.method, path), None)
         asked = orjson.loads(request.content)
-        try:
-            document = parse(asked["query"])
-        except GraphQLError as e:
-            return Verdict("a document", [e.message])
+        document, wrong = _read(self.schema, asked["query"])
+        if document is None:
+            return Verdict("a document", wrong)
         first: Any = document.definitions[0]
         names = ", ".join(dict.fromkeys(each.name.value for each in first.selection_set.selections))
         said = orjson.loads(answer.content) if answer is not None else {}
@@ -150,8 +161,7 @@ class GraphQl:
             field_resolver=lambda source, info, **given: source.get(info.path.key),
             type_resolver=lambda value, info, type_: value.get("__typename") or value["id"].split("/")[3],
         )
-        wrong = [each.message for each in validate(self.schema, document)]
-        wrong += [each.message for each in result.errors or () if "Variable" in each.message]
+        wrong = wrong + [each.message for each in result.errors or () if "Variable" in each.message]
         if said.get("data") and not wrong:
             wrong += [each.message for each in result.errors or ()]
             wrong += [] if result.data == said["data"] else ["the answer holds what was not asked for"]
