@@ -71,8 +71,9 @@ class Hub:
 
 
 @asynccontextmanager
-async def open_hub(settings: Settings, registry: Registry | None = None) -> AsyncIterator[Hub]:
-    """Open the database, read the keys, know connections and recipes. Raises ConfigError when a setting is wrong."""
+async def open_hub(settings: Settings, registry: Registry | None = None, *, stays: bool = False) -> AsyncIterator[Hub]:
+    """Open the database, read the keys, know connections and recipes. `stays`: this process is there for nothing else.
+    Raises ConfigError when a setting is wrong."""
     if not settings.database_url or not settings.redis_url:
         raise ConfigError(
             "TRADEWIND_DATABASE_URL and TRADEWIND_REDIS_URL are not set; `tradewind dev` starts both by itself."
@@ -91,7 +92,8 @@ async def open_hub(settings: Settings, registry: Registry | None = None) -> Asyn
         recipes = Recipes(database, registry, connections)
         hub = Hub(settings, registry, database, ring, hasher, clock, bells, connections, recipes)
         await hub.refresh()
-        _spare_the_collector()
+        if stays:
+            _spare_the_collector()
         yield hub
     finally:
         await bells.close()

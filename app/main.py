@@ -106,12 +106,12 @@ class App(FastAPI):
         await pass_through(super().__call__, as_get(scope), received, sent)
 
 
-def make_app(settings: Settings, registry: Registry | None = None) -> App:
-    """The ASGI application; its lifespan opens and closes the hub."""
+def make_app(settings: Settings, registry: Registry | None = None, *, stays: bool = False) -> App:
+    """The ASGI application; its lifespan opens and closes the hub (`stays`: as `open_hub` says)."""
 
     @asynccontextmanager
     async def lifespan(app: App) -> AsyncIterator[None]:
-        async with open_hub(settings, registry) as hub:
+        async with open_hub(settings, registry, stays=stays) as hub:
             intake = Intake(hub.database, lambda: hub.bells.ring("normalise"))
             rejections = Rejections(hub.database)
             app.state.hub = hub

@@ -34,7 +34,7 @@ def serve(settings: Settings, registry: Registry | None = None) -> None:
     check_secrets(settings)
     set_up_logging(settings)
     config = uvicorn.Config(
-        make_app(settings, registry),
+        make_app(settings, registry, stays=True),
         host=settings.host,
         port=settings.port,
         loop="uvloop",
@@ -65,7 +65,7 @@ def run_worker(settings: Settings, registry: Registry | None = None) -> None:
 
     async def main() -> None:
         stop = stop_on_signals()
-        async with open_hub(settings, registry) as hub:
+        async with open_hub(settings, registry, stays=True) as hub:
             await work(hub, stop, lambda: log.info("the worker works", name=hub.name))
 
     uvloop.run(main())

@@ -46,6 +46,11 @@ class Registry:
             self._loaded[slug] = importlib.import_module(f"connectors.{slug}").connector
         return self._loaded[slug]
 
+    def find(self, slug: str) -> Connector[Any] | None:
+        if slug not in self:
+            return None
+        return self[slug]
+
     def actions(self, slug: str) -> Mapping[str, Action]:
         return {action.name: action for action in self[slug].actions}
 

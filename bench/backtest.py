@@ -146,7 +146,7 @@ async def run(hub: Hub, file: Path, count: int, compared: bool) -> tuple[Backtes
 async def measure(given: argparse.Namespace) -> bool:
     settings = Settings()
     registry = Registry.of(settings)
-    async with open_hub(settings, registry) as hub:
+    async with open_hub(settings, registry, stays=True) as hub:
         since, began = hub.clock.now() - SPAN + timedelta(minutes=1), time.monotonic()
         await write(hub, since, given.events)
         print(f"{given.events:,} events written in {time.monotonic() - began:.0f} s", flush=True)

@@ -193,7 +193,7 @@ def connection_tag(row: Row) -> str:
 
 
 def _connection(hub: Hub, row: Row, secrets: set[str]) -> ConnectionShown:
-    connector = next((each for each in hub.registry if each.slug == row["connector"]), None)
+    connector = hub.registry.find(row["connector"])
     prefix = "/webhooks" if row["workspace"] == "main" else f"/webhooks/{row['workspace']}"
     path = f"{prefix}/{row['slug']}" if connector and connector.source else None
     lane = Lane(

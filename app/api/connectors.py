@@ -1,6 +1,6 @@
 """`/v1/connectors`: the catalogue of outside systems, with the schemas of their settings and actions."""
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -11,6 +11,7 @@ from app.connector import Action, Connector
 from app.errors import NotFoundError
 
 router = APIRouter(prefix="/v1/connectors", tags=["connectors"])
+# Both routes are worked in threads: to import all connectors, or to make the schemas of one, takes a second, once.
 
 
 class ActionShown(BaseModel):
@@ -49,7 +50,7 @@ class ConnectorDetail(ConnectorSummary):
 
 
 @router.get("", summary="List connectors")
-async def list_connectors(caller: Reader, hub: HubDep, part: PartDep) -> Listed[ConnectorSummary]:
+def list_connectors(caller: Reader, hub: HubDep, part: PartDep) -> Listed[ConnectorSummary]:
     """By slug; `q` finds part of a slug, a title, a category or an action."""
     items = [ConnectorSummary(**_summary(connector)) for connector in hub.registry]
     return part.of(
@@ -58,14 +59,14 @@ async def list_connectors(caller: Reader, hub: HubDep, part: PartDep) -> Listed[
 
 
 @router.get("/{slug}", summary="Get a connector with its schemas")
-async def get_connector(caller: Reader, hub: HubDep, slug: Name) -> ConnectorDetail:
-    if slug not in hub.registry:
+def get_connector(caller: Reader, hub: HubDep, slug: Name) -> ConnectorDetail:
+    connector = hub.registry.find(slug)
+    if connector is None:
         raise NotFoundError(f"there is no connector {slug!r}")
-    connector = hub.registry[slug]
     source = connector.source
     return ConnectorDetail(
         **_summary(connector),
-        settings=connector.settings.model_json_schema(),
+        settings=_schema(connector.settings),
         account=connector.account,
         oauth=hasattr(connector.auth, "authorize_url"),
         topics=sorted(source.topics) if source else [],
@@ -95,6 +96,17 @@ def _action(connector: Connector[Any], action: Action) -> ActionShown:
         reads=action.reads,
         makes=action.makes,
         causes=list(action.causes),
-        input=action.input.model_json_schema(),
-        output=action.output.model_json_schema(mode="serialization"),
+        input=_schema(action.input),
+        output=_schema(action.output, "serialization"),
     )
+
+
+_SCHEMAS: dict[tuple[str, str], dict[str, Any]] = {}
+
+
+def _schema(model: type[BaseModel], mode: Literal["validation", "serialization"] = "validation") -> dict[str, Any]:
+    """Of a model; made once."""
+    key = (f"{model.__module__}.{model.__qualname__}", mode)
+    if key not in _SCHEMAS:
+        _SCHEMAS[key] = model.model_json_schema(mode=mode)
+    return _SCHEMAS[key]

@@ -47,7 +47,8 @@ async def bring_recipes(
         for name, owner in (await recipe_store.owners(db, workspace, list(texts))).items():
             _refuse_other(f"recipe {name}", owner, origin)
         held = await recipe_store.current_texts(db, workspace, origin)
-        if held.keys().isdisjoint(texts) and held.keys().isdisjoint(_earlier_names(hub, texts)):
+        earlier = await asyncio.to_thread(_earlier_names, hub, texts)
+        if held.keys().isdisjoint(texts) and held.keys().isdisjoint(earlier):
             _refuse_strange("recipes", folder, held)
 
     with TemporaryDirectory() as made:

@@ -160,7 +160,7 @@ def _work(settings: Settings, part: Trial, pipe: "Pipe") -> None:
         pipe.send((events, at))
 
     async def main() -> Backtest:
-        async with open_hub(settings, Registry.of(settings)) as hub:
+        async with open_hub(settings, Registry.of(settings), stays=True) as hub:
             return await here(hub, part, progress)
 
     try:

@@ -1,5 +1,6 @@
 """Which version of a recipe is meant: the one that runs, an earlier one by its number, or a text that is in no hub."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -53,8 +54,9 @@ async def version_of(
     templates: that came with it. Raises NotARecipeError for a text with
     errors, NotFoundError where there is none."""
     if source is not None:
-        library = library_for(hub, workspace, name, templates)
-        loaded = load_text(source, name, RegistryCatalogue(hub.registry), file=file, templates=library)
+        library = await asyncio.to_thread(library_for, hub, workspace, name, templates)
+        catalogue = await asyncio.to_thread(RegistryCatalogue, hub.registry)
+        loaded = await asyncio.to_thread(load_text, source, name, catalogue, file=file, templates=library)
         if loaded.recipe is None or not loaded.usable:
             raise NotARecipeError(name, [each for each in loaded.problems if each.severity == "error"])
         return Version(loaded.recipe, Text(source, texts_of(loaded.recipe.templates)))

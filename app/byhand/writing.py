@@ -56,7 +56,7 @@ async def check_text(hub: Hub, workspace: str, name: str, source: str) -> Loaded
     for connection in hub.connections:
         if connection.workspace == workspace:
             slugs[connection.connector.slug].append(connection.slug)
-    templates = library_for(hub, workspace, name)
+    templates = await asyncio.to_thread(library_for, hub, workspace, name)
     return await asyncio.to_thread(_checked, hub, name, source, others, slugs, templates)
 
 
@@ -170,9 +170,9 @@ def difference(before: str, after: str, names: tuple[str, str]) -> str:
 
 async def run_cases(hub: Hub, workspace: str, name: str, source: str, tests: str) -> Report:
     """Run the cases of a test file's text against a recipe's text: calls are captured, months pass at once."""
-    library = library_for(hub, workspace, name)
 
     def work() -> Report:
+        library = library_for(hub, workspace, name)
         with TemporaryDirectory() as made:
             folder = Path(made) / "recipes"
             folder.mkdir()

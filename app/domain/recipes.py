@@ -1,5 +1,6 @@
 """The recipes that a running hub knows: current versions to match events against, older ones of running runs."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -213,7 +214,12 @@ class Recipes:
             zones, self._locales = await workspaces.zones(connection), await workspaces.locales(connection)
             waited = await waiters.types(connection)
         self._zones = {name: zone for name, said in zones if (zone := zone_of(said)) is not None}
-        self._active = [active for row in rows if (active := self._activate(row)) is not None]
+        actives = []
+        for row in rows:
+            if row.version_id not in self._versions:
+                await asyncio.sleep(0)  # reading one takes some ms: a folder of new ones holds up nothing
+            actives.append(self._activate(row))
+        self._active = [active for active in actives if active is not None]
         by_event: dict[tuple[str, str], list[ActiveRecipe]] = defaultdict(list)
         for active in self._active:
             for event in active.recipe.events:

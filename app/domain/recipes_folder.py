@@ -35,9 +35,10 @@ async def sync_folder(
         if condition is not None:
             await condition(db)
         texts = {path.stem: path.read_text() for path in recipe_files(folder)}
-        if _as_stored(folder, texts, await store.current_texts(db, workspace, origin)):
+        if await asyncio.to_thread(_as_stored, folder, texts, await store.current_texts(db, workspace, origin)):
             return []
-        loaded = await asyncio.to_thread(load_folder, folder, RegistryCatalogue(registry))
+        catalogue = await asyncio.to_thread(RegistryCatalogue, registry)
+        loaded = await asyncio.to_thread(load_folder, folder, catalogue)
         for one in loaded:
             templates = texts_of(one.recipe.templates) if one.recipe else {}
             if one.usable and await store.save(db, workspace, one.name, one.text, origin, templates):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import DecimalException, DivisionByZero
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 from jinja2 import nodes
@@ -182,8 +183,10 @@ def compile_value(source: str) -> Expression:
     return Expression(source, "text", tree) if only is None else Expression(source, "value", only)
 
 
+@lru_cache(maxsize=256)
 def compile_template(source: str, html: bool = False) -> Expression:
-    """A template file: text with loops and conditions; with `html` everything that is put in is escaped."""
+    """A template file: text with loops and conditions; with `html` everything that is put in is escaped. Made once for
+    each text: a folder's templates are looked through whenever one of its recipes is written."""
     return Expression(source, "text", parse_text(source, MAX_TEMPLATE), html)
 
 
