@@ -101,12 +101,11 @@ def _action(connector: Connector[Any], action: Action) -> ActionShown:
     )
 
 
-_SCHEMAS: dict[tuple[str, str], dict[str, Any]] = {}
+_SCHEMAS: dict[tuple[type[BaseModel], str], dict[str, Any]] = {}
 
 
 def _schema(model: type[BaseModel], mode: Literal["validation", "serialization"] = "validation") -> dict[str, Any]:
     """Of a model; made once."""
-    key = (f"{model.__module__}.{model.__qualname__}", mode)
-    if key not in _SCHEMAS:
-        _SCHEMAS[key] = model.model_json_schema(mode=mode)
-    return _SCHEMAS[key]
+    if (model, mode) not in _SCHEMAS:
+        _SCHEMAS[model, mode] = model.model_json_schema(mode=mode)
+    return _SCHEMAS[model, mode]
