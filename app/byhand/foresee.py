@@ -4,6 +4,7 @@ The walk goes on behind a call only as far as the effect's output is known; what
 foreseen.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -103,7 +104,10 @@ async def foresee(db: Db, runner: Runner, wishes: Sequence[Wish]) -> None:
         going = [wish for wish in wishes if not wish.over]
         if not going:
             return
-        walks = [_walk(runner, wish, moments[id(wish)]) for wish in going]
+        walks = []
+        for wish in going:
+            await asyncio.sleep(0)  # new orders are worked meanwhile
+            walks.append(_walk(runner, wish, moments[id(wish)]))
         keys = [call.effect_key for walk in walks for call in walk.new_calls]
         standing = await store.standing(db, keys) if keys else {}
         for wish, walk in zip(going, walks, strict=True):

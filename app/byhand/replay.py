@@ -3,6 +3,7 @@ done outside is found and not done twice. `redo` names effects that shall be don
 and all others of the run are carried over into it.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -168,6 +169,7 @@ async def plan_events(
     earlier = await store.earlier_runs(db, workspace, ids)
     answers: list[_Answers | RejectedError] = []
     for event_id, wanted in asked:
+        await asyncio.sleep(0)  # new orders are worked meanwhile
         try:
             fact = _known_fact(hub, rows.get(event_id), workspace)
             answers.append(await _answers(hub, matcher, db, fact, earlier[event_id], wanted))

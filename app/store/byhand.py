@@ -96,13 +96,15 @@ async def ended_steps(db: Connection, run_id: UUID) -> list[Row]:
 async def make_due(
     db: Connection, calls: Sequence[tuple[UUID, str]], now: datetime, *, unsure: bool | None = None
 ) -> None:
-    """Let calls be tried anew: (id, options as JSON text). `unsure` None keeps what is known of earlier attempts."""
+    """Let calls be tried anew, in turns with new ones: (id, options as JSON text). `unsure` None keeps what is known of
+    earlier attempts."""
     if calls:
         ids, options = map(list, zip(*calls, strict=True))
         await db.execute(
             """update call c set state = 'due', due_at = $3, failures = 0, unsure = coalesce($4, unsure),
                  options = t.options, sent_at = case when coalesce($4, unsure) then sent_at end, error = null,
-                 error_kind = null, question = null, output = null, owner = null, lease_until = null, ended_at = null
+                 error_kind = null, question = null, output = null, owner = null, lease_until = null, ended_at = null,
+                 late = true
                from unnest($1::uuid[], $2::jsonb[]) as t(id, options) where c.id = t.id and c.at >= $5""",
             ids,
             options,

@@ -89,12 +89,13 @@ class DueRun:
     generation: int
     mode: str
     state: str
+    replay_id: UUID | None
     data: Any
 
 
 CLAIM = """
 select id, at, workspace, recipe, version_id, event_id, connection_id, subject, once_value, generation, mode, state,
-    data from run where due_at <= $1 and state in ('running', 'waiting') order by due_at, id limit $2
+    replay_id, data from run where due_at <= $1 and state in ('running', 'waiting') order by due_at, id limit $2
 for update skip locked
 """
 CLAIM_NEWEST = CLAIM.replace("order by due_at, id", "order by due_at desc, id desc")

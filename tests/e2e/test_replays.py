@@ -97,6 +97,19 @@ async def test_failed_runs_go_on_from_their_failed_step(bench: Bench) -> None:
     assert await bench.hub.one("select count(*) from run") == 3, "no new runs"
 
 
+@pytest.mark.parametrize("begin", ["start", "failed_step"])
+async def test_what_a_replay_calls_holds_no_new_order_up(bench: Bench, begin: str) -> None:
+    """Its calls take turns with those of new orders (which `late` ones do), although its events are older."""
+    await orders(bench, failing={1, 2}, count=2)
+    await act(bench, await made(bench, {"begin": begin}, state="failed"), "start")
+    await drainer(bench).drain()
+    await bench.order(3)
+    late = await bench.hub.rows(
+        "select e.number, count(*) as calls from call c join event e on e.id = c.event_id where c.late group by 1"
+    )
+    assert {row["number"]: row["calls"] for row in late} == dict.fromkeys(["#1", "#2"], 2 if begin == "start" else 1)
+
+
 async def test_redo_acts_again_for_each_and_only_by_name(bench: Bench) -> None:
     await orders(bench, failing=set(), count=3)
     replay = await made(bench, {"redo": ["second"]}, type="order.*", connection="shop")

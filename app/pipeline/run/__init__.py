@@ -96,7 +96,9 @@ class Runner:
         now = self.clock.now()
         behind = await self._behind(db, beginnings)
         walks, rows, queued = [], [], []
-        for beginning in beginnings:
+        for number, beginning in enumerate(beginnings, 1):
+            if number % 10 == 0:
+                await asyncio.sleep(0)  # others of this process go on meanwhile
             walk = self._walk(facts_of(beginning), dict(beginning.scope), [], [], now)
             stays = "the recipe is paused" if _held(beginning) else None
             if stays is None and beginning.run_id in behind:
@@ -358,7 +360,7 @@ class Runner:
         about = (kept["subject_kind"], kept["subject_id"]) if "subject_id" in kept else None
         facts = Facts(
             run.id, run.workspace, recipe, run.event_id, connection, run.subject, run.once_value, run.generation,
-            run.mode == "dry", about,
+            run.mode == "dry", about, run.replay_id is not None,
         )  # fmt: skip
         return facts, LateScope(lambda: self._scope(run, recipe, connection, kept))
 
@@ -460,6 +462,7 @@ def facts_of(beginning: Beginning) -> Facts:
         beginning.generation,
         beginning.mode == "dry",
         beginning.about,
+        beginning.replay_id is not None,
     )
 
 

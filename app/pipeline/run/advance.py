@@ -370,8 +370,8 @@ class Walk:
         return any(row.kind in WAITS for row in self.steps.values())
 
     def _is_late(self) -> bool:
-        """Whether many like it may have come due with it: it waited, for whatever reason."""
-        return self._has_waited() or self.around.now - time_of(self.facts.run_id) > PROMPT
+        """Whether many like it may have come due with it: it waited, for whatever reason, or is one of a replay."""
+        return self.facts.replayed or self._has_waited() or self.around.now - time_of(self.facts.run_id) > PROMPT
 
     def _collect(self, step: Step, frame: Frame, row: StepRow) -> bool:
         """The calls of a step: all ended, or not yet; further items begin where there is room."""

@@ -31,7 +31,7 @@ class StepFailure(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What does not change while a run lives. about: kind and sender's id of its subject."""
+    """What does not change while a run lives. about: kind and sender's id of its subject; replayed: among many."""
 
     run_id: UUID
     workspace: str
@@ -43,6 +43,7 @@ class Facts:
     generation: int
     dry: bool
     about: tuple[str, str] | None = None
+    replayed: bool = False
 
 
 def _utc(facts: Facts, name: str | None, scope: Mapping[str, Any]) -> ZoneInfo:
