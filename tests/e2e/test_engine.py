@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app import events as canonical
 from app.byhand import Approval, approve
 from app.pipeline.match.timed import Timed
 from app.pipeline.run import listening
@@ -110,6 +111,33 @@ async def test_an_event_between_trigger_and_wait_is_met_by_looking_back(shop: Sh
     assert await shop.runs() == [("waiting", None)]
     await shop.forward(days=1, seconds=1)
     assert await shop.made() == ["paid 10.00"]
+
+
+async def test_a_past_event_that_meets_a_bug_spoils_no_run_that_looks_back_over_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the events that are looked over one cannot be loaded, and of another the field that is asked for fails."""
+    load, field_of = canonical.load, listening.field_of
+
+    def loads(type_: str, schema_version: int, data: Any) -> Any:
+        if "#2" in str(data):
+            raise AttributeError("a bug")
+        return load(type_, schema_version, data)
+
+    def finds(facts: Any, path: str) -> Any:
+        if facts["order"]["number"] == "#3":
+            raise AttributeError("a bug")
+        return field_of(facts, path)
+
+    await shop.hub.recipe("ask", WELCOME.replace("steps:\n", "steps:\n  - wait: 1d\n", 1))
+    await shop.order(1, "order.created")
+    for number in (2, 3, 1):
+        await shop.order(number, "order.paid", amount="7.00")
+    monkeypatch.setattr(canonical, "load", loads)
+    monkeypatch.setattr(listening, "field_of", finds)
+    await shop.forward(days=1, seconds=5)
+    assert await shop.made() == ["paid 7.00"]
+    assert await shop.runs() == [("done", None)]
 
 
 CANCEL = """

@@ -15,6 +15,7 @@ from app.domain.connections import Connections
 from app.domain.recipes import outline_of
 from app.domain.scope import scope_of_stored
 from app.ids import new_id, time_of
+from app.logs import traced
 from app.pipeline.run.advance import LISTENING
 from app.pipeline.run.awaiting import field_of, same
 from app.pipeline.run.facts import Ear, Facts, Heard
@@ -63,15 +64,16 @@ def new_waiters(hasher: Hasher, facts: Facts, ears: Sequence[Ear]) -> list[NewWa
 
 
 def as_heard(row: Row, connections: Connections) -> Heard | None:
-    """A stored event as a run hears it; None if its data cannot be read any more."""
+    """A stored event as a run hears it; None if its data cannot be read any more, or meets a fault of the hub: nobody
+    else who listens pays for it."""
     connection = connections.get(row["connection_id"]) if row["connection_id"] else None
     slug, platform = (connection.slug, connection.connector.slug) if connection else (None, None)
     try:
         data = unpack_json(row["data"])
         stored = waiters.stored(row, slug, platform, data)
         facts = scope_of_stored(canonical.load(row["type"], row["schema_version"], data), row["id"], stored)
-    except ValueError as e:
-        log.warning("a stored event cannot be read", id=str(row["id"]), error=type(e).__name__)
+    except Exception as e:
+        log.error("a stored event cannot be heard", id=str(row["id"]), **traced(e))
         return None
     return Heard(row["id"], row["type"], slug, facts, stored)
 
@@ -158,12 +160,19 @@ def _unlooked(step: StepRow) -> bool:
 
 
 def _fits(hasher: Hasher, workspace: str, wanted: set[tuple[str, str, bytes]], heard: Heard) -> bool:
-    for event_type, path, value in wanted:
-        if event_type == heard.type:
-            there = field_of(heard.facts, path)
-            if there is not None and value_hash(hasher, workspace, there) == value:
-                return True
-    return False
+    """Whether a past event is one that is looked for; one that meets a fault of the hub is not."""
+    asked = ((path, value) for event_type, path, value in wanted if event_type == heard.type)
+    try:
+        return any(_hashed(hasher, workspace, heard, path) == value for path, value in asked)
+    except Exception as e:
+        log.error("a past event cannot be held against what is waited for", id=str(heard.id), **traced(e))
+        return False
+
+
+def _hashed(hasher: Hasher, workspace: str, heard: Heard, path: str) -> bytes | None:
+    """What a field of an event is found by; None where it is absent."""
+    value = field_of(heard.facts, path)
+    return None if value is None else value_hash(hasher, workspace, value)
 
 
 async def _hold(
@@ -206,9 +215,8 @@ async def match_waiters(db: Db, hasher: Hasher, connections: Connections, events
         heard = as_heard(row, connections) if wanted else None
         if heard is not None:
             for path in wanted or ():
-                value = field_of(heard.facts, path)
-                if value is not None:
-                    hashed = value_hash(hasher, row["workspace"], value)
+                hashed = _hashed(hasher, row["workspace"], heard, path)
+                if hashed is not None:
                     probes.append((row["id"], row["workspace"], row["type"], path, hashed))
     found = await waiters.find(db, probes)
     await waiters.hear(db, found, now)
