@@ -122,11 +122,11 @@ def _fields(reads: Mapping[str, set[str]]) -> dict[str, frozenset[str] | None]:
     return {noun: None if fields & {"", "[]"} else fields for noun, fields in tops.items()}
 
 
-def read_by(recipes: Iterable[ActiveRecipe]) -> canonical.Reads | None:
+def read_by(recipes: Iterable[Recipe]) -> canonical.Reads | None:
     """The nouns of an event that these recipes read, with their fields (None: all); None where all must be there."""
     together: dict[str, frozenset[str] | None] = {}
-    for active in recipes:
-        reads = outline_of(active.recipe).reads
+    for recipe in recipes:
+        reads = outline_of(recipe).reads
         if reads is None:
             return None
         for noun, fields in reads.items():
@@ -225,7 +225,7 @@ class Recipes:
             for event in active.recipe.events:
                 by_event[active.workspace, event].append(active)
         self._by_event = dict(by_event)
-        self._reads = {event: read_by(each) for event, each in by_event.items()}
+        self._reads = {event: read_by(active.recipe for active in each) for event, each in by_event.items()}
         self._awaited = waited | {(a.workspace, e) for a in self._active for e in outline_of(a.recipe).awaits}
         self.refreshed += 1
         self._changed_at = changed_at

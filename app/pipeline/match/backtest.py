@@ -14,7 +14,8 @@ from uuid import UUID
 import structlog
 
 from app.domain.connections import Connections
-from app.domain.recipes import Recipes, outline_of, set_by_shop
+from app.domain.recipes import Recipes, outline_of, read_by, set_by_shop
+from app.events import Reads
 from app.pipeline.match.assumed import assumed
 from app.pipeline.match.dry import simulated, stated
 from app.pipeline.match.reports import NOTHING, Answered, Backtest, Difference, MadeCall, Totals
@@ -97,9 +98,10 @@ async def backtest(
             world.keeps = False
             sides.append(_Side(world, totals, against is not None))
     report.current = sides[1].totals if against is not None else None
+    reads = read_by(side.world.recipe for side in sides)
     async for rows, recorded in _batches(database, workspace, [side.world.recipe for side in sides], since, until):
         for row in rows:
-            _one(row, recorded, sides, connections, report)
+            _one(row, recorded, sides, connections, report, reads)
         _compare(report, sides, shown)
         progress(report.events, rows[-1]["at"])
         await asyncio.sleep(0)
@@ -135,11 +137,13 @@ async def _batches(
         ahead.cancel()
 
 
-def _one(row: Row, recorded: Recorded, sides: list[_Side], connections: Connections, report: Backtest) -> None:
-    """One event through all versions."""
+def _one(
+    row: Row, recorded: Recorded, sides: list[_Side], connections: Connections, report: Backtest, reads: Reads | None
+) -> None:
+    """One event through all versions, which look at no more of it than `reads`."""
     report.events += 1
     try:
-        fact = stated(connections, row)
+        fact = stated(connections, row, reads)
     except ValueError as e:
         report.unreadable += 1
         log.debug("a stored event cannot be read", id=str(row["id"]), error=type(e).__name__)

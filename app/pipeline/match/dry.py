@@ -153,8 +153,9 @@ def simulated(
     )
 
 
-def stated(connections: Connections, row: Any) -> Happened:
-    """A stored event as it was stated. Raises ValueError for data that cannot be read any more."""
+def stated(connections: Connections, row: Any, reads: canonical.Reads | None = None) -> Happened:
+    """A stored event as it was stated; `reads`: what is wanted of it. Raises ValueError for data that nothing can
+    read any more."""
     data = canonical.load(row["type"], row["schema_version"], unpack(row["data"]))
     event = Event(
         type=row["type"],
@@ -168,7 +169,7 @@ def stated(connections: Connections, row: Any) -> Happened:
         echo=row["echo"],
     )
     connection = connections.get(row["connection_id"]) if row["connection_id"] else None
-    return Happened(row["id"], row["workspace"], connection, event, row["test"], row["occurred_at"])
+    return Happened(row["id"], row["workspace"], connection, event, row["test"], row["occurred_at"], reads)
 
 
 def _said(simulation: Simulation, event_id: UUID) -> DryRun:

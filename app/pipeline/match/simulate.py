@@ -36,7 +36,7 @@ from app.pipeline.run import effect_key
 from app.pipeline.run.advance import LIMITS, Walk
 from app.pipeline.run.facts import Facts, Heard, Remembered, Surroundings
 from app.pipeline.run.leave import HIGHEST
-from app.recipes import Call, Recipe, say_duration
+from app.recipes import Call, Recipe, Step, say_duration
 from app.store.calls import NewCall
 from app.store.packing import unpack
 from app.store.runs import CallRow, StepRow
@@ -119,7 +119,7 @@ class SimulatedRun:
 
 @dataclass(frozen=True)
 class Happened:
-    """An event of the simulated world, as `match` takes it."""
+    """An event of the simulated world, as `match` takes it. reads: what expressions read of it (None: all of it)."""
 
     id: UUID
     workspace: str
@@ -127,11 +127,12 @@ class Happened:
     event: Event
     test: bool
     occurred_at: datetime
+    reads: canonical.Reads | None = None
 
     @cached_property
     def scope(self) -> Mapping[str, Any]:
         """What expressions may read of it; made once for all that look at it, and changed by none."""
-        return event_scope(self)
+        return event_scope(self, self.reads)
 
 
 @dataclass
@@ -160,6 +161,7 @@ class Simulation:
     calls: list[Captured] = field(default_factory=list)
     memory: dict[bytes, Mapping[str, Any]] = field(default_factory=dict)
     _hearing: Hearing = field(init=False)
+    _steps: Mapping[str, Step] = field(init=False)
     _open: dict[UUID, SimulatedRun] = field(default_factory=dict)
     _due: list[tuple[datetime, int, UUID]] = field(default_factory=list)
     _behind: dict[UUID, list[SimulatedRun]] = field(default_factory=dict)
@@ -173,9 +175,11 @@ class Simulation:
     _effects: dict[bytes, Captured] = field(default_factory=dict)
     _made: dict[tuple[str, str | None], Connection] = field(default_factory=dict)
     _actions: dict[tuple[str, str], Action | None] = field(default_factory=dict)
+    _targets: dict[tuple[str, str | None, UUID | None], Connection | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._hearing = Hearing(asked_fields(self.recipe))
+        self._steps = {step.path: step for step in self.recipe.all_steps()}
 
     # --- what happens --------------------------------------------------------------------------------------------
 
@@ -481,7 +485,7 @@ class Simulation:
     # --- calls ---------------------------------------------------------------------------------------------------
 
     def _capture(self, run: SimulatedRun, call: NewCall) -> None:
-        step = self.recipe.step(call.path)
+        step = self._steps[call.path.partition("[")[0]]
         assert isinstance(step.does, Call)  # noqa: S101 (only such steps make calls)
         connection = next(c.slug for c in self._made.values() if c.id == call.connection_id)
         made = Captured(
@@ -512,7 +516,7 @@ class Simulation:
 
     def _attempt(self, run: SimulatedRun, call: Captured) -> None:
         """One try of a call, answered as told."""
-        step = self.recipe.step(call.step)
+        step = self._steps[call.step.partition("[")[0]]
         does = step.does
         assert isinstance(does, Call)  # noqa: S101 (only such steps make calls)
         target = self._target(run.facts, does)
@@ -577,6 +581,14 @@ class Simulation:
         return self._made[key]
 
     def _target(self, facts: Facts, call: Call) -> Connection | str:
+        source = facts.connection.id if facts.connection else None
+        key = (call.connector, call.connection, source)
+        if key not in self._targets:
+            self._targets[key] = self._find(facts, call)
+        return self._targets[key]
+
+    def _find(self, facts: Facts, call: Call) -> Connection | str:
+        """The connection that the calls of a connector go to for the events of one source."""
         if self.reach is not None:
             found = self.reach(facts, call)
             if not isinstance(found, str):
