@@ -39,7 +39,7 @@ from app.recipes.model import (
     Wait,
     WaitFor,
 )
-from app.recipes.never import already, never
+from app.recipes.never import hardly, never
 from app.recipes.scopes import ANYTHING, ERROR, TEXT, UNKNOWN, Scope, awaited_scope, recipe_scope, result_of
 from app.recipes.templates import FIELDS, KEYS, Templates, fills, name_of, unknown
 from app.recipes.tight import too_tight
@@ -64,7 +64,7 @@ def check_recipe(
     check.body(recipe.on_error.steps, {}, {**check.scope, "error": ERROR})
     for at, message, mend in never(recipe):
         check.wrong(at, message, mend)
-    for at, message, mend in already(recipe):
+    for at, message, mend in hardly(recipe):
         check.wrong(at, message, mend, severity="warning")
     return sorted(dict.fromkeys(check.problems))
 

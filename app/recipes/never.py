@@ -11,6 +11,11 @@ from app.expressions import Expression, asked, certain, paths
 from app.recipes.model import Awaited, Choose, Equality, Recipe, Step, WaitFor
 
 BEGINNINGS = ("created", "opened", "requested", "started")
+THINGS = frozenset((
+    "order", "checkout", "payment", "refund", "dispute", "fulfillment", "return", "customer", "subscription", "invoice",
+    "payout", "review",
+))  # fmt: skip
+"""Whose ids senders tell apart."""
 Found = tuple[Path, str, str]
 """The place, what is wrong, what to do."""
 
@@ -83,19 +88,45 @@ def _awaited(recipe: Recipe, awaited: Awaited, deed: str) -> Iterator[Found]:
             yield at, message, f"wait for another event, or for another {noun}"
 
 
-def already(recipe: Recipe) -> Iterator[Found]:
-    """Waits for the beginning of a thing that runs the recipe because more happened to it since. Not never: senders
-    tell things in any order, but who waits for it waits in vain nearly always."""
-    if not recipe.triggers or recipe.schedules:
-        return
+def hardly(recipe: Recipe) -> Iterator[Found]:
+    """Waits that are in vain nearly always, but with some sender may not be."""
     waiting = [step.does.awaited for step in recipe.all_steps() if isinstance(step.does, WaitFor)]
     for awaited in (*recipe.cancel_on, *waiting):
+        yield from _other_things(awaited)
+    if recipe.triggers and not recipe.schedules:
+        yield from _already(recipe, (*recipe.cancel_on, *waiting))
+
+
+def _other_things(awaited: Awaited) -> Iterator[Found]:
+    """Equalities between the ids of two kinds of things."""
+    for each in dict.fromkeys(each for branch in awaited.branches for each in branch):
+        for use in paths(each.value):
+            one, other = _thing(each.field), _thing(use.path)
+            if one and other and one != other:
+                said = f"{each} is the id of one {one}, and {use} of one {other}: they are hardly ever the same"
+                yield (*awaited.at, "where"), said, f"compare ids of one kind, of the {one} or of the {other}"
+
+
+def _already(recipe: Recipe, waiting: Sequence[Awaited]) -> Iterator[Found]:
+    """Waits for the beginning of a thing that runs the recipe because more happened to it since: senders tell things in
+    any order, but rarely so."""
+    for awaited in waiting:
         for name in awaited.events:
             noun, _, deed = name.partition(".")
             later = [each for each in recipe.events if each != name and each.partition(".")[0] == noun]
             if deed in BEGINNINGS and len(later) == len(recipe.events) and awaited.branches and _its_own(awaited, name):
                 message = f"{name} comes before {' or '.join(later)} of the same {noun}: what began the run is later"
                 yield (*awaited.at, "event"), message, f"wait for another event, or for another {noun}"
+
+
+def _thing(path: Sequence[str]) -> str | None:
+    """What an event's id is the id of: `order` for `order.id`, and for `payment.order_id`; None for any other value."""
+    *before, last = path
+    if path[0] in ("steps", "inputs"):
+        return None
+    named = before[-1] if last == "id" and before else last.removesuffix("_id") if last.endswith("_id") else ""
+    thing = named.rpartition("_")[2]
+    return thing if thing in THINGS else None
 
 
 def _itself(branch: Sequence[Equality]) -> bool:

@@ -519,6 +519,8 @@ MISTAKES = [
      "4:42: no event ever ends this wait: order.paid comes once for each order, and that began the run. Wait for"),
     (with_steps("  - wait_for: {event: order.created, where: order.id == run.order.id, timeout: 1h}\n"),
      "4:23: warning: order.created comes before order.paid of the same order: what began the run is later. Wait for"),
+    (with_steps("  - wait: 1h\n", more="cancel_on: {event: checkout.updated, where: checkout.id == run.order.id}\n"),
+     "3:45: warning: checkout.id is the id of one checkout, and run.order.id of one order: they are hardly ever the"),
     (with_steps("  - wait: 1h\n", more="cancel_on: {event: order.paid, where: order.id == run.order.id}\n"),
      "3:39: no event ever cancels a run: order.paid comes once for each order, and that began the run."),
     (with_steps("  - wait_for: {event: order.updated, where: order.id == run.order.id and false, timeout: 1h}\n"),
