@@ -50,6 +50,19 @@ def is_refused(error: Exception) -> bool:
     return not is_away(error) and not isinstance(error, asyncpg.InternalClientError)
 
 
+async def batch_or_each(batch: Callable[[], Awaitable[bool]], each: Callable[[], Awaitable[bool]]) -> bool:
+    """Work a batch, or where it fails for one of its parts, each of them alone. True when there may be more."""
+    try:
+        try:
+            return await batch()
+        except Exception as e:
+            if not is_refused(e):
+                raise
+            return await each()
+    except TWICE_LOCKED:
+        return True
+
+
 FLUSH = "select pg_logical_emit_message(true, 'tradewind', '')"
 """Writes next to nothing, and its commit waits for the disk, and with it for all that was committed before."""
 _LOOK = "begin isolation level repeatable read, read only; set local plan_cache_mode = force_custom_plan"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,8 +19,8 @@ from app.pipeline.match import Matched, Matcher
 from app.recipes import Schedule, parse_cron
 from app.store import events as store
 from app.store import timers
-from app.store.database import TWICE_LOCKED, Database, is_refused, to_json
 from app.store.database import Connection as Db
+from app.store.database import Database, batch_or_each, is_refused, to_json
 from app.store.events import NewEvent
 from app.store.packing import pack
 from app.store.timers import Timer
@@ -53,14 +54,7 @@ class Timed:
         now = self.matcher.clock.now()
         async with self.database.transaction() as db:
             await self._keep_schedules(db, now)
-        try:
-            return await self._batch(now)
-        except TWICE_LOCKED:
-            return True
-        except Exception as e:
-            if not is_refused(e):
-                raise
-            return await self._one_by_one(now)
+        return await batch_or_each(partial(self._batch, now), partial(self._one_by_one, now))
 
     async def _batch(self, now: datetime) -> bool:
         async with self.database.transaction() as db:

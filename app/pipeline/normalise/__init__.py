@@ -12,6 +12,7 @@ of time (`drain_timers`) ends as events in the same way.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -33,8 +34,8 @@ from app.pipeline.normalise.reading import Work, normalise, read, reads_wanted
 from app.pipeline.normalise.states import States
 from app.store import connections, deadlines, webhooks
 from app.store import events as store
-from app.store.database import TWICE_LOCKED, Database, Row, is_refused
 from app.store.database import Connection as Db
+from app.store.database import Database, Row, batch_or_each, is_refused
 from app.store.packing import unpack
 
 log = structlog.get_logger()
@@ -57,25 +58,14 @@ class Normaliser:
 
     async def drain(self) -> bool:
         """Work one batch of due webhooks; True when there may be more."""
-        try:
-            return await self._batch_or_each()
-        except TWICE_LOCKED:
-            return True
+        return await batch_or_each(self._batch, self._one_by_one)
 
-    async def _batch_or_each(self) -> bool:
-        try:
-            return await self._batch() >= self.batch
-        except Exception as e:
-            if not is_refused(e):
-                raise
-            return await self._one_by_one()
-
-    async def _batch(self) -> int:
+    async def _batch(self) -> bool:
         async with self.database.transaction(flushed=False) as db:
             rows = await self._claim(db)
             outcome = await self._work(db, rows)
         await self.matcher.after_commit(outcome)
-        return len(rows)
+        return len(rows) >= self.batch
 
     async def _claim(self, db: Db) -> list[Row]:
         """A batch of webhooks, and where there are more, some of those connections that have none among them."""
@@ -149,18 +139,14 @@ class Normaliser:
 
     async def drain_timers(self) -> bool:
         """Turn timers that fell due into events, and carry out privacy requests; True when there may be more."""
-        try:
-            async with self.database.transaction() as db:
-                erased = await erasing.carry_out(db, self.hasher, self.clock.now())
-            return await self._timers(self.batch) == self.batch or erased is not None
-        except TWICE_LOCKED:
-            return True
-        except Exception as e:
-            if not is_refused(e):
-                raise
-            return await self._timers(1) == 1
+        return await batch_or_each(self._erase_and_timers, partial(self._timers, 1))
 
-    async def _timers(self, limit: int) -> int:
+    async def _erase_and_timers(self) -> bool:
+        async with self.database.transaction() as db:
+            erased = await erasing.carry_out(db, self.hasher, self.clock.now())
+        return await self._timers(self.batch) or erased is not None
+
+    async def _timers(self, limit: int) -> bool:
         """Work due timers; one alone that fails is given up, so that it does not stand in the others' way."""
         async with self.database.transaction() as db:
             due = await deadlines.claim(db, derived.KINDS, self.clock.now(), limit)
@@ -174,7 +160,7 @@ class Normaliser:
                 await deadlines.remove(db, [due[0]["id"]])
                 outcome = Matched()
         await self.matcher.after_commit(outcome)
-        return len(due)
+        return len(due) == limit
 
     async def _fall_due(self, db: Db, due: Sequence[Row]) -> Matched:
         stored = await store.load(db, [UUID(timer["data"]["event_id"]) for timer in due])

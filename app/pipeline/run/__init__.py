@@ -32,8 +32,8 @@ from app.pipeline.run.listening import Listening
 from app.pipeline.run.written import write
 from app.recipes import Call, Recipe, Step
 from app.store import events, runs, waiters
-from app.store.database import TWICE_LOCKED, Database, is_refused, to_json
 from app.store.database import Connection as Db
+from app.store.database import Database, batch_or_each, is_refused, to_json
 from app.store.packing import unpack, unpack_json
 from app.store.runs import DueRun, NewRun, NewStep, StepRow
 from app.store.waiters import NewWaiter
@@ -153,25 +153,14 @@ class Runner:
     async def drain(self) -> bool:
         """Move one batch of due runs; True when there may be more."""
         now = self.clock.now()
-        try:
-            return await self._batch_or_each(now)
-        except TWICE_LOCKED:
-            return True
+        return await batch_or_each(partial(self._batch, now), partial(self._one_by_one, now))
 
-    async def _batch_or_each(self, now: datetime) -> bool:
-        try:
-            return await self._batch(now, self.batch) == self.batch
-        except Exception as e:
-            if not is_refused(e):
-                raise
-            return await self._one_by_one(now)
-
-    async def _batch(self, now: datetime, limit: int) -> int:
+    async def _batch(self, now: datetime) -> bool:
         async with self.database.transaction(flushed=False) as db:
-            due = await runs.claim(db, now, limit, next(self._turn))
+            due = await runs.claim(db, now, self.batch, next(self._turn))
             lanes, others = await self._advance(db, due, now) if due else (set(), set())
         self._ring(lanes, others)
-        return len(due)
+        return len(due) == self.batch
 
     async def _one_by_one(self, now: datetime) -> bool:
         """A batch failed for one run: that one ends, and nobody pays for what it met."""
@@ -200,24 +189,21 @@ class Runner:
 
     async def match_waiters(self) -> bool:
         """Hold a batch of committed events against the runs that wait; True when there may be more."""
-        try:
-            return await self._match_waiters(self.batch) == self.batch
-        except TWICE_LOCKED:
-            return True
-        except Exception as e:
-            if not is_refused(e):
-                raise
-        for _ in range(self.batch):  # the batch failed for one event: that one is heard by nobody, the others are
+        return await batch_or_each(partial(self._match_waiters, self.batch), self._match_each)
+
+    async def _match_each(self) -> bool:
+        """A batch failed for one event: that one is heard by nobody, the others are."""
+        for _ in range(self.batch):
             if not await self._match_waiters(1):
                 return False
         return True
 
-    async def _match_waiters(self, limit: int) -> int:
+    async def _match_waiters(self, limit: int) -> bool:
         heard = 0
         async with self.database.transaction() as db:
             claimed = await waiters.claim_events(db, limit)
             if not claimed:
-                return 0
+                return False
             try:
                 async with db.transaction():
                     heard = await listening.match_waiters(db, self.hasher, self.connections, claimed, self.clock.now())
@@ -228,7 +214,7 @@ class Runner:
             await waiters.matched(db, claimed)
         if heard:
             self.bells.ring("run")
-        return len(claimed)
+        return len(claimed) == limit
 
     async def _advance(self, db: Db, due: Sequence[DueRun], now: datetime) -> tuple[set[UUID], set[str]]:
         steps, made = await runs.progress(db, [run.id for run in due])
