@@ -37,10 +37,11 @@ def _moment(expression: Expression, value: object, zone: ZoneInfo) -> datetime:
     """A time; a date is its midnight in the zone; text is read as ISO 8601."""
     try:
         read = datetime.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError:
-        read = None
-    if isinstance(read, datetime):
-        return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=zone).astimezone(UTC)
-    if isinstance(read, date):
-        return datetime(read.year, read.month, read.day, tzinfo=zone).astimezone(UTC)
-    raise EvaluationError(f"this gives no time but {value!r}, in `{expression.source}`")
+        if isinstance(read, datetime):
+            return (read if read.tzinfo else read.replace(tzinfo=zone)).astimezone(UTC)
+        if isinstance(read, date):
+            return datetime(read.year, read.month, read.day, tzinfo=zone).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    given = "nothing" if value is None else repr(value)
+    raise EvaluationError(f"this gives no time but {given}, in `{expression.source}`")

@@ -71,6 +71,7 @@ def _field(text: str, name: str, least: int, most: int) -> frozenset[int]:
             begin, end = least, most
         else:
             begin = _number(first, name, least, most)
+            last = "7" if last == "sun" else last  # after saturday, where it ends a span
             end = _number(last, name, least, most) if last else (most if step else begin)
         every = _number(step, name, 1, most) if step else 1
         if begin > end:

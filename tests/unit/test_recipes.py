@@ -833,7 +833,13 @@ def test_a_wait_is_over_when_it_says(wait: str, expected: datetime) -> None:
     assert over_at(deed, {"now": NOON, "inputs": {"hours": 2}}, NOON, BERLIN) == expected
 
 
-@pytest.mark.parametrize("wait", ['"{{ now }}"', '"{{ 5 }}"', '{until: "{{ 5 }}"}', "{until: \"{{ 'soon' }}\"}"])
+FAR = "{until: \"{{ '9999-12-31T23:59:59-05:00' }}\"}"
+EMPTY = '{until: "{{ none }}"}'
+
+
+@pytest.mark.parametrize(
+    "wait", ['"{{ now }}"', '"{{ 5 }}"', '{until: "{{ 5 }}"}', "{until: \"{{ 'soon' }}\"}", FAR, EMPTY]
+)
 def test_a_wait_without_sense_fails_when_it_comes(wait: str) -> None:
     deed = parse_recipe(with_steps(f"  - wait: {wait}\n"), "a").steps[0].does
     assert isinstance(deed, Wait)
@@ -845,6 +851,8 @@ def test_a_wait_without_sense_fails_when_it_comes(wait: str) -> None:
     ("text", "now", "expected"),
     [
         ("0 9 * * mon-fri", "2026-11-20T12:00:00", "2026-11-23T08:00:00"),
+        ("0 9 * * fri-sun", "2026-11-21T12:00:00", "2026-11-22T08:00:00"),
+        ("0 9 * * mon-sun", "2026-11-21T12:00:00", "2026-11-22T08:00:00"),
         ("*/15 * * * *", "2026-11-20T12:01:00", "2026-11-20T12:15:00"),
         ("0 0 1 * *", "2026-11-20T12:00:00", "2026-11-30T23:00:00"),
         ("daily", "2026-11-20T12:00:00", "2026-11-20T23:00:00"),
