@@ -351,6 +351,17 @@ def test_a_person_approves_declines_or_lets_it_be() -> None:
     assert (notes(approved), notes(late)) == (["true false"], ["false true"])
 
 
+def test_an_answer_is_for_who_asks_when_it_comes() -> None:
+    source = "on: order.updated\nonce_per: order.id\nagain: queue\nsteps:\n  - {id: ok, approve: Really?}\n"
+    simulation = world(source + make("{{ order.note }}"))
+    for note in ("first", "second"):
+        simulation.happen("order.updated", order(note=note), occurred_at=simulation.now)
+    assert simulation.decide("ok", True)
+    assert notes(simulation) == ["first"]
+    assert simulation.decide("ok", True)
+    assert notes(simulation) == ["first", "second"]
+
+
 def test_a_reminder_is_not_sent_to_who_bought_meanwhile() -> None:
     source = "on: order.created\ncancel_on: {event: order.paid, where: order.id == run.order.id}\n"
     source += "steps:\n  - wait: 1d\n" + make("remind")

@@ -229,15 +229,16 @@ class Simulation:
 
     def decide(self, step: str, approved: bool, note: str | None = None) -> bool:
         """A person answers an `approve`; False when none of the name waits for an answer."""
-        answered = False
-        for run in list(self._open.values()):
-            row = run.steps.get(step)
-            if row is not None and row.state == "running" and row.kind == "approve":
-                said = {"approved": approved, "timed_out": False, "by": "somebody", "note": note}
-                run.steps[step] = replace(row, output={**(row.output or {}), **said, "decided_at": _text(self.now)})
-                self._go(run)
-                answered = True
-        return answered
+        asked = [
+            (run, row)
+            for run in self._open.values()
+            if (row := run.steps.get(step)) is not None and row.state == "running" and row.kind == "approve"
+        ]  # who asks only because another was answered is not answered with it
+        for run, row in asked:
+            said = {"approved": approved, "timed_out": False, "by": "somebody", "note": note}
+            run.steps[step] = replace(row, output={**(row.output or {}), **said, "decided_at": _text(self.now)})
+            self._go(run)
+        return bool(asked)
 
     def open_runs(self) -> Iterable[SimulatedRun]:
         """The runs that have not ended, oldest first."""
