@@ -218,6 +218,8 @@ async def _other(hub: Hub, workspace: str, name: str, against: str) -> Version |
 
 
 def _report(report: Any) -> None:
+    from app.recipes.differences import versions_differ
+
     sides = {"new": report["new"]} | ({"current": report["current"]} if report["current"] else {})
     rows = [{"": name, **each, "errors": sum(each["errors"].values())} for name, each in sides.items()]
     print_rows(rows, False, empty="")
@@ -231,17 +233,14 @@ def _report(report: Any) -> None:
         for error, count in list(each["errors"].items())[:10]:
             say(f"  {name}: {count} x {error}", "red")
     for difference in report["differences"]:
-        typer.echo(f"  {difference['at'][:16].replace('T', ' ')} {difference['event_id']}")
-        _side("-", difference["before"])
-        _side("+", difference["after"])
+        before, after = difference["before"], difference["after"]
+        went = before["run"] if before["run"] == after["run"] else f"{before['run']}, now {after['run']}"
+        typer.echo(f"  {difference['at'][:16].replace('T', ' ')} {difference['event_id']}: {went}")
+        if before["calls"] != after["calls"]:
+            for line in versions_differ(before["calls"], after["calls"]):
+                typer.echo(f"    {line}")
     if left := report["differing"] - len(report["differences"]):
         typer.echo(f"  and {left} more (--differences says how many are told)")
-
-
-def _side(mark: str, answered: Any) -> None:
-    typer.echo(f"    {mark} {answered['run']}" + ("" if answered["calls"] else ", no calls"))
-    for call in answered["calls"]:
-        typer.echo(f"    {mark}   {call['use']} {_compact(call['input'])[:300]}")
 
 
 def _compact(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Where what came differs from what a test file expects, for people: field by field, call by call."""
+"""Where calls differ from those that a test file expects, or another version makes, for people: field by field."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -72,16 +72,43 @@ def differences(expected: Any, actual: Any, at: str = "") -> Iterator[str]:
         yield from _other(here, expected, actual)
 
 
-def _other(here: str, expected: Any, actual: Any) -> Iterator[str]:
+def versions_differ(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Where the calls of two versions for one event differ: those that go, those that come, and the inputs that change.
+
+    Calls are as JSON says them: `use`, `step`, `item` and `input`."""
+    old, new = ({(call["use"], call["step"], call["item"]): call["input"] for call in side} for side in (before, after))
+    if old == new:
+        yield "the same calls in another order"
+    for key in dict.fromkeys([*old, *new]):
+        use, step, item = key
+        if key not in new or key not in old:
+            yield f"- {use}{_with(old[key])}" if key in old else f"+ {use}{_with(new[key])}"
+        elif old[key] != new[key]:
+            yield f"~ {use} (step {step}{f', item {item}' if item is not None else ''})"
+            yield from (f"    {line}" for line in _changes(old[key], new[key], ""))
+
+
+def _changes(before: Any, after: Any, at: str) -> Iterator[str]:
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for name in dict.fromkeys([*before, *after]):
+            yield from _changes(before.get(name), after.get(name), f"{at}.{name}" if at else str(name))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from _changes(one, other, f"{at}[{index}]")
+    elif before != after:
+        yield from _other(at, before, after, ("before", "now"))
+
+
+def _other(here: str, expected: Any, actual: Any, words: tuple[str, str] = ("expected", "got")) -> Iterator[str]:
     """Two values in a line; long texts below each other, from where they begin to differ."""
     one, other = said(expected), said(actual)
     if len(one) + len(other) < WIDE or not isinstance(expected, str) or not isinstance(actual, str):
-        yield f"{here}: expected {one}, got {other}"
+        yield f"{here}: {words[0]} {one}, {words[1]} {other}"
         return
     same = next((i for i, (a, b) in enumerate(zip(expected, actual)) if a != b), min(len(expected), len(actual)))  # noqa: B905
     yield f"{here}: they differ from character {same + 1} on"
     same = max(0, same - 20)
-    for word, text in (("expected", expected), ("got", actual)):
+    for word, text in zip(words, (expected, actual), strict=True):
         yield f"    {word:<8} {'...' if same else ''}{said(text[same:])}"
 
 
@@ -95,5 +122,5 @@ def plain(value: Any) -> Any:
 
 
 def said(value: Any) -> str:
-    text = repr(value) if isinstance(value, str) else str(plain(value))
+    text = "nothing" if value is None else repr(value) if isinstance(value, str) else str(plain(value))
     return text if len(text) <= 200 else text[:197] + "..."

@@ -14,7 +14,7 @@ from app.ids import new_id
 from app.pipeline.match.simulate import START, Captured
 from app.recipes import RegistryCatalogue, load_folder
 from app.recipes.cursor import Cursor
-from app.recipes.differences import calls_differ
+from app.recipes.differences import calls_differ, versions_differ
 from app.recipes.payloads import payload_folder
 from app.recipes.reading import INPUT_KEYS, RECIPE_KEYS
 from app.recipes.reference import EXAMPLES, SECTIONS, reference
@@ -122,6 +122,24 @@ def test_long_texts_are_told_from_where_they_differ() -> None:
     assert [line.split()[0] for line in both] == ["expected", "got"]
     assert "thanks" in both[0]
     assert "sorry" in both[1]
+
+
+def test_of_two_versions_only_what_changes_is_told() -> None:
+    def made(step: str, item: str | None = None, **given: Any) -> dict[str, Any]:
+        return {"use": "a.b", "step": step, "item": item, "input": given}
+
+    order = {"id": "1", "lines": [{"sku": "A", "note": None}]}
+    before = [made("same", x=1), made("bill", "A", order=order, days=14), made("gone", x=1)]
+    noted = {"id": "1", "lines": [{"sku": "A", "note": "red"}]}
+    after = [made("same", x=1), made("bill", "A", order=noted, days=30), made("new", x=2)]
+    assert list(versions_differ(before, after)) == [
+        "~ a.b (step bill, item A)",
+        "    order.lines[0].note: before nothing, now 'red'",
+        "    days: before 14, now 30",
+        "- a.b with {'x': 1}",
+        "+ a.b with {'x': 2}",
+    ]
+    assert list(versions_differ(before, before[::-1])) == ["the same calls in another order"]
 
 
 def _call(use: str, values: dict[str, Any] | None = None) -> Captured:
