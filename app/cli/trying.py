@@ -28,6 +28,8 @@ EXPLAINED = 5
 """Events under one order number or address that are explained, newest first."""
 OTHERS = "it does not ask for"
 """How the reason begins of a recipe that has nothing to do with such events."""
+LONGEST = 300
+"""Characters of an input that are shown in a table."""
 SHOWN = 200
 """Differing events that a hub tells one by one, at most."""
 
@@ -68,7 +70,9 @@ def try_event(
         answer = ", answered by an example" if call["assumed"] else ""
         at = call["at"][:16].replace("T", " ")
         place = f"{call['use']} at {call['connection']} (step {call['step']}{answer})"
-        typer.echo(f"  {at}  {place}: {_compact(call['input'])}")
+        typer.echo(f"  {at}  {place}")
+        for name, value in call["input"].items():
+            typer.echo(f"      {name}: {_compact(value)}")
 
 
 def _text(file: Path | None, name: str) -> dict[str, Any]:
@@ -244,6 +248,8 @@ def _report(report: Any) -> None:
 
 
 def _compact(value: Any) -> str:
+    """A value in a line; of a large one its beginning."""
     import orjson
 
-    return orjson.dumps(value).decode()
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... (--json tells all of it)"
