@@ -158,8 +158,8 @@ def _refuse_inputs(recipe: Recipe, given: Mapping[str, Any], told: bool) -> None
 
 def fault(problem: Problem) -> dict[str, str]:
     """A fault of a recipe's text as problem documents tell them."""
-    mend = f" {problem.mend}" if problem.mend else ""
-    return {"field": f"body.source:{problem.line}:{problem.column}", "detail": f"{problem.message}.{mend}"}
+    mend = f"; {problem.mend}" if problem.mend else ""
+    return {"field": f"body.source:{problem.line}:{problem.column}", "detail": f"{problem.message}{mend}"}
 
 
 def difference(before: str, after: str, names: tuple[str, str]) -> str:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Recipes: the automations.", no_args_is_help=True)
 
 Folder = Annotated[Path | None, typer.Argument(help="Folder of recipes; TRADEWIND_RECIPES if not said.")]
+FolderOrFile = Annotated[
+    Path | None, typer.Argument(help="Folder of recipes, or one recipe's file; TRADEWIND_RECIPES if not said.")
+]
 
 
 Connections = Annotated[
@@ -39,22 +42,27 @@ def list_recipes(workspace: Workspace = "main", as_json: AsJson = False) -> None
 
 
 @app.command()
-def check(folder: Folder = None, connections: Connections = None, as_json: AsJson = False) -> None:
+def check(folder: FolderOrFile = None, connections: Connections = None, as_json: AsJson = False) -> None:
     """Check recipe files; each fault with its place and its mend. Exit code 1 if there are errors."""
     from app.domain.connections_file import slugs_in
     from app.recipes import RegistryCatalogue, load_folder, read_templates, with_connections
     from app.registry import Registry
 
-    place, settings = _folder(folder), session.settings()
+    (place, only), settings = folder_and_file(folder), session.settings()
     catalogue, file = RegistryCatalogue(Registry.of(settings)), connections or settings.connections
     loaded = load_folder(place, catalogue)
     if file is not None:
         loaded = with_connections(loaded, catalogue, slugs_in(file))
-    templates, strange = read_templates(place)
+    loaded = [one for one in loaded if only in (None, one.name)]
+    templates, strange = read_templates(place) if only is None else ({}, [])
     faults = [*strange, *(problem for each in templates.values() for problem in each.problems)]
     _report(list(dict.fromkeys([*faults, *(problem for one in loaded for problem in one.problems)])), as_json)
     if not as_json:
-        typer.echo(f"{sum(one.usable for one in loaded)} of {len(loaded)} recipes in {place} are good.")
+        good = sum(one.usable for one in loaded)
+        if only is not None and good:
+            typer.echo(f"{only} is good.")
+        elif only is None:
+            typer.echo(f"{good} of {len(loaded)} recipes in {place} are good.")
     raise typer.Exit(0 if all(one.usable for one in loaded) and not faults else 1)
 
 
@@ -175,6 +183,17 @@ def _folder(given: Path | None) -> Path:
     if not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder of recipes.")
     return folder
+
+
+def folder_and_file(given: Path | None) -> tuple[Path, str | None]:
+    """The folder of recipes, and the name of the one whose file (or test file) was given."""
+    from app.errors import ConfigError
+
+    if given is None or not given.is_file():
+        return _folder(given), None
+    if given.suffix != ".yaml":
+        raise ConfigError(f"{given} is not a recipe's file: their names end in .yaml.")
+    return given.parent, given.name.partition(".")[0]
 
 
 def _report(problems: list[Problem], as_json: bool) -> None:

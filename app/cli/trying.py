@@ -12,7 +12,7 @@ import typer
 
 from app.cli import asking, naming, session
 from app.cli.output import AsJson, Workspace, print_json, print_rows, progress, say
-from app.cli.recipes import Folder, Name, _folder, app, templates_of, text_of
+from app.cli.recipes import FolderOrFile, Name, app, folder_and_file, templates_of, text_of
 
 if TYPE_CHECKING:
     from app.byhand.versions import Version
@@ -36,7 +36,7 @@ SHOWN = 200
 
 @app.command("test")
 def run_tests(
-    folder: Folder = None,
+    folder: FolderOrFile = None,
     recipe: Annotated[list[str] | None, typer.Option(help="Only this recipe; may be repeated.")] = None,
     update: Annotated[bool, typer.Option("--update", help="Write what came as what is expected.")] = False,
     as_json: AsJson = False,
@@ -44,7 +44,8 @@ def run_tests(
     """Run the test files beside the recipes. Exit code 1 if a case fails."""
     from app.recipes.testing import run_folder
 
-    raise typer.Exit(run_folder(_folder(folder), recipe or (), as_json=as_json, update=update))
+    place, only = folder_and_file(folder)
+    raise typer.Exit(run_folder(place, [only] if only else recipe or (), as_json=as_json, update=update))
 
 
 @app.command("dry-run")

@@ -68,6 +68,10 @@ def _conversion(given: Shape, wanted: Shape) -> str:
     """The filter that makes one of the other."""
     if wanted.kind == "string" and given.kind in ("integer", "number"):
         return "make text of it with `| string`"
+    if wanted.kind == "string" and given.kind in ("time", "date"):
+        return "say it with `| date('%d %b %Y')`"
+    if wanted.kind == "string" and given.kind == "list":
+        return "join its items with `| join(', ')`, or name a field of each: `| join(', ', 'title')`"
     if wanted.kind == "integer" and given.kind in ("number", "string"):
         return "make a whole number of it with `| int`"
     if wanted.kind == "number" and given.kind == "string":

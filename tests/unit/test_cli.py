@@ -203,6 +203,11 @@ def test_recipes_check_shows_each_fault_with_its_place(
     assert run(monkeypatch, "recipes", "check", str(tmp_path), "--json") == 1
     faults = json.loads(capsys.readouterr().out)
     assert [fault["line"] for fault in faults] == [2]
+    assert run(monkeypatch, "recipes", "check", str(tmp_path / "hello.yaml")) == 0
+    assert capsys.readouterr().out == "hello is good.\n"
+    assert run(monkeypatch, "recipes", "check", str(tmp_path / "broken.yaml")) == 1
+    (tmp_path / "notes.txt").write_text("no recipe")
+    assert run(monkeypatch, "recipes", "check", str(tmp_path / "notes.txt")) == 2
 
 
 def test_a_new_secret_is_a_key_that_encrypts(
