@@ -161,9 +161,11 @@ class Room(TemplateContext):
                 raise SecurityError("this takes too long")
 
     def turns(self, items: Any) -> Iterator[Any]:
-        """What a `for` loops over, each turn counted."""
+        """What a `for` loops over, each turn counted; of a list that is absent nothing, as filters and `for_each`."""
         if isinstance(items, Undefined):
             items._fail_with_undefined_error()
+        if items is None:
+            return
         if not isinstance(items, list | tuple):
             raise TypeError(f"a loop needs a list, not {kind_name(items)}")
         for item in items:

@@ -483,6 +483,13 @@ def test_html_templates_escape_what_is_put_in() -> None:
     assert compile_template("{{ name }}").evaluate({"name": "<x>"}) == "<x>"
 
 
+def test_a_loop_over_an_absent_list_takes_no_turn() -> None:
+    page = compile_template("{% for a in order.items %}{{ a }}{% else %}none{% endfor %}")
+    assert page.evaluate({"order": {"items": None}}) == "none"
+    with pytest.raises(EvaluationError, match="a loop needs a list, not text"):
+        page.evaluate({"order": {"items": "abc"}})
+
+
 def test_dates_without_a_time_are_shown() -> None:
     assert value("day | date('%d.%m.%Y')", day=date(2026, 1, 2)) == "02.01.2026"
     assert value("day | iso", day=date(2026, 1, 2)) == "2026-01-02"
