@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from app import events as canonical
 from app.domain.memory import kept, with_remembered
 from app.events import CustomEvent, FreeDict, Money, OrderEvent
+from app.expressions import compile_condition
 from app.pipeline.deliver.lane import storable
 from app.pipeline.match.explain import false_part, parts
 from app.pipeline.match.simulate import Simulation
@@ -465,6 +466,19 @@ def test_parts_of_a_condition_say_together_what_it_says(source: str) -> None:
 def test_the_part_that_is_false_shows_money_and_absence() -> None:
     (part,) = parts("order.total and true")[:1]
     assert false_part(part, {"order": {"total": None}}) == "order.total (order.total is absent)"
+
+
+@pytest.mark.parametrize(
+    ("source", "order", "told"),
+    [
+        ("'vip' in order.tags", {"tags": ["new", "b2b"]}, "order.tags is [new, b2b]"),
+        ("'vip' in order.tags", {"tags": []}, "order.tags is []"),
+        ("'x' in (order.lines | join(' ', 'sku'))", {"lines": [{"sku": "a"}] * 2}, "order.lines is a list of 2"),
+        ("order.tags[0] == 'vip'", {"tags": ["t" * 61]}, "order.tags is a list of 1"),
+    ],
+)
+def test_the_part_that_is_false_shows_what_its_lists_hold(source: str, order: dict[str, Any], told: str) -> None:
+    assert false_part(compile_condition(source), {"order": order}) == f"{source} ({told})"
 
 
 # --- crashes ----------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Why a condition is false: the part of it that is, with the values that it saw."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -55,12 +56,11 @@ def values_of(part: Expression, scope: Mapping[str, Any]) -> dict[str, str]:
     """What the fields of a condition were, by their names, for people."""
     seen: dict[str, str] = {}
     for use in paths(part):
-        if "[]" in use.path:
-            continue  # a field of each item: the list itself is told
+        path = use.path[: use.path.index("[]")] if "[]" in use.path else use.path  # of each item's field, the list
         value: Any = scope
-        for name in use.path:
+        for name in path:
             value = value.get(name) if isinstance(value, Mapping) else None
-        seen.setdefault(".".join(use.path), said(value))
+        seen.setdefault(".".join(path), said(value))
     return seen
 
 
@@ -74,9 +74,16 @@ def said(value: Any) -> str:
         money = value.keys() >= {"amount", "currency"}
         return f"{value['amount']} {value['currency']}" if money else "an object"
     if isinstance(value, list | tuple):
-        return f"a list of {len(value)}"
+        return _listed(value)
     text = value.isoformat() if isinstance(value, datetime) else str(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def _listed(value: Sequence[Any]) -> str:
+    """A list for people: what it holds where that is short, else how many."""
+    text = f"[{', '.join(map(str, value))}]"
+    short = len(text) <= LONGEST and all(isinstance(each, str | int | Decimal) for each in value)
+    return text if short else f"a list of {len(value)}"
 
 
 @lru_cache(maxsize=2000)
