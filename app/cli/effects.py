@@ -1,4 +1,4 @@
-"""Effects that nobody is sure of, and ending runs."""
+"""What waits for a person: effects that nobody is sure of, runs that ask; and ending runs."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from app.cli import asking, naming
-from app.cli.output import AsJson, Limit, Workspace, print_json, print_rows
+from app.cli.output import AsJson, Limit, Workspace, print_json, print_rows, tell
 
 app = typer.Typer(help="Effects outside: what was done, and what nobody is sure of.", no_args_is_help=True)
 
@@ -53,6 +53,20 @@ def answer(
         print_json(answered)
     else:
         typer.echo(f"its call is {answered['call_state']}, its effect {answered['effect_state']}.")
+
+
+def approve(
+    run: Annotated[UUID, typer.Argument(help="The run that asks.")],
+    decline: Annotated[bool, typer.Option("--decline", help="Say no.")] = False,
+    note: Annotated[str | None, typer.Option(help="What its recipe reads as `steps.x.note`.")] = None,
+    step: Annotated[str | None, typer.Option(help="The step that asks; needed where several do.")] = None,
+    workspace: Workspace = "main",
+    as_json: AsJson = False,
+) -> None:
+    """Answer a run whose `approve` step asks a person: yes, unless `--decline`; it goes on by the answer."""
+    body = {"approved": not decline, "note": note, "step": step}
+    said = asking.ask("POST", f"/v1/runs/{run}/approve", workspace=workspace, body=body)
+    tell(said, as_json, f"{said['step']} is {'approved' if said['approved'] else 'declined'}; the run goes on.")
 
 
 def cancel(

@@ -37,6 +37,7 @@ def verbs(world: World, folder: Path) -> list[tuple[str, list[str]]]:
     (folder / "recipes" / "more.yaml").write_text(TWO_STEPS)
     return [
         ("replay", [world.event, "--recipe", "two-steps"]),
+        ("approve", [world.asking, "--decline", "--note", "too dear"]),
         ("cancel", [world.waiting[-1]]),
         ("replays pause", [world.replay]),
         ("replays resume", [world.replay]),
