@@ -17,7 +17,7 @@ from uuid import UUID
 import orjson
 import pytest
 import typer
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -369,6 +369,7 @@ def test_what_is_neither_is_left_out() -> None:
         cleaned(b"<xml/>", "text/xml")
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.decimals(0, 9999, places=2).map(str),
