@@ -43,7 +43,7 @@ from app.recipes.never import hardly, never
 from app.recipes.scopes import ANYTHING, ERROR, TEXT, UNKNOWN, Scope, awaited_scope, recipe_scope, result_of
 from app.recipes.templates import FIELDS, KEYS, Templates, fills, name_of, unknown
 from app.recipes.tight import too_tight
-from app.recipes.values import value_problems
+from app.recipes.values import rule_broken, value_problems
 from app.recipes.waiting import MAX_BRANCHES
 
 TIE = "equate one of its fields with a value of the run, as in `order.customer.id == run.order.customer.id`"
@@ -352,8 +352,11 @@ class _Check:
         where, values = place if place in self.document.marks else (*step.at, "use"), call.values
         if fills(call, action.input):
             values, shapes = self.written(call, action, place, scope, shapes)
-        for at, message, mend, key in value_problems(call.use, action.input, values, shapes, place):
+        faults = list(value_problems(call.use, action.input, values, shapes, place))
+        for at, message, mend, key in faults:
             self.wrong(at if at != place else where, message, mend, key=key)
+        if not faults and (rule := rule_broken(action.input, values)):
+            self.wrong(where, f"{call.use} would refuse this", rule, severity="warning")
         if call.if_unsure == "repeat" and isinstance(action.safe, Unsafe):
             message = f"{call.use} would act twice if its first try did: it is not safe to repeat"
             self.wrong((*step.at, "if_unsure"), message, "use ask or skip", severity="warning")

@@ -1,6 +1,7 @@
 """Whether the values of a step fit what its action takes: names, shapes of expressions, and constants as they are."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice, product
 from typing import Annotated, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -10,6 +11,10 @@ from app.documents import Path
 from app.expressions import Expression, Shape, Tree, expressions, hint, render, shape_of, unfit
 
 Found = tuple[Path, str, str, bool]  # place, what is wrong, what to do, whether the key is meant
+
+STAND_INS: tuple[Any, ...] = ("a@example.com", 1, True, {}, [], "2026-01-05T10:00:00Z", {"amount": "1.00", "currency": "EUR"})
+MOST_WAYS = 64
+"""In how many ways the expressions of one step may turn out, for a rule over all of them to be tried."""
 
 
 def value_problems(
@@ -25,6 +30,35 @@ def value_problems(
             yield from _value(name, field, values[name], shapes[name], (*at, name))
         elif field.is_required():
             yield at, f"{use} needs {name!r}", _meaning(field) or f"it is {shape_of(field.annotation)}", False
+
+
+def rule_broken(model: type[BaseModel], values: Mapping[str, Tree]) -> str | None:
+    """The rule of an action's input that these values break together, whatever their expressions give: a mail without
+    a text. None where none is broken, or nobody can tell."""
+    if not model.__pydantic_decorators__.model_validators:
+        return None
+    constants = {name: render(tree, {}) for name, tree in values.items() if _constant(tree)}
+    free = {name: _stand_ins(model.model_fields[name]) for name in values if name not in constants}
+    ways = [dict(zip(free, chosen, strict=True)) for chosen in islice(product(*free.values()), MOST_WAYS + 1)]
+    found = [_broken(model, {**constants, **way}) for way in ways]
+    return found[0] if 0 < len(found) <= MOST_WAYS and all(found) else None
+
+
+def _stand_ins(field: FieldInfo) -> list[Any]:
+    """What an expression might give a field: something, and nothing where it may be left out."""
+    something = [value for value in (*(field.examples or ()), *STAND_INS) if _refused(field, value) is None][:1]
+    nothing = [] if field.is_required() or _refused(field, None) else [None]
+    return [*something, *nothing]
+
+
+def _broken(model: type[BaseModel], given: Mapping[str, Any]) -> str | None:
+    """What a rule over all of an input says; None where none is broken, or a single field does not fit."""
+    try:
+        model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        return first["msg"].removeprefix("Value error, ") if not first["loc"] else None
+    return None
 
 
 def _value(name: str, field: FieldInfo, tree: Tree, shape: Shape, at: Path) -> Iterator[Found]:

@@ -7,12 +7,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from app.connector import Action, Context, action, lookup, unsafe, upsert
 from app.documents import DocumentError
 from app.events import Customer, Money, Order
-from app.expressions import EvaluationError
+from app.expressions import EvaluationError, compile_tree
 from app.recipes import (
     Approve,
     Block,
@@ -39,6 +39,7 @@ from app.recipes import (
     used,
 )
 from app.recipes.durations import parse_local_time
+from app.recipes.values import rule_broken
 
 
 class FindCustomer(BaseModel):
@@ -875,3 +876,35 @@ def test_schedules_name_local_times(text: str, now: str, expected: str) -> None:
 def test_what_is_no_schedule_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_cron(text)
+
+
+class Mail(BaseModel):
+    to: str = Field(pattern="@")
+    text: str | None = None
+    html: str | None = None
+    headers: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _one_body(self) -> "Mail":
+        if (self.text is None) == (self.html is None):
+            raise ValueError("give text or html")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"to": "{{ order.email }}"}, "give text or html"),
+        ({"to": "a@b.de", "headers": {"X-A": "{{ order.id }}"}}, "give text or html"),
+        ({"to": "{{ order.email }}", "text": "a", "html": "b"}, "give text or html"),
+        ({"to": "{{ order.email }}", "text": "{{ order.note }}", "html": "b"}, None),  # the note may be nothing
+        ({"to": "{{ order.email }}", "text": "{{ order.note }}", "html": "{{ order.note }}"}, None),
+        ({"to": "{{ order.email }}", "text": "a"}, None),
+        ({"to": "nobody"}, None),  # said of the field itself
+    ],
+)
+def test_a_rule_over_all_of_an_input_is_told_where_no_value_could_keep_it(given: object, said: str | None) -> None:
+    values = compile_tree(given)
+    assert isinstance(values, Mapping)
+    assert rule_broken(Mail, values) == said
+    assert rule_broken(Post, {}) is None
