@@ -10,7 +10,7 @@ from app.connector import Action, Context, Counts, Json, action, lookup, native_
 from app.errors import PermanentError, RetryableError
 from app.events import Address, Customer, LineItem, Money, Order, Refund, RefundLine, ShippingLine, Totals
 from connectors.quickbooks import books, customers
-from connectors.quickbooks.lines import Draft, draft_of_order, draft_of_refund, item_name, to_json, wanted
+from connectors.quickbooks.lines import Draft, draft_of_order, draft_of_refund, item_name, item_sku, to_json, wanted
 from connectors.quickbooks.models import (
     CreateCreditMemo,
     CreateInvoice,
@@ -101,14 +101,15 @@ async def find_or_create_customer(ctx: Context[Settings], input: FindOrCreateCus
 )
 async def find_or_create_item(ctx: Context[Settings], input: FindOrCreateItem) -> ItemFound:
     """Find a product or service by SKU, or else by name, or create it under the income account."""
-    wheres = [f"Sku = {books.quoted(input.sku)}"] if input.sku else []
+    sku = item_sku(input.sku)
+    wheres = [f"Sku = {books.quoted(sku)}"] if sku else []
     for where in [*wheres, f"Name = {books.quoted(item_name(input.name))}"]:
         if found := await books.query(ctx, "Item", where, 1):
             return _item(found[0], created=False)
     body = {
         "Name": item_name(input.name),
         "Type": input.type,
-        "Sku": input.sku[:100] if input.sku else None,
+        "Sku": sku,
         "Description": input.description[:4000] if input.description else None,
         "UnitPrice": input.price.amount if input.price else None,
     }

@@ -76,14 +76,14 @@ def draft_of_refund(refund: Refund, order: Order | None, settings: Settings) -> 
         return draft_of_order(order, settings)
     if order is not None and order.totals is not None and _tax_unknown(given, settings):
         order = settled(order, order.totals, settings)
-    included = bool(order and order.taxes_included)
+    included = bool(order.taxes_included) if order else _holds_tax(refund, given)
     parts = [_refunded(line, order, included, settings) for line in given]
     if shipping is not None:
         shipped = order.shipping_lines[0] if order and order.shipping_lines else None
         parts.append(_ship(shipping, _share_of(shipped, shipping) if shipped else None, None, included, settings))
     if not parts:
         parts = [_whole_refund(refund, whole, order, settings)]
-    tax = refund.tax or total([part.tax for part in parts])
+    tax = _tax_given_back(refund, parts, whole)
     return _draft(parts, None, tax, whole, settings, order, "Of the refund, beyond its lines")
 
 
@@ -232,6 +232,20 @@ def _given_back(refund: Refund, order: Order | None) -> list[RefundLine]:
     rest = refund.tax - (total([line.tax for line in lines]) or _none(refund.tax))
     shares = iter(max(rest, _none(rest)).allocate(silent))
     return [line if line.tax is not None else line.model_copy(update={"tax": next(shares)}) for line in lines]
+
+
+def _holds_tax(refund: Refund, given: Iterable[RefundLine]) -> bool:
+    """Whether prices hold tax, where no order says so: the lines alone make what was given back."""
+    known = [line.amount for line in given] + [refund.shipping, refund.duty, refund.adjustment]
+    return total(known) == refund.amount
+
+
+def _tax_given_back(refund: Refund, parts: Iterable[Part], whole: Money) -> Money | None:
+    """As the refund states it, or as its lines make it if with that they come to the whole: what is stated may be of
+    the goods alone."""
+    made, net = total([part.tax for part in parts]), total([part.net for part in parts])
+    comes_out = made is not None and net is not None and net + made == whole
+    return made if comes_out else refund.tax or made
 
 
 def _is_all_of(refund: Refund, order: Order) -> bool:
@@ -401,13 +415,18 @@ def _item_of(line: LineItem, settings: Settings) -> Wanted:
     if settings.items == "one":
         return Wanted(settings.sales_item)
     name = " - ".join(part for part in (line.title, line.variant_title) if part) or line.sku
-    return Wanted(item_name(name), line.sku) if name else Wanted(settings.sales_item)
+    return Wanted(item_name(name), item_sku(line.sku)) if name else Wanted(settings.sales_item)
 
 
 def item_name(name: str) -> str:
     """As QuickBooks takes it: at most 100 characters, no colon, tab or line break."""
     plain = " ".join(name.replace(":", " ").split())
     return plain[:100].strip() or "Item"
+
+
+def item_sku(sku: str | None) -> str | None:
+    """As QuickBooks keeps it: at most 100 characters."""
+    return sku[:100] if sku else None
 
 
 def _name_of(order: Order) -> str:

@@ -34,8 +34,8 @@ def settled(order: Order, totals: Totals, settings: Settings) -> Order:
     not tell which of them bear its tax.
     """
     items, shipping = list(order.line_items or ()), list(order.shipping_lines or ())
-    if not items and totals.items is not None:
-        items = [LineItem(subtotal=totals.items)]
+    if not items and (whole := totals.items or _items_of(order, totals)) is not None:
+        items = [LineItem(subtotal=whole)]
     if not shipping and totals.shipping is not None and totals.shipping.amount:
         shipping = [ShippingLine(price=totals.shipping)]
     off = _missing(totals.discount, [*(line.discount for line in items), *(line.discount for line in shipping)])
@@ -62,6 +62,17 @@ def gross_of(line: Line) -> Money | None:
     if line.subtotal is None and line.price is not None and line.quantity is not None:
         return (line.price * line.quantity).rounded()
     return line.subtotal or line.total
+
+
+def _items_of(order: Order, totals: Totals) -> Money | None:
+    """What is left of the total for the items where the order states neither them nor their sum."""
+    if totals.total is None:
+        return None
+    beside = [totals.shipping, totals.tip, totals.duty, totals.rounding, None if order.taxes_included else totals.tax]
+    fees = [fee.amount for fee in order.fee_lines] if order.fee_lines else [totals.fees]
+    rest = totals.total + (totals.discount or Money.zero(totals.total.currency))
+    rest -= total([*beside, *fees]) or Money.zero(rest.currency)
+    return rest if rest.amount > 0 else None
 
 
 def _missing(whole: Money | None, stated: Sequence[Money | None]) -> Money | None:

@@ -69,7 +69,8 @@ def _parts(refund: Body, currency: str) -> Any:
     """Goods, their tax, shipping, duties, less what an adjustment held back."""
     lines = listed(refund.get("refund_line_items"))
     goods = added(amount_of(each, name, currency) for each in lines for name in ("subtotal", "total_tax"))
-    back = EXACT.add(goods, added((_shipping(refund, currency), amount_of(refund, "total_duties", currency))))
+    beside = (_shipping(refund, currency), *_shipping_tax(refund, currency))
+    back = EXACT.add(goods, added((*beside, amount_of(refund, "total_duties", currency))))
     return EXACT.add(back, _adjusted(refund, currency))
 
 
@@ -82,6 +83,11 @@ def _shipping(refund: Body, currency: str) -> Money | None:
         return None
     whole = (amount_of(each, name, currency) for each in taken for name in ("amount", "tax_amount"))
     return exactly(added(whole).copy_negate(), currency)
+
+
+def _shipping_tax(refund: Body, currency: str) -> list[Money | None]:
+    """What the lines of shipping state beside their subtotals."""
+    return [amount_of(each, "tax_amount", currency) for each in listed(refund.get("refund_shipping_lines"))]
 
 
 def _adjusted(refund: Body, currency: str) -> Any:
@@ -129,11 +135,12 @@ def refund(body: Body, currency: str | None) -> Body:
 def _amounts(body: Body, currency: str) -> Body:
     lines = listed(body.get("refund_line_items"))
     adjusted = _adjusted(body, currency)
+    taxes = [amount_of(each, "total_tax", currency) for each in lines]
     return {
         "amount": moved_back(body, currency),
         "presentment": _presentment(body, currency),
         "items": exactly(added(amount_of(each, "subtotal", currency) for each in lines), currency),
-        "tax": exactly(added(amount_of(each, "total_tax", currency) for each in lines), currency),
+        "tax": exactly(added((*taxes, *_shipping_tax(body, currency))), currency),
         "shipping": _shipping(body, currency),
         "duty": amount_of(body, "total_duties", currency),
         "adjustment": exactly(adjusted, currency) if adjusted else None,

@@ -361,6 +361,16 @@ def test_a_tax_of_pennies_is_still_of_a_rate_that_has_a_code() -> None:
     assert draft_of_order(Order(id="8", line_items=[line], totals=totals), GLOBAL).parts[0].code == "5"
 
 
+@pytest.mark.parametrize("chosen", [US, GLOBAL], ids=["us", "global"])
+def test_an_order_that_states_its_total_alone_is_a_sale_not_a_rounding(chosen: Settings) -> None:
+    order = Order(id="8", totals=Totals(total=eur("119.00"), tax=eur("19.00")))
+    draft = draft_of_order(order, chosen)
+    assert [(part.text, part.net) for part in draft.parts] == [("Order 8", eur(100))]
+    assert (draft.tax, draft.adjustment) == (eur(19), None)
+    with_tip = draft_of_order(Order(id="8", totals=Totals(total=eur(12), tip=eur(2))), chosen)
+    assert [(part.text, part.net) for part in with_tip.parts] == [("Order 8", eur(10)), ("Tip", eur(2))]
+
+
 def test_an_order_of_nothing_still_has_a_line() -> None:
     draft = draft_of_order(Order(id="8", number="8", totals=Totals(total=eur(0))), US)
     assert [(part.text, part.net) for part in draft.parts] == [("Order 8", eur(0))]
@@ -557,6 +567,35 @@ def test_a_refund_of_more_than_its_lines_is_made_up_for() -> None:
     assert (draft.adjustment, sum_of(draft)) == (eur(3), eur(15))
 
 
+@pytest.mark.parametrize("chosen", [US, GLOBAL], ids=["us", "global"])
+@pytest.mark.parametrize("price", [pytest.param("11.90", id="with tax"), pytest.param("10.00", id="without")])
+def test_a_refund_without_its_order_holds_tax_in_its_prices_if_that_makes_its_amount(
+    chosen: Settings, price: str
+) -> None:
+    line = RefundLine(title="Mug", quantity=1, amount=eur(price), tax=eur("1.90"))
+    draft = draft_of_refund(Refund(id="1", amount=eur("11.90"), tax=eur("1.90"), lines=[line]), None, chosen)
+    assert [part.net for part in draft.parts] == [eur(10)]
+    assert (draft.tax, draft.adjustment) == (eur("1.90"), None)
+
+
+@pytest.mark.parametrize("chosen", [US, GLOBAL], ids=["us", "global"])
+def test_the_tax_of_shipping_given_back_is_tax_where_the_refund_states_that_of_its_goods_alone(
+    chosen: Settings,
+) -> None:
+    nineteen = [TaxLine(rate=RATES[2], amount=eur("0.95"))]
+    order = Order(
+        id="1",
+        currency="EUR",
+        line_items=[LineItem(id="m", title="Mug", quantity=1, price=eur(10), tax=eur("1.90"))],
+        shipping_lines=[ShippingLine(price=eur(5), tax=eur("0.95"), tax_lines=nineteen)],
+        totals=Totals(items=eur(10), shipping=eur(5), tax=eur("2.85"), total=eur("17.85")),
+    )
+    line = RefundLine(line_item_id="m", quantity=1, amount=eur(10), tax=eur("1.90"))
+    refund = Refund(id="1", amount=eur("17.85"), tax=eur("1.90"), shipping=eur(5), lines=[line])
+    draft = draft_of_refund(refund, order, chosen)
+    assert (draft.tax, draft.adjustment) == (eur("2.85"), None)
+
+
 @pytest.mark.parametrize(
     ("name", "plain"), [("A:B", "A B"), ("a\tb\n c", "a b c"), ("x" * 200, "x" * 100), (":", "Item")]
 )
@@ -648,6 +687,15 @@ async def test_an_item_is_made_once_for_many_orders(quickbooks: Bench) -> None:
     state = await quickbooks.state()
     assert [item["Name"] for item in state["items"]] == ["Mug"]
     assert len(state["invoices"]) == 3
+
+
+async def test_an_item_of_a_long_sku_is_made_and_found_again(quickbooks: Bench) -> None:
+    """QuickBooks keeps 100 characters of one."""
+    line = LineItem(title="Mug", sku="M" * 140, quantity=1, price=usd(10))
+    for number in range(2):
+        order = Order(id=f"{number}", line_items=[line], totals=Totals(items=usd(10), total=usd(10)))
+        await quickbooks.ok("create_invoice", CreateInvoice(order=order, customer_id="1"), key=keyed(number))
+    assert [item["Sku"] for item in (await quickbooks.state())["items"]] == ["M" * 100]
 
 
 async def test_invoices_at_the_same_time_make_a_new_item_once(quickbooks: Bench) -> None:

@@ -397,6 +397,15 @@ def test_currencies_without_decimals_stay_without() -> None:
     assert found.discrepancy is None
 
 
+def test_the_tax_of_shipping_given_back_is_part_of_the_tax_given_back() -> None:
+    """Lines of shipping state it beside their subtotals; that of the goods alone left it unexplained."""
+    body = refund(order(1001, lines=[("POT-IRON", 1)]), NOW)
+    before = read("refunds/create", body)[0].data.refund  # type: ignore[attr-defined]
+    body["refund_shipping_lines"] = [{"id": 1, "subtotal_amount": "5.00", "tax_amount": "0.95"}]
+    found = read("refunds/create", body)[0].data.refund  # type: ignore[attr-defined]
+    assert (found.shipping.amount, found.tax - before.tax) == (Decimal(5), Money(amount="0.95", currency="USD"))
+
+
 def test_a_refund_in_the_buyers_currency_is_stated_in_the_shops_too() -> None:
     body = refund(order(1001, lines=[("POT-IRON", 1)], country="DE"), NOW)
     body["transactions"][0] |= {"amount": "59.01", "currency": "EUR"}
