@@ -21,6 +21,12 @@ from app.store.database import Database
 EARLY = 120.0
 """Seconds before its end at which an access token is renewed."""
 
+USUAL = timedelta(hours=1)
+"""How long an access token is taken to live where its answer does not say."""
+
+LONGEST = 10 * 366 * 86400.0
+"""Seconds: more than any authorisation lives."""
+
 
 class Credentials:
     """Answers the headers that prove us to an outside system."""
@@ -69,10 +75,11 @@ class Credentials:
             await self._save(db, connection, await self._ask(connection, auth, form), "")
 
     async def _save(self, db: Db, connection: Connection, answer: Mapping[str, Any], refresh: str) -> dict[str, Any]:
-        expires = self._clock.now() + timedelta(seconds=float(answer.get("expires_in") or 3600))
+        expires = self._clock.now() + (_span(answer.get("expires_in")) or USUAL)
+        rotated = answer.get("refresh_token")
         kept = {
             "access_token": answer["access_token"],
-            "refresh_token": answer.get("refresh_token") or refresh,
+            "refresh_token": rotated if rotated and isinstance(rotated, str) else refresh,
             "expires_at": expires.timestamp(),
         }
         sealed, until = self.ring.seal_json(kept, connection.id.bytes), _until(answer, self._clock.now())
@@ -128,9 +135,18 @@ def _refused(reply: Response) -> str:
 def _until(answer: Mapping[str, Any], now: datetime) -> datetime | None:
     """When the refresh token of an answer ends, where it says so (Intuit's `x_` name, and Microsoft's)."""
     for name in ("x_refresh_token_expires_in", "refresh_token_expires_in"):
-        if name in answer:
-            return now + timedelta(seconds=float(answer[name]))
+        if span := _span(answer.get(name)):
+            return now + span
     return None
+
+
+def _span(seconds: object) -> timedelta | None:
+    """A time to live, which some send as text; None where it says nothing. An answer that cannot be read must not cost
+    the rotated token in it: the one before may be spent."""
+    try:
+        return timedelta(seconds=min(float(str(seconds)), LONGEST)) if float(str(seconds)) > 0 else None
+    except ValueError:
+        return None
 
 
 def token_url(connection: Connection, auth: OAuth2[Any]) -> str:

@@ -24,6 +24,7 @@ class Vendor(httpx.AsyncBaseTransport):
         self.asked: list[str] = []
         self.good = "first-refresh-token"
         self.answer: httpx.Response | None = None
+        self.more = ""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         form = dict(parse_qsl((await request.aread()).decode()))
@@ -34,7 +35,7 @@ class Vendor(httpx.AsyncBaseTransport):
         if form["refresh_token"] != self.good:
             return _said(400, b'{"error":"invalid_grant"}')
         self.good = f"refresh-{len(self.asked)}"
-        body = f'{{"access_token":"access-{len(self.asked)}","expires_in":3600,"refresh_token":"{self.good}"}}'
+        body = f'{{"access_token":"access-{len(self.asked)}","expires_in":3600,"refresh_token":"{self.good}"{self.more}}}'
         return _said(200, body.encode())
 
 
@@ -88,3 +89,17 @@ async def test_what_a_refresh_came_to_says_what_happens_next(office: Office) -> 
             await office.process().headers(office.books)
     office.vendor.answer = None
     assert (await office.process().headers(office.books))["authorization"], "nothing was lost by it"
+
+
+ODD_LIVES = (
+    *('"expires_in":"soon"', '"expires_in":[]', '"expires_in":1e99', '"expires_in":-5', '"expires_in":true'),
+    *('"x_refresh_token_expires_in":null', '"x_refresh_token_expires_in":"never"', '"refresh_token_expires_in":1e30'),
+)
+
+
+async def test_a_time_to_live_that_nobody_can_read_does_not_cost_the_rotated_token(office: Office) -> None:
+    """The one before may be spent with that answer: to lose the new one is to have to connect again."""
+    process = office.process()
+    for number, odd in enumerate(ODD_LIVES, 1):
+        office.vendor.more = f",{odd}"
+        assert (await process.headers(office.books, fresh=True))["authorization"] == f"Bearer access-{number}"
