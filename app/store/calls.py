@@ -226,6 +226,9 @@ class Ended:
     """It was sent again although an earlier attempt may have acted, and nothing tells the two apart."""
     alike: bool = False
     """A second one is no second: its system drops repeats of a key, or it is set and not made."""
+    action: str = ""
+    touched: Sequence[str] = ()
+    """The ids of what it changed that only its answer told."""
 
 
 _RECORD_CALLS = """

@@ -24,6 +24,14 @@ async def of_objects(db: Connection, asked: Sequence[tuple[int, UUID, str, str, 
     return [(row["n"], row["action"]) for row in rows]
 
 
+async def note(db: Connection, changed: Sequence[tuple[UUID, str, str]]) -> None:
+    """Calls changed what only their answers named: (connection, object id, action)."""
+    await db.execute(
+        "insert into echo (connection_id, object_id, action) select * from unnest($1::uuid[], $2::text[], $3::text[])",
+        *map(list, zip(*changed, strict=True)),
+    )
+
+
 async def forget(db: Connection) -> None:
     """What nothing can come of any more."""
     await db.execute("delete from echo where at < clock_timestamp() - 4 * $1::interval", WITHIN)

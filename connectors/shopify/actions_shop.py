@@ -266,13 +266,14 @@ class ProductMade(BaseModel):
     causes=("product.created", "product.updated"),
 )
 async def upsert_product(ctx: Context[Settings], input: UpsertProduct) -> ProductMade:
-    """Make the product of a handle, or change it. What the shop then tells of one that was there is marked as an echo;
-    of a new one nobody knows the id before."""
+    """Make the product of a handle, or change it."""
     there = (await ask(ctx, documents.PRODUCT_OF_HANDLE, handle=input.handle))["productByIdentifier"]
     if there is not None:
         ctx.touches(there["id"])
     data = await ask(ctx, documents.PRODUCT_SET, identifier={"handle": input.handle}, input=_product(input))
     product = data["productSet"]["product"]
+    if there is None:
+        ctx.touches(product["id"])
     variants = {each["sku"]: plain_id(each["id"]) for each in product["variants"]["nodes"] if each["sku"]}
     return ProductMade(id=plain_id(product["id"]), handle=product["handle"], variants=variants)
 

@@ -92,9 +92,11 @@ async def create_product(ctx: Context[Settings], input: CreateProduct) -> Stripe
     }
     images = {f"images[{i}]": image for i, image in enumerate(input.images)}
     price = _default_price(input)
-    return _product(
+    made = _product(
         await _post(ctx, "/v1/products", fields | images | price | _metadata(ctx, input.metadata, input.sku))
     )
+    ctx.touches(made.id)
+    return made
 
 
 def _default_price(input: CreateProduct) -> dict[str, object]:
@@ -193,7 +195,9 @@ async def refund_payment(ctx: Context[Settings], input: RefundPayment) -> Stripe
         "reason": input.reason,
         **_metadata(ctx, input.metadata),
     }
-    return _refund(await _post(ctx, "/v1/refunds", fields))
+    made = _refund(await _post(ctx, "/v1/refunds", fields))
+    ctx.touches(made.id)
+    return made
 
 
 ACTIONS = (create_product, create_price, refund_payment)

@@ -38,6 +38,13 @@ steps:
   - use: store.set_stock
     with: {sku: "{{ order.line_items[0].sku }}", location_id: "7100042001", quantity: 3}
 """
+PRODUCT = """
+title: Offer
+on: order.paid
+steps:
+  - use: shopify.upsert_product
+    with: {handle: "gift-{{ order.id }}", title: Gift, variants: [{sku: "GIFT-{{ order.id }}"}]}
+"""
 KEY = {"authorization": "Bearer test-admin-key-of-good-length"}
 
 
@@ -102,3 +109,22 @@ async def test_stock_that_is_set_by_its_sku_is_an_echo_too(hub: Harness) -> None
         ("inventory.changed", "shopify.set_inventory"),
         ("inventory.back_in_stock", "shopify.set_inventory"),
     ]
+
+
+async def test_a_product_that_a_call_made_is_an_echo_though_only_its_answer_told_the_id(hub: Harness) -> None:
+    await hub.recipe("offer", PRODUCT)
+    now = datetime.now(UTC)
+    body = order(1001, at=now, rng=Random(1001), paid=True)
+    await hub.send("store", "orders/paid", body)
+    await hub.settle()
+    made = await hub.one("select output from call where recipe = 'offer'")
+    at = datetime.now(UTC).isoformat()
+    for number in (int(made["id"]), 77):
+        product = {"id": number, "title": "Gift", "handle": made["handle"], "created_at": at, "updated_at": at}
+        await hub.send("store", "products/create", {**product, "status": "active", "variants": []})
+    await hub.settle()
+    marks = await hub.rows("select object_id, echo from event where type = 'product.created'")
+    assert {(row["object_id"], row["echo"]) for row in marks} == {
+        (made["id"], "shopify.upsert_product"),
+        ("77", None),
+    }

@@ -76,6 +76,9 @@ class Ctx:
     def settings(self) -> Settings:
         return self.http.settings
 
+    def touches(self, *ids: str) -> None:
+        assert all(ids)
+
 
 def wire(**more: Any) -> Wire:
     return Wire(Settings.model_validate({**sandbox().settings, **more}))

@@ -47,7 +47,7 @@ class Attempt:
     """What is known of one attempt while it runs.
 
     sent: the bytes of a request that changes something may have gone. cleared: a search showed that no earlier attempt
-    acted.
+    acted. marked: so many of its touches stand beside its mark; the others only its answer told.
     """
 
     call: DueCall
@@ -58,6 +58,7 @@ class Attempt:
     cleared: bool = False
     last: Reply | None = None
     touches: list[str] = field(default_factory=list)
+    marked: int = 0
     patience: asyncio.Timeout | None = None
     waited: float = 0.0
 
@@ -139,7 +140,7 @@ async def mark_sending(line: Line, attempt: Attempt) -> None:
     )
     if not await line.mark(sending):
         raise LaneLostError("the lane was lost or paused, or the call was cancelled")
-    attempt.sent = True
+    attempt.sent, attempt.marked = True, len(attempt.touches)
 
 
 class LaneHttp:

@@ -589,6 +589,8 @@ def _ended(call: DueCall, attempt: Attempt, outcome: Outcome, verdict: Verdict) 
         question=verdict.question,
         effect_key=call.effect_key,
         effect_state=verdict.effect_state,
+        action=call.action,
+        touched=attempt.touches[attempt.marked :] if attempt.sent else (),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from app.clock import Clock
-from app.store import calls, effects, runs
+from app.store import calls, echo, effects, runs
 from app.store.calls import Ended, Sending
 from app.store.database import Connection, Database
 from app.store.shared import Shared
@@ -64,6 +64,9 @@ class Ledger:
         await effects.finish(
             connection, [(e.effect_key, e.call_id, e.effect_state, e.output) for e in mine if e.effect_state]
         )
+        changed = [(e.connection_id, each, e.action) for e in (*mine, *late) for each in e.touched]
+        if changed:
+            await echo.note(connection, changed)
         twice = await calls.acted_twice(
             connection,
             [e for e in mine if e.number > 1 and e.attempt_state == "ok" and e.error is None],
