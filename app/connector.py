@@ -365,8 +365,8 @@ class Context(Protocol[S_co]):
 
     def touches(self, *ids: str) -> None:
         """Say before a request what it changes, by the ids that events carry, where the input does not (`order_id`,
-        `customer_id`, `product_id` ... are seen there): what the system then tells of it is marked as an echo. What only
-        the answer names is said after it, and marked unless the system was quicker to tell of it."""
+        `customer_id`, `product_id` ... are seen there): what the system then tells of it is marked as an echo. What
+        only the answer names is said after it, and marked unless the system was quicker to tell of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,18 +172,29 @@ async def create_offer_code(ctx: Context[Settings], input: CreateOfferCode) -> O
     example=lambda: SubscribeResources(url="https://hub.example/webhooks/gumroad", resources=["sale"]),
 )
 async def subscribe_resources(ctx: Context[Settings], input: SubscribeResources) -> ResourcesSubscribed:
-    """Ask Gumroad to ping this connection about each resource, where it does not yet. The token is added here."""
+    """Ask Gumroad to ping this connection about each resource, where it does not yet. The token is added here; what was
+    asked for under an older token is taken back."""
     url = f"{input.url}?token={quote(ctx.settings.tokens[0].get_secret_value(), safe='')}"
     done = ResourcesSubscribed(made=[], kept=[])
     for name in input.resources:
         said = (await ctx.http.get(f"{API}/resource_subscriptions", params={"resource_name": name})).json()
-        if any(isinstance(each, dict) and each.get("post_url") == url for each in said["resource_subscriptions"]):
+        there = [each for each in said["resource_subscriptions"] if isinstance(each, dict)]
+        if any(each.get("post_url") == url for each in there):
             done.kept.append(name)
-            continue
-        form = {"resource_name": name, "post_url": url}
-        (await ctx.http.request("PUT", f"{API}/resource_subscriptions", form=form)).json()
-        done.made.append(name)
+        else:
+            form = {"resource_name": name, "post_url": url}
+            (await ctx.http.request("PUT", f"{API}/resource_subscriptions", form=form)).json()
+            done.made.append(name)
+        if outdated := [each for each in there if _is_older(text(each, "post_url") or "", str(input.url), url)]:
+            for each in outdated:
+                await ctx.http.request("DELETE", f"{API}/resource_subscriptions/{quote(str(each['id']), safe='')}")
+            done.removed.append(name)
     return done
+
+
+def _is_older(there: str, address: str, now: str) -> bool:
+    """Whether a subscription is this connection's, under another token."""
+    return there != now and there.startswith(f"{address}?token=")
 
 
 async def test(ctx: Context[Settings]) -> str:

@@ -86,3 +86,6 @@ class OfferCodeRef(BaseModel):
 class ResourcesSubscribed(BaseModel):
     made: list[str]
     kept: list[str]
+    removed: Annotated[list[str], Field(description="Those that were asked for under an older token as well")] = Field(
+        default_factory=list
+    )

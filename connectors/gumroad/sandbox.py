@@ -5,6 +5,7 @@ and recipe tests need no set-up.
 """
 
 import hmac
+import itertools
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -118,6 +119,7 @@ def _routes(seller: Seller) -> list[Route]:
         _route("/products/{id}/offer_codes", "POST", made.add_code),
         _route("/resource_subscriptions", "GET", made.subscriptions),
         _route("/resource_subscriptions", "PUT", made.subscribe),
+        _route("/resource_subscriptions/{id}", "DELETE", made.unsubscribe),
     ]
 
 
@@ -155,6 +157,7 @@ def _form(request: Request, raw: bytes) -> Form:
 class _Handlers:
     def __init__(self, seller: Seller) -> None:
         self._seller = seller
+        self._numbers = itertools.count(1)
 
     def user(self, request: Request, form: Form) -> Body:
         return {"user": {"name": "Sandbox seller", "user_id": SELLER, "url": "https://sandbox.gumroad.com"}}
@@ -246,9 +249,17 @@ class _Handlers:
             raise RefusedError(f"Invalid post URL '{url}'")
         if name not in ALL:
             raise RefusedError(f"Unable to subscribe to '{name}'.")
-        made = {"id": f"rs-{len(self._seller.subscriptions) + 1}", "resource_name": name, "post_url": url}
+        number = next(self._numbers)
+        made = {"id": f"rs-{number}==", "resource_name": name, "post_url": url}
         self._seller.subscriptions.append(made)
         return {"resource_subscription": made}
+
+    def unsubscribe(self, request: Request, form: Form) -> Body:
+        left = [each for each in self._seller.subscriptions if each["id"] != request.path_params["id"]]
+        if len(left) == len(self._seller.subscriptions):
+            raise RefusedError("The resource subscription was not found.")
+        self._seller.subscriptions = left
+        return {"message": "The resource_subscription was deleted successfully."}
 
 
 def _only(form: Form, *names: str) -> None:

@@ -35,7 +35,9 @@ class Vendor(httpx.AsyncBaseTransport):
         if form["refresh_token"] != self.good:
             return _said(400, b'{"error":"invalid_grant"}')
         self.good = f"refresh-{len(self.asked)}"
-        body = f'{{"access_token":"access-{len(self.asked)}","expires_in":3600,"refresh_token":"{self.good}"{self.more}}}'
+        body = (
+            f'{{"access_token":"access-{len(self.asked)}","expires_in":3600,"refresh_token":"{self.good}"{self.more}}}'
+        )
         return _said(200, body.encode())
 
 

@@ -135,6 +135,7 @@ TAKEN: dict[str, dict[str, Schema]] = {
         "POST /v2/products/{}/offer_codes": OFFER,
         "GET /v2/products/{}/offer_codes": NOTHING,
         "GET /v2/resource_subscriptions": _object({"resource_name": RESOURCE}),
+        "DELETE /v2/resource_subscriptions/{}": NOTHING,
         "PUT /v2/resource_subscriptions": _object({"resource_name": RESOURCE, "post_url": FILLED}),
     },
 }

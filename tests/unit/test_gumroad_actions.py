@@ -17,6 +17,7 @@ from connectors.gumroad.models import (
     RefundSale,
     SubscribeResources,
 )
+from connectors.gumroad.sandbox import TOKEN
 from tests.connectors.conftest import Bench, open_bench
 
 SALE = "aB3saleForTestsAAAAAAA=="
@@ -93,6 +94,27 @@ async def test_pings_are_asked_for_with_the_token_and_once(gumroad: Bench) -> No
     assert sent["post_url"] == "https://hub.example/webhooks/books?token=sandbox-url-token-0123456789"
     again = await gumroad.ok("subscribe_resources", wanted)
     assert (again.made, len(again.kept)) == ([], 8)
+
+
+async def test_after_a_rotation_pings_under_the_old_token_are_taken_back(gumroad: Bench) -> None:
+    """Else each sale is told twice, and the old token still travels when it is refused."""
+    wanted = SubscribeResources(url="https://hub.example/webhooks/books")
+    other = SubscribeResources(url="https://hub.example/webhooks/books-2")
+    for each in (wanted, other):
+        await gumroad.ok("subscribe_resources", each)
+    tokens = ["a-newer-token-0123456789", *gumroad.settings["tokens"]]
+    done = await gumroad.ok("subscribe_resources", wanted, tokens=tokens)
+    assert (len(done.made), done.kept, len(done.removed)) == (8, [], 8)
+    again = await gumroad.ok("subscribe_resources", wanted, tokens=tokens)
+    assert (again.made, len(again.kept), again.removed) == ([], 8, [])
+    listed = await gumroad.people.get(
+        "/gumroad/v2/resource_subscriptions?resource_name=sale", headers={"authorization": f"Bearer {TOKEN}"}
+    )
+    asked = {each["post_url"] for each in listed.json()["resource_subscriptions"]}
+    assert asked == {
+        "https://hub.example/webhooks/books?token=a-newer-token-0123456789",
+        "https://hub.example/webhooks/books-2?token=sandbox-url-token-0123456789",
+    }
 
 
 async def test_a_sale_that_is_not_there_is_permanent(gumroad: Bench) -> None:
