@@ -27,11 +27,12 @@ class Suppressions:
         self._public_url = public_url.rstrip("/")
 
     async def find(self, workspace: str, addresses: Sequence[str]) -> dict[str, Suppression]:
-        """Those of the addresses that are on the list."""
-        keys = {self.key(workspace, address): address for address in addresses}
+        """Those of the addresses that are on the list, each as it was asked for."""
+        keys = {address: self.key(workspace, address) for address in addresses}
         async with self._database.transaction() as db:
-            found = await store.find(db, workspace, list(keys))
-        return {keys[each.key]: Suppression(_reason(each.reason), each.since) for each in found}
+            found = await store.find(db, workspace, list(set(keys.values())))
+        kept = {each.key: Suppression(_reason(each.reason), each.since) for each in found}
+        return {address: kept[key] for address, key in keys.items() if key in kept}
 
     async def kept(self, workspace: str, addresses: Sequence[str]) -> list[Kept]:
         """All that is kept of these addresses."""
@@ -100,8 +101,15 @@ def key_of(hasher: Hasher, workspace: str, address: str) -> bytes:
 
 
 def normal(address: str) -> str:
-    """As two spellings of one mailbox are compared: mail providers tell no upper from lower case."""
-    return address.strip().lower()
+    """As two spellings of one mailbox are compared: mail providers tell no upper from lower case, and a domain of
+    another script is the same as the net knows it."""
+    local, at, domain = address.strip().lower().rpartition("@")
+    if domain.isascii():
+        return f"{local}{at}{domain}"
+    try:
+        return f"{local}{at}{domain.encode('idna').decode()}"
+    except UnicodeError:
+        return f"{local}{at}{domain}"
 
 
 def _reason(text: str) -> SuppressionReason:

@@ -1,8 +1,8 @@
 """From the input of `send` to the bytes that go out: the same for the same input, key and time."""
 
 from datetime import datetime
-from email import policy
 from email.message import EmailMessage
+from email.policy import EmailPolicy
 from html import escape
 from html.parser import HTMLParser
 
@@ -13,7 +13,18 @@ from connectors.email.models import Send, Settings, listed, parsed
 _BLOCKS = frozenset("address blockquote br div h1 h2 h3 h4 h5 h6 hr li ol p section table tr ul".split())  # noqa: SIM905
 PLACEHOLDER = "%unsubscribe%"
 """Stands in a text or in HTML for the link by which its reader unsubscribes."""
+_AS_WRITTEN = frozenset({"list-unsubscribe", "message-id"})
 _SILENT = frozenset({"head", "style", "script", "title"})
+
+
+class _Mail(EmailPolicy):
+    """As the standard library folds headers, but for those that hold addresses a program reads: too long for a line it
+    would make encoded words of them (RFC 2047), which are text for people only, and no mailbox would see the link."""
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        if name.lower() in _AS_WRITTEN and value.isascii():
+            return f"{name}: {value}".replace(", ", ",\r\n ").encode() + b"\r\n"
+        return super().fold_binary(name, value)
 
 
 def message_id(settings: Settings, key: EffectKey) -> str:
@@ -25,7 +36,7 @@ def compose(
     settings: Settings, input: Send, key: EffectKey, now: datetime, unsubscribe: str | None, receivers: list[str]
 ) -> bytes:
     """The message. unsubscribe: the link for the reader; receivers: who still receives it."""
-    message = EmailMessage(policy.SMTP.clone(cte_type="7bit"))
+    message = EmailMessage(_Mail(linesep="\r\n", cte_type="7bit"))
     sender = parsed(settings.sender)
     message["From"] = sender
     message["To"] = [address for each in listed(input.to) if (address := parsed(each)).addr_spec in receivers]

@@ -156,6 +156,17 @@ async def test_a_reader_can_unsubscribe_with_one_click(bench: Bench) -> None:
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
 
 
+async def test_the_link_stands_in_its_header_as_mail_programs_read_it(bench: Bench) -> None:
+    """Never as an encoded word, however long it is: those are for people, and no mailbox would show a button."""
+    to = f"{'a' * 60}@{'b' * 60}.example"
+    await bench.ok("send", mail(to=to), unsubscribe_mailto="leave@demo-store.example")
+    (request,) = [each for each in await bench.requests() if each["method"] == "SMTP"]
+    link = f"https://hub.example/unsubscribe/{'a' * 60}"
+    ways = f"List-Unsubscribe: <{link}>,\r\n <mailto:leave@demo-store.example?subject=unsubscribe>\r\n"
+    assert ways in request["body"]
+    assert f"Message-ID: <{KEY.hex()}@demo-store.example>\r\n" in request["body"]
+
+
 async def test_a_confirmation_offers_nothing_to_unsubscribe_from(bench: Bench) -> None:
     await bench.ok("send", mail(purpose="transactional"))
     assert (await raw(bench))["List-Unsubscribe"] is None

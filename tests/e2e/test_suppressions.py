@@ -87,6 +87,15 @@ async def test_a_reader_who_unsubscribes_gets_no_more_mail_even_after_they_were_
     assert not await mailed.hub.hub.suppressions.find("other", [reader])
 
 
+async def test_each_spelling_of_an_address_is_the_same_mailbox(mailed: Mailed) -> None:
+    """`Ada@` in To and `ada@` in Cc are one reader; a domain of another script is one domain."""
+    listed = mailed.hub.hub.suppressions
+    for address in ("ada@example.com", "eve@bücher.example"):
+        await listed.add("main", address, "unsubscribed")
+    asked = ["ADA@example.com", "ada@Example.COM", "ada@example.com", "bob@example.com", "Eve@xn--bcher-kva.example"]
+    assert set(await listed.find("main", asked)) == {*asked} - {"bob@example.com"}
+
+
 async def test_the_list_is_kept_by_api(mailed: Mailed) -> None:
     client = mailed.hub.client
     made = await client.post("/v1/suppressions", json={"address": "eve@example.com", "reason": "complained"})
