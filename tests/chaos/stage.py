@@ -20,7 +20,7 @@ from app.embedded import Service, free_port, start_postgres, start_redis
 from app.processes import start_child
 from app.registry import Registry
 from app.settings import Settings
-from tests.support.secrecy import SECRECY, search_tables
+from tests.support.secrecy import SECRECY, search_hub, search_tables
 from tests.support.services import QUICK, migrated_postgres, temporary_home
 from tests.support.warm import COLD, Warm, start_warm
 
@@ -147,13 +147,14 @@ def stage(connections: str, recipes: Mapping[str, str], connectors: str) -> Iter
 
 
 def _search(made: Stage, connectors: str) -> None:
-    """No secret of a connection stands in a log of any process, or in a table."""
+    """No secret of a connection stands in a log of any process, in a table, or in what the API answers."""
     registry = Registry.of(Settings(connectors=connectors))
     for each in read_connections(made.home / "connections.yaml", registry):
         SECRECY.learn(split_secrets(each.settings)[1])
     for path in made.home.glob("*.log"):
         SECRECY.search(path.name, path.read_bytes())
     search_tables(made.postgres.url)
+    search_hub(f"http://127.0.0.1:{made.port}", made.environment["TRADEWIND_ADMIN_KEY"])
     if found := SECRECY.end():
         raise RuntimeError(f"secrets stand where they may not: {found}")
 

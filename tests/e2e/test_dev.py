@@ -19,11 +19,12 @@ import httpx
 import psutil
 import pytest
 
-from app.domain.connections import secret_texts
+from app.domain.connections import secret_texts, split_secrets
 from app.domain.connections_file import read_connections
 from app.registry import Registry
 from demo.shop import FOLDER
 from tests.support.journal import Journal
+from tests.support.secrecy import SECRECY, search_hub
 from tests.support.services import free_port, temporary_home
 from tests.support.serving import got
 from tests.support.warm import command
@@ -172,6 +173,7 @@ def test_one_command_lets_orders_flow_and_a_restart_keeps_them(folder: Path, por
         assert_secrets_are_for_us_alone(folder / ".tradewind")
         assert_the_key_opens_the_api(first)
         assert_everything_is_well(folder)
+        assert_no_secret_is_answered(first)
 
         assert first.stop(signal.SIGINT) == 0, first.said
         assert first.said.rstrip().endswith("The next start goes on from here.")
@@ -229,6 +231,14 @@ def assert_no_secret_was_said(running: Dev) -> None:
         said = path.read_text()
         assert said or path.name != "screen"
         assert [secret for secret in secrets if secret in said] == [], path
+
+
+def assert_no_secret_is_answered(running: Dev) -> None:
+    """By the API or its metrics; what is found fails the test at its end."""
+    for each in read_connections(FOLDER / "connections.yaml", Registry()):
+        SECRECY.learn(split_secrets(each.settings)[1])
+    key = (running.folder / ".tradewind" / "admin.key").read_text().strip()
+    assert search_hub(f"http://127.0.0.1:{running.port}", key) > 20
 
 
 def assert_secrets_are_for_us_alone(home: Path) -> None:

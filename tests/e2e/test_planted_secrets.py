@@ -1,6 +1,7 @@
 """Secrets are planted in every connection; every action, webhook, failure and echo later they stand nowhere: in no log,
 no table, no answer of the API and no metric, however they may be written."""
 
+import asyncio
 import base64
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -15,6 +16,10 @@ import pytest
 import structlog
 import yaml
 from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from app.connector import Action, Connector
 from app.domain.connections import Connection, written
@@ -25,6 +30,7 @@ from app.store.packing import pack, unpack
 from tests.connectors.test_conformance import SHIPPED, payload_files, settings_of
 from tests.support.disguise import Disguise, planted
 from tests.support.harness import Harness, running
+from tests.support.secrecy import SECRECY, search_hub
 from tests.support.serving import serving
 from tests.support.testconnector import connector as testbench
 from tests.support.testconnector import payload
@@ -255,3 +261,18 @@ async def test_the_search_finds_what_is_there(
     leaky = {"title": secret, "on": "order.paid", "steps": [{"emit": "seen.it"}]}
     await hub.recipe("leaky", yaml.safe_dump(leaky, sort_keys=False))
     assert everything.found_in(await answers(hub)) == {secret}
+
+
+@pytest.mark.shows_secrets("the answer to GET /metrics", "the answer to GET /v1/runs")
+async def test_the_answers_of_a_hub_that_runs_as_a_process_are_searched_too() -> None:
+    """Asked over the wire with a key, each address that needs no id."""
+    secret, key = "planted-secret-of-a-process", "a-key"
+
+    async def leaks(request: Request) -> Response:
+        told = request.headers["authorization"] == f"Bearer {key}" and request.url.path in ("/metrics", "/v1/runs")
+        return Response(quote(secret, "") if told else "nothing")
+
+    SECRECY.learn({"token": secret})
+    async with serving(Starlette(routes=[Route("/{path:path}", leaks)])) as address:
+        assert await asyncio.to_thread(search_hub, address, key) > 20
+    assert search_hub(address, key) == 0, "it is not there any more"

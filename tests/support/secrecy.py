@@ -2,18 +2,23 @@
 stored and counted, as it is and as JSON, URLs and base64 write it.
 
 Nobody has to mark a secret: what the key ring seals as a connection's settings or tokens is one. The tests of this
-process are searched with the databases that `Databases.fresh` gives; a stage of fault tests searches its own logs and
-tables when it ends.
+process are searched with the databases that `Databases.fresh` gives; a stage of fault tests searches its own logs,
+tables, answers and metrics when it ends, and the test of `tradewind dev` what that answers: `search_hub` asks a hub
+that runs as a process.
 """
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
+import orjson
 import prometheus_client
 import pytest
 import zstandard
@@ -26,6 +31,11 @@ _BY_DESIGN = re.compile(
     r"POST /v1/connections/[^/]+/sign"  # shows an admin the token that an unsigned sender's address holds
     r"|(POST|PUT) /v1/webhook-subscriptions(/[^/]+)?"  # shows once the secret that it made
 )
+_ADDRESSES = [
+    path
+    for path, item in orjson.loads((Path(__file__).parents[2] / "openapi/openapi.json").read_bytes())["paths"].items()
+    if "get" in item and "{" not in path
+]
 _ZSTD = re.compile(rb"\x28\xb5\x2f\xfd")
 _TABLES = """
 select oid::regclass::text from pg_class
@@ -123,6 +133,18 @@ def searched(scope: Any, send: Callable[[Any], Awaitable[None]]) -> Callable[[An
         await send(message)
 
     return searching
+
+
+def search_hub(address: str, key: str) -> int:
+    """Ask a hub for every page, list and metric that has an address of its own, and search what it answers; how many
+    were answered. 0: it is not there."""
+    answered = 0
+    with httpx.Client(base_url=address, verify=False, timeout=20) as client, suppress(httpx.TransportError):
+        for path in sorted(_ADDRESSES):
+            answer = client.get(path, headers={"authorization": f"Bearer {key}"})
+            SECRECY.search(f"the answer to GET {path}", answer.content + str(answer.headers).encode())
+            answered += answer.status_code == 200
+    return answered
 
 
 def search_tables(url: str) -> None:
