@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from app.connector import Action, Context, Json, Reply, action, unsafe, upsert
 from app.errors import PermanentError, RetryableError, UnsureError
 from app.events import Customer, LineItem, Money, Order, Totals
-from connectors.slack.cards import Content, blocks_of, text_of
+from connectors.slack.cards import Content, blocks_of, changed, text_of
 from connectors.slack.models import (
     FileUploaded,
     Message,
@@ -80,7 +80,7 @@ async def reply_in_thread(ctx: Context[Settings], input: ReplyInThread) -> Messa
 )
 async def update_message(ctx: Context[Settings], input: UpdateMessage) -> Message:
     """Change a message that the bot posted (bot token only)."""
-    body = {name: value for name, value in _content(input).items() if name != "unfurl_links"}
+    body = {name: value for name, value in changed(_content(input)).items() if name != "unfurl_links"}
     return _message(await _call(ctx, "chat.update", {**body, "channel": input.channel, "ts": input.ts}, None))
 
 

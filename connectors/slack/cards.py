@@ -1,6 +1,7 @@
 """Messages drawn of canonical objects, in Slack's Block Kit. Whatever somebody else wrote is escaped.
 
 Limits by Slack's reference: 50 blocks, 150 characters of a header, 3,000 of a section, 2,000 of a field, 10 fields.
+The text of a message that is changed: 4,000 bytes, entities counted whole (gitlab-org/gitlab, merge request 258898).
 Beside them all of a message's blocks together: some 12,000 characters less what their containers take, which no page
 says; 11,341 were refused with msg_blocks_too_long (slackapi/bolt-js, issues 2509 and 2867).
 """
@@ -15,6 +16,7 @@ from connectors.slack.models import PostMessage, ReplyInThread, UpdateMessage
 Block = dict[str, Json]
 Content = PostMessage | ReplyInThread | UpdateMessage
 MOST_ITEMS = 10
+MOST_CHANGED = 4000
 MOST_TEXT, MOST_ABOVE, LEAST_ABOVE = 10500, 9000, 100
 """Characters of all blocks, and of those above a card."""
 FIELD = (1900, 900, 400, 150, 60)
@@ -57,6 +59,18 @@ def _begun(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     return f"{pieces(text, most - 2)[0]} …" if most >= LEAST_ABOVE else ""
+
+
+def changed(body: Block) -> Block:
+    """The body of a message that is changed: a text that is too long for that stands in blocks, its beginning alone is
+    what notifications show."""
+    text = body.get("text")
+    if not isinstance(text, str) or len(text.encode()) <= MOST_CHANGED:
+        return body
+    begun = text.encode()[: MOST_CHANGED - len(" …".encode())].decode(errors="ignore")
+    short = f"{next(iter(pieces(text, len(begun))), '')} …"
+    blocks = body.get("blocks") or [_section(piece) for piece in pieces(_begun(text, MOST_ABOVE))]
+    return body | {"text": short, "blocks": blocks}
 
 
 def length_of(blocks: Json) -> int:
@@ -125,7 +139,10 @@ def order_card(order: Order, most: int = FIELD[0]) -> list[Block]:
         ("Discount", _money(totals.discount) if totals and totals.discount and totals.discount.amount else None),
         ("Note", order.note),
     ]
-    lines = [f"{line.quantity or 1} × {line.title or line.sku or 'item'}" for line in order.line_items or ()]
+    lines = [
+        f"{1 if line.quantity is None else line.quantity} × {line.title or line.sku or 'item'}"
+        for line in order.line_items or ()
+    ]
     link = order.links.get("admin") or order.links.get("status")
     return _blocks(_order_title(order), fields, lines, link, most)
 

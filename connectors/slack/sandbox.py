@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.connector import Json, Sandbox
-from connectors.slack.cards import length_of
+from connectors.slack.cards import MOST_CHANGED, length_of
 
 TOKEN = "xoxb-sandbox"  # noqa: S105
 HOOK = "T0TRADE01/B0TRADE01/sandboxhook"
@@ -236,6 +236,8 @@ class _Workspace:
         if message is None:
             raise _RefusedError("message_not_found")
         _measure(form.blocks)
+        if len((form.text or "").encode()) > MOST_CHANGED:
+            raise _RefusedError("msg_too_long")
         message["text"] = form.text or ""
         message["blocks"] = _plain(form.blocks)
         return {"channel": channel, "ts": form.ts, "text": message["text"], "message": {"text": message["text"]}}

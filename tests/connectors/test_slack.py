@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from app.connector import Reply
 from app.errors import CredentialError, PermanentError, RetryableError, TradewindError, UnsureError
 from app.events import Customer, Dispute, HubTrouble, LineItem, Money, Order, Totals
-from connectors.slack.actions import example_order
+from connectors.slack.actions import SAMPLE_CHANNEL, SAMPLE_TS, example_order
 from connectors.slack.cards import blocks_of, escape, length_of, pieces, text_of
 from connectors.slack.faults import problem
 from connectors.slack.models import PostMessage, ReplyInThread, Settings, UpdateMessage, UploadFile
@@ -66,6 +66,24 @@ async def test_an_update_changes_the_message_and_posts_none(slack: Bench) -> Non
     first = await slack.ok("post_message")
     await slack.ok("update_message", UpdateMessage(text="shipped", channel=first.channel, ts=first.ts), key=keyed(1))
     assert [each["text"] for each in (await slack.state())["messages"]["orders"]] == ["shipped"]
+
+
+@pytest.mark.parametrize("text", ["<b> & so on\n" * 330, "日本語 " * 1500, "🎉" * 2500, "&" * 1700, "é" * 2001])
+async def test_a_long_text_of_a_changed_message_is_shown_whole(slack: Bench, text: str) -> None:
+    """Slack refuses a text of more than 4,000 bytes there, though it takes ten times that in a new message."""
+    await slack.ok("update_message", UpdateMessage(channel=SAMPLE_CHANNEL, ts=SAMPLE_TS, text=text))
+    (message,) = (await slack.state())["messages"]["general"]
+    assert 1900 < len(message["text"].encode()) <= 4000
+    assert not re.search(r"&[a-z]*$", message["text"].removesuffix(" …"))
+    shown = [block["text"]["text"] for block in message["blocks"]]
+    assert "".join("".join(shown).split()) == "".join(escape(text, 40000).split())
+    assert all(len(part) <= 3000 for part in shown)
+
+
+async def test_a_text_of_a_changed_message_that_fits_needs_no_blocks(slack: Bench) -> None:
+    await slack.ok("update_message", UpdateMessage(channel=SAMPLE_CHANNEL, ts=SAMPLE_TS, text="x" * 4000))
+    (message,) = (await slack.state())["messages"]["general"]
+    assert (message["text"], message["blocks"]) == ("x" * 4000, [])
 
 
 async def test_a_file_is_shared_with_its_bytes(slack: Bench) -> None:
