@@ -11,7 +11,7 @@ from app.errors import UnsureError
 from app.events import FreeDict
 from connectors.discord.sandbox import CHANNEL, MESSAGE, sandbox
 
-_MARKUP = re.compile(r"([\\*_~`|>\[\]()#@<-])")
+_MARKUP = re.compile(r"(https?://[\w./?=&%#:+~@,;!$-]+)|([\\*_~`|>\[\]()#@<-])")  # a link with \ in it is none
 AGENT = {"user-agent": "DiscordBot (https://discord.com/developers/applications, 1.0) Tradewind"}
 Channel = Annotated[str, Field(pattern=r"^\d{5,25}$", description="Right click on the channel > Copy Channel ID")]
 
@@ -61,7 +61,7 @@ async def update_message(ctx: Context[Settings], input: UpdateMessage) -> Messag
 
 
 def _content(input: PostMessage) -> dict[str, object]:
-    text = input.text if input.markup else _MARKUP.sub(r"\\\1", input.text)[:2000]
+    text = input.text if input.markup else _MARKUP.sub(lambda it: it[1] or f"\\{it[2]}", input.text)[:2000]
     return {"content": text, "allowed_mentions": {"parse": []}, **input.fields}
 
 
