@@ -319,7 +319,8 @@ async def _document(
     """The body of an invoice or its like, with the items of its lines found or made."""
     items = await books.find_items(ctx, wanted(draft))
     items |= {part.item: part.item.name for part in draft.parts if part.item not in items}
-    email = input.email or (order.email or (order.customer.email if order.customer else None) if order else None)
+    ordered = (order.email or (order.customer.email if order.customer else None)) if order else None
+    email = input.email or customers.mail_address(ordered)
     about = f"Refund {refund.id}" if refund else f"Order {order.id}" if order else "Document"
     billing = order.billing_address if order else None
     shipping = order.shipping_address if order else None

@@ -1,5 +1,6 @@
 """Who is invoiced: a customer of QuickBooks found by e-mail address, or made under a name that nobody else bears."""
 
+import re
 from collections.abc import Iterator
 
 from app.connector import Json
@@ -11,6 +12,7 @@ from connectors.quickbooks.faults import DuplicateNameError
 from connectors.quickbooks.models import CustomerFound, FindOrCreateCustomer
 
 MOST_SUFFIXES = 9
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 def key_of(input: FindOrCreateCustomer) -> str:
@@ -79,9 +81,9 @@ def _body(ctx: Books, input: FindOrCreateCustomer) -> dict[str, Json]:
     company = who.company or (address.company if address else None)
     email, currency = _email(input), _currency(ctx, input)
     body = {
-        "GivenName": _cut(who.first_name or (address.first_name if address else None), 100),
-        "FamilyName": _cut(who.last_name or (address.last_name if address else None), 100),
-        "CompanyName": _cut(company, 100),
+        "GivenName": _plain(who.first_name or (address.first_name if address else None), 100),
+        "FamilyName": _plain(who.last_name or (address.last_name if address else None), 100),
+        "CompanyName": _plain(company, 100),
         "PrimaryEmailAddr": {"Address": email} if email else None,
         "PrimaryPhone": {"FreeFormNumber": phone[:30]} if phone else None,
         "BillAddr": postal(address) if address else None,
@@ -123,7 +125,13 @@ def _email(input: FindOrCreateCustomer) -> str | None:
     said = (
         _customer(input).email or (input.order.email if input.order else None) or (address.email if address else None)
     )
-    return said.strip()[:100] if said else None
+    return mail_address(said)
+
+
+def mail_address(said: str | None) -> str | None:
+    """As QuickBooks takes it; None for what it would refuse: who misspelt theirs is in the books all the same."""
+    said = (said or "").strip()
+    return said if _ADDRESS.fullmatch(said) and len(said) <= 100 else None
 
 
 def _display(ctx: Books, input: FindOrCreateCustomer) -> str:
@@ -133,11 +141,15 @@ def _display(ctx: Books, input: FindOrCreateCustomer) -> str:
 
 
 def _name(input: FindOrCreateCustomer, email: str | None, otherwise: str) -> str:
-    """The name to show: no colon, tab or line break, at most 400 characters."""
+    """The name to show, at most 400 characters."""
     who, address = _customer(input), _address(input)
-    said = input.name or who.name or _full(who) or (address.name or _full(address) if address else None)
-    said = said or who.company or email or otherwise
-    return " ".join(said.replace(":", " ").split())[:400]
+    said = [input.name, who.name, _full(who), *((address.name, _full(address)) if address else ())]
+    return next(filter(None, (_plain(each, 400) for each in (*said, who.company, email, otherwise))), "")
+
+
+def _plain(said: str | None, most: int) -> str | None:
+    """Names hold no colon, tab or line break."""
+    return " ".join(said.replace(":", " ").split())[:most].strip() or None if said else None
 
 
 def _full(who: Customer | Address) -> str | None:

@@ -65,12 +65,13 @@ class Changed(Form):
 
 
 _Name = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^:\t\n]+$")]
+_Part = Annotated[str, Field(max_length=100, pattern=r"^[^:\t\n]+$")]
 
 
 class Customer(Changed):
     DisplayName: _Name | None = None
-    GivenName: Annotated[str | None, Field(max_length=100)] = None
-    FamilyName: Annotated[str | None, Field(max_length=100)] = None
+    GivenName: _Part | None = None
+    FamilyName: _Part | None = None
     CompanyName: Annotated[str | None, Field(max_length=100)] = None
     PrimaryEmailAddr: Email | None = None
     PrimaryPhone: Phone | None = None

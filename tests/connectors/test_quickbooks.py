@@ -678,6 +678,32 @@ async def test_with_several_currencies_a_buyer_is_a_customer_in_each(quickbooks:
     assert (await quickbooks.state())["customers"][0]["CurrencyRef"] == {"value": "EUR"}
 
 
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ({"name": ":"}, "Online customer"),
+        ({"name": "\n\t", "company": "Mugs: and more"}, "Mugs and more"),
+        ({"first_name": "Ada:", "last_name": "Ex\nample"}, "Ada Ex ample"),
+    ],
+    ids=["no name in it", "the company's instead", "in its parts"],
+)
+async def test_a_name_that_quickbooks_would_refuse_is_made_plain(
+    quickbooks: Bench, said: dict[str, str], name: str
+) -> None:
+    made = await quickbooks.ok("find_or_create_customer", FindOrCreateCustomer(customer=Customer(**said)))
+    assert (made.name, made.created) == (name, True)
+
+
+@pytest.mark.parametrize("email", ["not-an-address", "ada@", f"{'a' * 95}@example.com", " ada @example.com"])
+async def test_a_buyer_whose_address_is_misspelt_is_invoiced_all_the_same(quickbooks: Bench, email: str) -> None:
+    """Cut, an address would be another's; sent as it is, QuickBooks would refuse the whole document."""
+    order = example_order().model_copy(update={"email": email, "customer": Customer(name="Eve", email=email)})
+    found = await quickbooks.ok("find_or_create_customer", FindOrCreateCustomer(order=order))
+    assert (found.name, found.email) == ("Eve", None)
+    await quickbooks.ok("create_invoice", CreateInvoice(order=order, customer_id=found.id))
+    assert "BillEmail" not in (await quickbooks.state())["invoices"][0]
+
+
 # --- items ------------------------------------------------------------------------------------------------------
 
 
