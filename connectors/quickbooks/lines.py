@@ -203,12 +203,13 @@ def _others(order: Order, totals: Totals, settings: Settings) -> Iterator[Part]:
 
 
 def _discount(order: Order, totals: Totals) -> Money | None:
-    """All discounts; net of tax where prices hold it."""
-    if totals.discount is None or not totals.discount.amount or not order.taxes_included:
-        return totals.discount
+    """All discounts, as the order states them, else its lines; net of tax where prices hold it."""
     priced = [*(order.line_items or ()), *(order.shipping_lines or ())]
+    whole = totals.discount if totals.discount is not None else total(each.discount for each in priced)
+    if whole is None or not whole.amount or not order.taxes_included:
+        return whole
     off = [_net_off_of(each) for each in priced if each.discount is not None and each.discount.amount]
-    return total(off) or totals.discount
+    return total(off) or whole
 
 
 def _net_off_of(line: LineItem | ShippingLine) -> Money:

@@ -344,6 +344,19 @@ def test_a_discount_that_only_the_order_states_bears_the_codes_of_its_lines() ->
     assert draft.adjustment is None
 
 
+@pytest.mark.parametrize("included", [False, True])
+def test_a_discount_that_only_lines_state_is_one_of_the_document(included: bool) -> None:
+    line = LineItem(title="Mug", quantity=1, price=eur("11.90" if included else 10), discount=eur(1), tax=eur("1.71"))
+    whole = eur("10.90") if included else eur("10.71")
+    draft = draft_of_order(
+        Order(id="8", line_items=[line], taxes_included=included, totals=Totals(total=whole, tax=eur("1.71"))), US
+    )
+    assert draft.adjustment is None
+    assert draft.discount is not None
+    assert draft.discount.amount > Decimal("0.8")
+    assert sum_of(draft) == whole
+
+
 def test_shipping_without_a_line_bears_the_tax_that_is_left() -> None:
     totals = Totals(items=eur(10), shipping=eur("1.19"), tax=eur("0.19"), total=eur("11.19"))
     lines = [LineItem(title="Mug", quantity=1, price=eur(10), tax=eur(0))]
