@@ -8,7 +8,7 @@ from app.connector import Context, EffectKey, Json, Reply
 from app.errors import PermanentError, UnsureError
 from app.events import Money
 from connectors.quickbooks.faults import DuplicateNameError, StaleError
-from connectors.quickbooks.lines import Wanted, item_name
+from connectors.quickbooks.lines import Wanted, bookable, item_name
 from connectors.quickbooks.models import Settings
 
 Books = Context[Settings]
@@ -23,7 +23,7 @@ def path(ctx: Books, tail: str) -> str:
 
 def quoted(value: str) -> str:
     """A text of QuickBooks' query language."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return "'" + bookable(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 async def query(ctx: Books, entity: str, where: str, most: int = 100) -> list[dict[str, Json]]:
@@ -42,8 +42,20 @@ async def read(ctx: Books, entity: str, id: str) -> dict[str, Json]:
 async def create(ctx: Books, entity: str, body: dict[str, Json], key: EffectKey) -> dict[str, Json]:
     """Create under a request id: QuickBooks answers a repeat with what the first one made."""
     params = {"requestid": key, **_version(ctx)}
-    reply = await ctx.http.post(path(ctx, entity.lower()), params=params, json=body)
+    reply = await ctx.http.post(path(ctx, entity.lower()), params=params, json=_bookable(body))
     return part(reply, entity)
+
+
+def _bookable(value: Json) -> Json:
+    match value:
+        case str():
+            return bookable(value)
+        case dict():
+            return {name: _bookable(each) for name, each in value.items()}
+        case list():
+            return [_bookable(each) for each in value]
+        case _:
+            return value
 
 
 async def change(ctx: Books, entity: str, id: str, send: Callable[[dict[str, Json]], Awaitable[Json]]) -> Json:

@@ -9,6 +9,7 @@ from app.events import Address, Customer
 from connectors.quickbooks import books
 from connectors.quickbooks.books import Books, quoted
 from connectors.quickbooks.faults import DuplicateNameError
+from connectors.quickbooks.lines import plain_name
 from connectors.quickbooks.models import CustomerFound, FindOrCreateCustomer
 
 MOST_SUFFIXES = 9
@@ -148,8 +149,7 @@ def _name(input: FindOrCreateCustomer, email: str | None, otherwise: str) -> str
 
 
 def _plain(said: str | None, most: int) -> str | None:
-    """Names hold no colon, tab or line break."""
-    return " ".join(said.replace(":", " ").split())[:most].strip() or None if said else None
+    return plain_name(said, most) or None if said else None
 
 
 def _full(who: Customer | Address) -> str | None:

@@ -5,6 +5,7 @@ every line, and the tax is what those codes make of the net sums. What is missin
 rounding, becomes a line of its own.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -420,14 +421,27 @@ def _item_of(line: LineItem, settings: Settings) -> Wanted:
 
 
 def item_name(name: str) -> str:
-    """As QuickBooks takes it: at most 100 characters, no colon, tab or line break."""
-    plain = " ".join(name.replace(":", " ").split())
-    return plain[:100].strip() or "Item"
+    """As QuickBooks takes it: at most 100 characters."""
+    return plain_name(name, 100) or "Item"
+
+
+def plain_name(name: str, most: int) -> str:
+    """Names hold no colon, tab or line break."""
+    return " ".join(bookable(name).replace(":", " ").split())[:most].strip()
 
 
 def item_sku(sku: str | None) -> str | None:
     """As QuickBooks keeps it: at most 100 characters."""
-    return sku[:100] if sku else None
+    return bookable(sku)[:100].strip() or None if sku else None
+
+
+_BEYOND = re.compile("[\U00010000-\U0010ffff][\ufe0e\ufe0f\u200d]*|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def bookable(text: str) -> str:
+    """A text without what QuickBooks cannot keep. An emoji in a description makes it answer 500 for ever
+    (intuit/QuickBooks-V3-PHP-SDK, issue 264), and its names take none."""
+    return _BEYOND.sub("", text)
 
 
 def _name_of(order: Order) -> str:

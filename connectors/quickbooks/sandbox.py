@@ -153,6 +153,8 @@ class _Server:
         if request.headers.get("content-type", "").split(";")[0] != "application/json":
             raise FaultError("content type must be application/json", "2010", status=415)
         body = await request.body()
+        if any(char > "\uffff" for char in body.decode()):
+            return fault(500)  # as the vendor does of an emoji
         entity = self.company.entity(request.path_params["entity"])
         operation = request.query_params.get("operation")
         return _json(self.company.write(entity, body, operation))

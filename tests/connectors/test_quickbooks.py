@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from app.connector import Reply
 from app.errors import CredentialError, PermanentError, RetryableError, TradewindError, UnsureError
 from app.events import (
+    Address,
     Customer,
     Fee,
     LineItem,
@@ -726,6 +727,25 @@ async def test_an_item_is_made_once_for_many_orders(quickbooks: Bench) -> None:
     state = await quickbooks.state()
     assert [item["Name"] for item in state["items"]] == ["Mug"]
     assert len(state["invoices"]) == 3
+
+
+async def test_emoji_are_left_out_of_the_books(quickbooks: Bench) -> None:
+    """QuickBooks answers 500 to one, each time: the order would never be invoiced."""
+    line = LineItem(
+        title="Mug \U0001f468\u200d\U0001f469\u200d\U0001f467 & \U0001f389", sku="M\U0001f389", quantity=1, price=usd(9)
+    )
+    order = Order(
+        id="1\U0001f389", number="#1\U0001f389", line_items=[line], totals=Totals(items=usd(9), total=usd(9)),
+        billing_address=Address(address1="\U0001f3e0 High St", country_code="US"),
+    )  # fmt: skip
+    buyer = FindOrCreateCustomer(customer=Customer(name="Ada \U0001f389"), order=order)
+    for number in range(2):
+        found = await quickbooks.ok("find_or_create_customer", buyer, key=keyed(9 + number))
+        assert (found.name, found.created) == ("Ada", number == 0)
+        wanted = CreateInvoice(order=order, customer_id=found.id, memo="Thanks \U0001f64f")
+        await quickbooks.ok("create_invoice", wanted, key=keyed(number))
+    (item,) = (await quickbooks.state())["items"]
+    assert (item["Name"], item["Sku"]) == ("Mug &", "M")
 
 
 async def test_an_item_of_a_long_sku_is_made_and_found_again(quickbooks: Bench) -> None:
