@@ -78,14 +78,14 @@ class Connection:
             return f"{self.mail_server.host}:{self.mail_server.port}"
         if self.connector.http is None:
             raise LookupError(f"{self.connector.slug} takes no calls")
-        return (self.base_url or self.connector.http.base_url(self.settings)).rstrip("/")
+        return as_the_net_knows(self.base_url or self.connector.http.base_url(self.settings)).rstrip("/")
 
     @property
     def allowed(self) -> tuple[tuple[str, int], ...]:
         """The one (host, port) that the operator named as `base_url`; it may be private."""
         if self.base_url is None:
             return ()
-        parts = urlsplit(self.base_url)
+        parts = urlsplit(as_the_net_knows(self.base_url))
         return ((parts.hostname or "", parts.port or _PORTS[parts.scheme]),)
 
     @property
@@ -100,6 +100,19 @@ class Connection:
         return replace(
             server, host=host, port=port, security="tls" if self.base_url.startswith("smtps:") else server.security
         )
+
+
+def as_the_net_knows(url: str) -> str:
+    """An address with the name of its host in ASCII (`bücher.example` is `xn--bcher-kva.example`) and its path
+    percent-encoded. One whose name cannot be written so stays, and is refused when it is called."""
+    if url.isascii():
+        return url
+    parts = urlsplit(url)
+    try:
+        host = parts.netloc.encode("idna").decode()
+    except UnicodeError:
+        return url
+    return parts._replace(netloc=host, path=quote(parts.path, safe="/%")).geturl()
 
 
 _PORTS = {"http": 80, "https": 443, "smtp": 587, "smtps": 465}

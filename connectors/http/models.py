@@ -45,6 +45,8 @@ class Settings(BaseModel):
         parts = urlsplit(url.get_secret_value())
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment or "@" in parts.netloc:
             raise ValueError("url must be absolute, http or https, without user, password or #")
+        if parts.port == 0:  # one that is no number raises ValueError
+            raise ValueError("url has a port that cannot be called")
         return url
 
     @field_validator("signing_secret")

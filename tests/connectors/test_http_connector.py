@@ -5,12 +5,14 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from app.domain.connections import Connection
 from app.http import Request as Rendered
 from app.http.request import target
 from connectors.http import connector
@@ -108,6 +110,8 @@ def test_credentials_go_out_as_the_connection_says(auth: dict[str, str], header:
         {"url": "ftp://example.com/"},
         {"url": "https://user:verysecret@example.com/"},
         {"url": "/hooks"},
+        {"url": "https://example.com:99999/"},
+        {"url": "https://example.com:0/"},
         {"signing_secret": "whsec_short"},
         {"signing_secret": "whsec_%%%%"},
     ],
@@ -116,6 +120,20 @@ def test_settings_that_cannot_work_are_refused_and_not_shown(wrong: dict[str, st
     with pytest.raises(ValidationError) as refused:
         settings(**wrong)
     assert "verysecret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://bücher.example/x", "https://xn--bcher-kva.example"),
+        ("https://BÜCHER.example:8443", "https://xn--bcher-kva.example:8443"),
+        ("https://books.example/ü", "https://books.example"),
+    ],
+)
+def test_a_host_of_another_script_is_called_as_the_net_knows_it(url: str, host: str) -> None:
+    made = Connection(UUID(int=1), "main", "http", connector, "", None, settings(url=url), None, False, "test", NOW)
+    assert made.host == host
+    assert target(f"{made.host}/x").origin == host
 
 
 # --- where requests go ------------------------------------------------------------------------------------------
