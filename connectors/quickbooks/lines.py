@@ -77,7 +77,7 @@ def draft_of_refund(refund: Refund, order: Order | None, settings: Settings) -> 
         return draft_of_order(order, settings)
     if order is not None and order.totals is not None and _tax_unknown(given, settings):
         order = settled(order, order.totals, settings)
-    included = bool(order.taxes_included) if order else _holds_tax(refund, given)
+    included = _holds_tax(refund, given, order)
     parts = [_refunded(line, order, included, settings) for line in given]
     if shipping is not None:
         shipped = order.shipping_lines[0] if order and order.shipping_lines else None
@@ -236,10 +236,15 @@ def _given_back(refund: Refund, order: Order | None) -> list[RefundLine]:
     return [line if line.tax is not None else line.model_copy(update={"tax": next(shares)}) for line in lines]
 
 
-def _holds_tax(refund: Refund, given: Iterable[RefundLine]) -> bool:
-    """Whether prices hold tax, where no order says so: the lines alone make what was given back."""
-    known = [line.amount for line in given] + [refund.shipping, refund.duty, refund.adjustment]
-    return total(known) == refund.amount
+def _holds_tax(refund: Refund, given: Iterable[RefundLine], order: Order | None) -> bool:
+    """Whether a refund's prices hold tax: as its amount tells, where one reading makes that, else as its order says."""
+    parts = total([*(line.amount for line in given), refund.shipping, refund.duty, refund.adjustment])
+    if parts is not None and refund.amount is not None:
+        if parts == refund.amount:
+            return True
+        if refund.tax is not None and parts + refund.tax == refund.amount:
+            return False
+    return bool(order and order.taxes_included)
 
 
 def _tax_given_back(refund: Refund, parts: Iterable[Part], whole: Money) -> Money | None:

@@ -583,11 +583,14 @@ def test_a_refund_of_more_than_its_lines_is_made_up_for() -> None:
 
 @pytest.mark.parametrize("chosen", [US, GLOBAL], ids=["us", "global"])
 @pytest.mark.parametrize("price", [pytest.param("11.90", id="with tax"), pytest.param("10.00", id="without")])
-def test_a_refund_without_its_order_holds_tax_in_its_prices_if_that_makes_its_amount(
-    chosen: Settings, price: str
+@pytest.mark.parametrize("included", [None, False, True])
+def test_a_refund_holds_tax_in_its_prices_if_that_makes_its_amount(
+    chosen: Settings, price: str, included: bool | None
 ) -> None:
+    """Whatever its order says, or nobody."""
+    order = None if included is None else Order(id="8", taxes_included=included, totals=Totals(total=eur(50)))
     line = RefundLine(title="Mug", quantity=1, amount=eur(price), tax=eur("1.90"))
-    draft = draft_of_refund(Refund(id="1", amount=eur("11.90"), tax=eur("1.90"), lines=[line]), None, chosen)
+    draft = draft_of_refund(Refund(id="1", amount=eur("11.90"), tax=eur("1.90"), lines=[line]), order, chosen)
     assert [part.net for part in draft.parts] == [eur(10)]
     assert (draft.tax, draft.adjustment) == (eur("1.90"), None)
 
