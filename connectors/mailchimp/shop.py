@@ -37,6 +37,7 @@ _FINANCIAL = {
     "unpaid": "pending",
 }
 """Our payment_status -> the words that set off Mailchimp's order notifications."""
+MOST_OF_AN_ID = 50
 _ADDRESS = ("address1", "address2", "city", "province", "province_code", "postal_code", "country", "country_code")
 
 
@@ -258,8 +259,13 @@ def _line(number: int, item: LineItem, discounts: bool) -> Body:
 
 def _named(item: LineItem) -> tuple[str, str]:
     """Ids of product and variant: what was typed in by hand has none, and goes by its SKU or title."""
-    product = item.product_id or item.sku or (item.title or "item")[:50]
-    return product, item.variant_id or item.sku or product
+    product = _short(item.product_id or item.sku or item.title or "item")
+    return product, _short(item.variant_id or item.sku or product)
+
+
+def _short(id: str) -> str:
+    """An id as Mailchimp takes it: of a long one the beginning, and what tells it from others that begin so."""
+    return id if len(id) <= MOST_OF_AN_ID else f"{id[: MOST_OF_AN_ID - 17]}-{hash_of(id)[:16]}"
 
 
 def product_variants(product: Product) -> list[Body]:
@@ -267,7 +273,7 @@ def product_variants(product: Product) -> list[Body]:
     return [
         said(
             {
-                "id": each.id or each.sku or product.id,
+                "id": _short(each.id or each.sku or product.id or ""),
                 "title": each.title or product.title or product.id,
                 "sku": each.sku,
                 "price": each.price.amount if each.price else None,

@@ -174,6 +174,17 @@ async def test_an_order_makes_the_products_that_are_not_there(mailchimp: Bench) 
     assert (again.products, again.created) == ([], False)
 
 
+async def test_goods_that_go_by_a_long_sku_are_told_apart(mailchimp: Bench) -> None:
+    """Mailchimp takes 50 characters of an id; cut there, two SKUs that begin alike would be one product."""
+    line = example_line().model_copy(update={"product_id": None, "variant_id": None})
+    lines = [line.model_copy(update={"id": end, "sku": "S" * 60 + end}) for end in ("a", "b", "a")]
+    made = await mailchimp.ok(
+        "upsert_order", UpsertOrder(order=example_order().model_copy(update={"line_items": lines}))
+    )
+    assert len(made.products) == 2
+    assert {len(each) for each in made.products} == {50}
+
+
 async def test_a_new_variant_of_a_known_product_is_added_to_it(mailchimp: Bench) -> None:
     await mailchimp.ok("upsert_order")
     line = example_line().model_copy(update={"variant_id": "v10", "variant_title": "Blue"})
