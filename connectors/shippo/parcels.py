@@ -123,6 +123,11 @@ def destination(input: _Parcel, settings: Settings) -> Address:
         raise PermanentError("the order has no shipping address with a country")
     home, there = settings.sender, to.country_code or to.country
     if (there or "").casefold() not in {(each or "").casefold() for each in (home.country_code, home.country)}:
+        if not to.country_code and len(there or "") != 2:
+            raise PermanentError(
+                f"the shipping address names its country as {there!r}, without its code, and the sender's is"
+                f" {home.country_code}: say its `country_code`, or the sender's `country` in the same words"
+            )
         raise PermanentError(
             f"the parcel goes abroad (from {home.country_code} to {there}), and customs declarations are not there "
             "yet: buy this label by hand"

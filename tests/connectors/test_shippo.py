@@ -234,6 +234,12 @@ async def test_a_parcel_abroad_is_refused_in_plain_words_before_anything_is_aske
     assert await shippo.requests() == []
 
 
+async def test_a_country_that_is_only_written_out_is_not_called_abroad(shippo: Bench) -> None:
+    failed = await shippo.failed("buy_label", BuyLabel(order=going_to(country_code=None, country="Vereinigte Staaten")))
+    assert failed.kind == "permanent"
+    assert "names its country as 'Vereinigte Staaten', without its code" in failed.error
+
+
 async def test_a_dearer_label_than_allowed_is_not_bought(shippo: Bench) -> None:
     limit = Money(amount=Decimal("4.00"), currency="USD")
     failed = await shippo.failed("buy_label", BuyLabel(order=example_order(), at_most=limit))
