@@ -1,11 +1,16 @@
 """What QuickBooks Online needs to know, what its actions take, and what they give back."""
 
 import datetime as dt
+import re
+from decimal import Decimal
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator
 
 from app.events import Address, Customer, FreeDict, Id, Money, Order, Refund, Text
+
+_RATE = re.compile(r"[0-9]?(\.[0-9]{1,6})?(?<=[0-9])")
 
 
 class Settings(BaseModel):
@@ -49,10 +54,31 @@ class Settings(BaseModel):
     ] = None
     deposit_account: Annotated[Text, Field(description="Id of the bank account of sales receipts and refunds")] = None
     home_currency: Annotated[
-        Text, Field(description="With multi-currency switched on in the company: its own currency")
+        str | None,
+        StringConstraints(pattern=r"^[A-Za-z]{3}$", to_upper=True),
+        Field(description="With multi-currency switched on in the company: its own currency, as USD"),
     ] = None
     walk_in_customer: Annotated[str, Field(description="Who bought, where an order does not say")] = "Online customer"
     timezone: Annotated[str, Field(description="In which the dates of documents are meant")] = "UTC"
+
+    @field_validator("tax_codes")
+    @classmethod
+    def _are_rates(cls, codes: dict[str, str]) -> dict[str, str]:
+        rates = [rate for text in codes if _RATE.fullmatch(text) and (rate := Decimal(text)) < 1]
+        if len(rates) < len(codes):
+            raise ValueError('a tax rate is written as "0.19", for 19 %')
+        if len(set(rates)) < len(codes):
+            raise ValueError("one tax rate has two codes")
+        return codes
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise ValueError("no time zone is called so; one is Europe/Berlin") from None
+        return name
 
 
 class FindOrCreateCustomer(BaseModel):

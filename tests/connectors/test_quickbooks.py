@@ -12,6 +12,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from app.connector import Reply
 from app.errors import CredentialError, PermanentError, RetryableError, TradewindError, UnsureError
@@ -618,6 +619,26 @@ def test_the_tax_of_shipping_given_back_is_tax_where_the_refund_states_that_of_i
 )
 def test_names_of_items_are_as_quickbooks_takes_them(name: str, plain: str) -> None:
     assert item_name(name) == plain
+
+
+@pytest.mark.parametrize(
+    ("wrong", "mend"),
+    [
+        *(({"tax_codes": {rate: "5"}}, "written as") for rate in ("19", "19%", "0,19", "", ".", "NaN", "-0.1", "1")),
+        ({"tax_codes": {"0.19": "5", "0.190": "6"}}, "two codes"),
+        *(({"timezone": zone}, "one is Europe/Berlin") for zone in ("Mars/X", "", "../etc/passwd", "Europe")),
+        ({"home_currency": "Euro"}, "pattern"),
+    ],
+    ids=str,
+)
+def test_settings_with_which_no_document_can_be_made_are_refused_when_saved(wrong: dict[str, Any], mend: str) -> None:
+    with pytest.raises(ValidationError, match=mend):
+        Settings.model_validate({**sandbox("global").settings, **wrong})
+
+
+def test_settings_may_be_written_as_people_write_them() -> None:
+    said = {"tax_codes": {".07": "6", "0.190": "5", "0": "7"}, "home_currency": "eur", "timezone": "Europe/Berlin"}
+    assert Settings.model_validate({**sandbox("global").settings, **said}).home_currency == "EUR"
 
 
 # --- customers --------------------------------------------------------------------------------------------------
