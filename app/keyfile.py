@@ -17,20 +17,30 @@ FILE = "secret.key"
 
 def made_keys(home: Path) -> str:
     """What the file holds; made with one key at the first start, however many processes start at once. Raises
-    ConfigError if others may read it."""
+    ConfigError if others may read it, or none can be written."""
     path = home / FILE
     if not path.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        new = _written(home, new_key())
         try:
-            os.link(new, path)  # never half a file, and never one in another's place
-        except FileExistsError:
-            pass
-        finally:
-            new.unlink()
+            _make(home, path)
+        except OSError as e:
+            raise ConfigError(
+                f"{path} cannot be written: {e.strerror}. Mend that, set TRADEWIND_HOME to another folder, or give the "
+                "keys by TRADEWIND_SECRET_KEYS."
+            ) from e
     if path.stat().st_mode & 0o077:
         raise ConfigError(f"{path} may be read by others than its owner: chmod 600 {path}")
     return path.read_text().strip()
+
+
+def _make(home: Path, path: Path) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    new = _written(home, new_key())
+    try:
+        os.link(new, path)  # never half a file, and never one in another's place
+    except FileExistsError:
+        pass
+    finally:
+        new.unlink()
 
 
 def put_in_front(home: Path) -> None:

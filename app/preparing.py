@@ -12,6 +12,7 @@ from app.hub import Hub, open_hub
 from app.production import check_database, check_secrets
 from app.settings import Settings
 from app.store.migrating import migrate
+from app.store.refusals import told
 from app.store.starting import one_at_a_time
 
 
@@ -22,16 +23,15 @@ def prepare(settings: Settings, *, migrations: bool = True) -> None:
     check_secrets(settings)
     if migrations:
         migrate_database(settings)
-    asyncio.run(_fill(settings))
+    with told(settings.database_url):
+        asyncio.run(_fill(settings))
 
 
 def migrate_database(settings: Settings) -> None:
-    """Bring the database to the newest schema. Raises ConfigError when none is named or it does not answer."""
+    """Bring the database to the newest schema. Raises ConfigError when none is named, or it does not let us."""
     check_database(settings)
-    try:
+    with told(settings.database_url):
         migrate(settings.database_url)
-    except OSError as e:
-        raise ConfigError(f"PostgreSQL does not answer (TRADEWIND_DATABASE_URL): {e}") from e
 
 
 async def _fill(settings: Settings) -> None:

@@ -52,8 +52,9 @@ def sandbox(
 def migrate(as_json: AsJson = False) -> None:
     """Bring the database to the newest schema."""
     from app.preparing import migrate_database
+    from app.store.refusals import place
 
     settings = session.settings()
     migrate_database(settings)
-    place = session.shown(settings.database_url)
-    tell({"database": place}, as_json, f"The schema of {place} is up to date.")
+    named = place(settings.database_url)
+    tell({"database": named}, as_json, f"The schema of {named} is up to date.")

@@ -85,38 +85,21 @@ def _has_servers(found: Settings) -> None:
 def _answering(found: Settings, main: Callable[[], Awaitable[T]]) -> T:
     import asyncio
 
-    from asyncpg import InvalidCatalogNameError, InvalidPasswordError, UndefinedTableError
-    from sqlalchemy.exc import ProgrammingError
+    from app.store.refusals import told
 
     async def run() -> T:
         return await main()
 
-    _log_to_stderr()
-    try:
+    log_to_stderr()
+    with told(found.database_url):
         return asyncio.run(run())
-    except (ConnectionError, TimeoutError) as e:
-        raise ConfigError(f"PostgreSQL does not answer at {shown(found.database_url)}: {e}") from e
-    except (InvalidPasswordError, InvalidCatalogNameError) as e:
-        raise ConfigError(f"PostgreSQL at {shown(found.database_url)} refuses us: {e}") from e
-    except (UndefinedTableError, ProgrammingError) as e:
-        if isinstance(e, ProgrammingError) and getattr(e.orig, "sqlstate", "") != UndefinedTableError.sqlstate:
-            raise
-        raise ConfigError("The database has no tables of Tradewind yet: run `tradewind migrate`.") from e
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
     """What a command is about is on stdout, and often read by a program."""
     import structlog
 
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
-
-
-def shown(url: str) -> str:
-    """Host, port and name of a server's address, without who we are there."""
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port or ''}{parts.path}"
 
 
 def own_address() -> str:

@@ -23,7 +23,7 @@ def doctor(
     url: Annotated[str | None, typer.Option(help="Where senders reach the hub; the hub itself if not said.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check database, Redis, schema, clock, secrets, connections, recipes and webhooks. Exit code 1 on a fault."""
+    """Check database, Redis, schema, clock, secrets, data folder, connections, recipes, webhooks. Exit code 1 on a fault."""
     import asyncio
     from dataclasses import asdict
 
@@ -48,6 +48,7 @@ def doctor(
     if os.environ.get("TRADEWIND_URL") and not os.environ.get("TRADEWIND_DATABASE_URL"):
         asking.asking(there)
     else:
+        session.log_to_stderr()
         asyncio.run(here())
     if as_json:
         print_json([asdict(finding) for finding in findings])

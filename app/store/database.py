@@ -63,6 +63,9 @@ async def batch_or_each(batch: Callable[[], Awaitable[bool]], each: Callable[[],
         return True
 
 
+DRIVER = "postgresql+asyncpg://"
+"""SQLAlchemy's engines get the address as `dsn`: asyncpg alone reads it, `sslmode` and all, as it does for the pool."""
+
 FLUSH = "select pg_logical_emit_message(true, 'tradewind', '')"
 """Writes next to nothing, and its commit waits for the disk, and with it for all that was committed before."""
 _LOOK = "begin isolation level repeatable read, read only; set local plan_cache_mode = force_custom_plan"
@@ -83,7 +86,7 @@ class Database:
         from sqlalchemy.ext.asyncio import create_async_engine
 
         return create_async_engine(
-            self.url.replace("postgresql://", "postgresql+asyncpg://"),
+            DRIVER,
             pool_size=4,
             max_overflow=8,
             pool_pre_ping=True,
@@ -91,6 +94,7 @@ class Database:
             json_serializer=to_json,
             json_deserializer=orjson.loads,
             connect_args={
+                "dsn": self.url,
                 "statement_cache_size": self._cache,
                 "prepared_statement_cache_size": self._cache,
                 "prepared_statement_name_func": None if self._cache else _nameless,

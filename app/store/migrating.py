@@ -10,7 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from app.errors import ConfigError
 from app.store import partitions, stream
+from app.store.database import DRIVER
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -34,7 +36,7 @@ def migrate(url: str) -> None:
 
 
 async def _migrate(url: str) -> None:
-    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"), poolclass=NullPool)
+    engine = create_async_engine(DRIVER, connect_args={"dsn": url}, poolclass=NullPool)
     try:
         async with engine.begin() as connection:
             await connection.execute(text("select pg_advisory_xact_lock(7201944)"))
@@ -47,8 +49,11 @@ async def _migrate(url: str) -> None:
 
 
 def _upgrade(connection: SyncConnection) -> None:
-    if _is_newest(connection):
+    stands = _stands(connection)
+    if stands == [newest()]:
         return  # Alembic takes half a second to say so
+    if foreign := [each for each in stands if each not in revisions()]:
+        raise ConfigError(f"{newer(foreign[0])} {DOWN}")
     from alembic import command
     from alembic.config import Config
 
@@ -58,12 +63,28 @@ def _upgrade(connection: SyncConnection) -> None:
     command.upgrade(config, "head")
 
 
-def _is_newest(connection: SyncConnection) -> bool:
-    """Whether the schema stands at the last migration; their files are named by number, in one line."""
+def _stands(connection: SyncConnection) -> list[str]:
+    """Where the schema stands; nowhere in a new database."""
     if connection.execute(text("select to_regclass('alembic_version')")).scalar() is None:
-        return False
-    stands = connection.execute(text("select version_num from alembic_version")).scalars().all()
-    return stands == [max(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))]
+        return []
+    return list(connection.execute(text("select version_num from alembic_version")).scalars())
+
+
+def revisions() -> list[str]:
+    """The migrations of this program: their files are named by number, in one line."""
+    return sorted(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def newest() -> str:
+    return revisions()[-1]
+
+
+def newer(found: str) -> str:
+    """A sentence about a schema that this program does not know."""
+    return f"the database is at {found}, made by a newer Tradewind; this one knows up to {newest()}."
+
+
+DOWN = "Run the newer one, or bring back the copy of the database from before it."
 
 
 async def _make_partitions(url: str) -> None:
