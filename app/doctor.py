@@ -57,7 +57,7 @@ class Finding:
 
 
 async def examine(settings: Settings, url: str | None = None) -> AsyncIterator[Finding]:
-    """Look at everything in turn, and change nothing; `url` is where the hub should answer. What cannot be looked at
+    """Look at everything in turn, and set nothing up; `url` is where the hub should answer. What cannot be looked at
     without what is broken is left out."""
     works = True
     async for finding in _database(settings):

@@ -23,7 +23,7 @@ def doctor(
     url: Annotated[str | None, typer.Option(help="Where senders reach the hub; the hub itself if not said.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check database, Redis, schema, clock, secrets, data folder, connections, recipes, webhooks. Exit code 1 on a fault."""
+    """Check database, Redis, schema, clock, secrets, folder, connections, recipes, webhooks. Exit code 1 on a fault."""
     import asyncio
     from dataclasses import asdict
 

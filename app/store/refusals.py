@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from socket import gaierror
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -51,11 +50,15 @@ def refusal(error: BaseException) -> Refusal | None:
     return None
 
 
+_ROUTES = ("OSError", "gaierror")
+"""Of OSErrors, those of the way there: no route, no such name."""
+
+
 def _away(error: BaseException) -> bool:
     """Whether nobody answers there; files and pipes have errors of their own."""
     if isinstance(error, BrokenPipeError):
         return False
-    return isinstance(error, ConnectionError | gaierror | asyncpg.PostgresConnectionError) or type(error) is OSError
+    return isinstance(error, ConnectionError | asyncpg.PostgresConnectionError) or type(error).__name__ in _ROUTES
 
 
 @contextmanager
