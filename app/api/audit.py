@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from app.api.auth import Admin
 from app.api.context import HubDep, Listed, PageDep, listed
+from app.api.named import refuse_unknown_deed
 from app.store import lists
 from app.store.lists import DeedFilter
 
@@ -42,4 +43,6 @@ async def list_audit(
     """Newest first: every change and every replay."""
     async with hub.database.looking() as db:
         rows = await lists.audit(db, caller.workspace, page, DeedFilter(actor, verb, object, q))
+    if not rows:
+        await refuse_unknown_deed(caller, hub, actor, verb)
     return listed(rows, page.limit, lambda row: AuditLine(**row))

@@ -6,9 +6,10 @@ from fastapi import APIRouter, Query
 
 from app.api.auth import Reader, RecipeKeeper
 from app.api.context import HubDep, Listed, PageDep, RowId, listed, secrets_of
+from app.api.named import refuse_unknown
 from app.byhand.backtests import BacktestJob, NewBacktest, cancel_backtest, create_backtest, get_backtest, shown
 from app.store import lists
-from app.store.lists import JobFilter
+from app.store.lists import JobFilter, Page
 from app.trace import without
 
 router = APIRouter(prefix="/v1/backtests", tags=["recipes"])
@@ -35,6 +36,9 @@ async def list_backtests(
     """Newest first; `since` and `until` bound when they were started."""
     async with hub.database.looking() as db:
         rows = await lists.backtests(db, caller.workspace, page, JobFilter(state, recipe, text=q))
+        known = rows or recipe is None or await lists.backtests(db, caller.workspace, Page(1), JobFilter(recipe=recipe))
+    if not known:
+        await refuse_unknown(caller, hub, recipe=recipe)
     secrets = secrets_of(hub, caller.workspace)
     return listed(rows, page.limit, lambda row: without(shown(row), secrets))
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from app.api.auth import Reader, Replayer
 from app.api.context import Cursor, HubDep, Limit, Listed, Since, Text, Until, from_cursor, secrets_of, to_cursor
-from app.api.named import refuse_unknown
+from app.api.named import refuse_unknown, refuse_unknown_action
 from app.byhand import Answer, Answered, answer
 from app.byhand.texts import PlainObject
 from app.store import lists
@@ -79,6 +79,8 @@ async def list_effects(
         rows = await lists.effects(db, caller.workspace, before, limit, wanted)
     if not rows:
         await refuse_unknown(caller, hub, connection=connection, recipe=recipe)
+        if action is not None:
+            refuse_unknown_action(caller, hub, action)
     secrets = secrets_of(hub, caller.workspace)
     items = [_shown(row, secrets) for row in rows[:limit]]
     last = rows[limit - 1] if len(rows) > limit else None

@@ -14,7 +14,7 @@ from app.byhand.reprocessing import Misunderstood, reprocess
 from app.byhand.texts import PlainText
 from app.store import lists
 from app.store.kinds import WEBHOOK_STATES
-from app.store.lists import RefusedFilter, WebhookFilter
+from app.store.lists import Page, RefusedFilter, WebhookFilter
 from app.trace.shapes import Webhook
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])
@@ -85,6 +85,7 @@ class Reread(BaseModel):
 async def reprocess_webhooks(caller: Replayer, hub: HubDep, wanted: Misread) -> Reread:
     """After a fix, or when a connector has learnt a topic. Safe: a fact that is an event already stays that one
     event."""
+    await refuse_unknown(caller, hub, connection=wanted.connection, within="body")
     count = await reprocess(hub, caller.workspace, wanted.state, wanted.connection, caller.name)
     return Reread(webhooks=count)
 
@@ -101,4 +102,9 @@ async def list_rejected(
     """Newest first: wrong signatures, unknown connections, bodies too large. Bounded in rate and in number."""
     async with hub.database.looking() as db:
         rows = await lists.rejected(db, caller.workspace, page, RefusedFilter(connection, status, q))
+        known = (
+            rows or connection is None or await lists.rejected(db, caller.workspace, Page(1), RefusedFilter(connection))
+        )
+    if not known:
+        await refuse_unknown(caller, hub, connection=connection)
     return listed(rows, page.limit, lambda row: Rejected(**row))

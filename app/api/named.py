@@ -3,6 +3,8 @@
 Asked only where a list is empty. What once was stays a filter: removed connections and recipes, types of kept events.
 """
 
+from collections.abc import Sequence
+
 from app.domain.keys import Caller
 from app.errors import InvalidError
 from app.events import EVENT_TYPES, FAMILIES
@@ -10,18 +12,25 @@ from app.expressions.errors import nearest
 from app.hub import Hub
 from app.recipes.check import emits
 from app.store import lists
+from app.store.byhand import VERBS
 
 
 class UnknownNameError(InvalidError):
-    """A filter names a connection, a recipe or an event type that there never was."""
+    """A filter names what there never was."""
 
     name = "unknown-name"
 
 
 async def refuse_unknown(
-    caller: Caller, hub: Hub, *, connection: str | None = None, recipe: str | None = None, type: str | None = None
+    caller: Caller,
+    hub: Hub,
+    *,
+    connection: str | None = None,
+    recipe: str | None = None,
+    type: str | None = None,
+    within: str = "query",
 ) -> None:
-    """Raises UnknownNameError, which says what is like it."""
+    """Raises UnknownNameError, which says what is like it. `within` says where the filter stands."""
     if connection is None and recipe is None and type is None:
         return
     async with hub.database.acquire() as db:
@@ -29,21 +38,43 @@ async def refuse_unknown(
     faults = []
     if connection is not None and not were["connection"]:
         here = [each.slug for each in hub.connections if each.workspace == caller.workspace]
-        faults.append(_fault(caller, "connection", connection, here))
+        faults.append(_fault(caller, within, "connection", connection, here))
     if recipe is not None and not were["recipe"]:
         here = [each.name for each in hub.recipes if each.workspace == caller.workspace]
-        faults.append(_fault(caller, "recipe", recipe, here))
+        faults.append(_fault(caller, within, "recipe", recipe, here))
     if type is not None and not were["type"] and (like := _type_meant(hub, type)) is not None:
-        faults.append(_fault(caller, "type", type, like))
+        faults.append(_fault(caller, within, "type", type, like))
+    _refuse(faults)
+
+
+def refuse_unknown_action(caller: Caller, hub: Hub, name: str) -> None:
+    """The same of `connector.action`."""
+    known = [f"{each.slug}.{action.name}" for each in hub.registry for action in each.actions]
+    _refuse([] if name in known else [_fault(caller, "query", "action", name, known)])
+
+
+async def refuse_unknown_deed(caller: Caller, hub: Hub, actor: str | None, verb: str | None) -> None:
+    """The same of who did what: an actor with no line and no key, a verb of which no line could be."""
+    async with hub.database.acquire() as db:
+        were = await lists.deeds_before(db, caller.workspace, actor, verb)
+    faults = []
+    if actor is not None and not were["actor"]:
+        faults.append(_fault(caller, "query", "actor", actor, were["actors"] or ()))
+    if verb is not None and not were["verb"] and verb not in VERBS:
+        faults.append(_fault(caller, "query", "verb", verb, VERBS))
+    _refuse(faults)
+
+
+def _refuse(faults: list[dict[str, str]]) -> None:
     if faults:
         raise UnknownNameError("A filter names what is not there.", faults)
 
 
-def _fault(caller: Caller, kind: str, name: str, here: list[str]) -> dict[str, str]:
+def _fault(caller: Caller, within: str, kind: str, name: str, here: Sequence[str]) -> dict[str, str]:
     what = "type of events" if kind == "type" else kind
     near = nearest(name, here) if caller.connections is None or kind == "type" else None
     return {
-        "field": f"query.{kind}",
+        "field": f"{within}.{kind}",
         "detail": f"there is no {what} {name!r}" + (f": did you mean {near!r}?" if near else ""),
     }
 

@@ -54,7 +54,10 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "changed-meanwhile": ("412", "If-Match names a version that is no longer the current one: get it again."),
     "too-large": ("413", "The body is larger than TRADEWIND_MAX_BODY."),
     "invalid": ("422", "The request does not fit the description. `errors` names every field."),
-    "unknown-name": ("422", "A filter names a connection, a recipe or an event type that there never was."),
+    "unknown-name": (
+        "422",
+        "A filter names a connection, recipe, event type, action, actor or verb that there never was.",
+    ),
     "idempotency-key-reused": ("422", "The Idempotency-Key was sent with another request: take a new one for each."),
     "too-many": ("429", "The key asks too often. Try again after Retry-After."),
     "internal": ("500", "A fault of ours. The log has the details, under the request's id."),

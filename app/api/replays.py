@@ -41,6 +41,12 @@ class NewReplay(BaseModel):
 async def make(caller: Replayer, hub: HubDep, wanted: NewReplay) -> ManyReplay:
     """It does nothing until it is started; let it `preview` first. Effects that exist are never done again, unless
     `redo` names them."""
+    named = wanted.filter
+    await refuse_unknown(
+        caller, hub, connection=named.connection, recipe=named.recipe, type=named.type, within="body.filter"
+    )
+    for each in wanted.options.recipes or ():
+        await refuse_unknown(caller, hub, recipe=each, within="body.options")
     return await create_replay(hub, caller.workspace, wanted.filter, wanted.options, caller.name)
 
 

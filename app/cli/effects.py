@@ -17,12 +17,18 @@ def list_effects(
     state: Annotated[
         Literal["reserved", "done", "uncertain", "released"], typer.Option(help="`uncertain` waits for an answer.")
     ] = "uncertain",
+    recipe: Annotated[str | None, typer.Option(help="Only of this recipe.", autocompletion=naming.recipes)] = None,
+    connection: Annotated[
+        str | None, typer.Option(help="Only those made at this connection.", autocompletion=naming.connections)
+    ] = None,
+    action: Annotated[str | None, typer.Option(help="Only of this action, as quickbooks.create_invoice.")] = None,
     limit: Limit = 20,
     workspace: Workspace = "main",
     as_json: AsJson = False,
 ) -> None:
     """List effects: those that wait for an answer unless another state is asked for."""
-    rows = asking.rows("/v1/effects", limit, workspace=workspace, state=state)
+    wanted = {"state": state, "recipe": recipe, "connection": connection, "action": action}
+    rows = asking.rows("/v1/effects", limit, workspace=workspace, **wanted)
     shown = ("key", "state", "label", "connection", "question", "error", "doubled", "at")
     found = rows if as_json else [{name: row[name] for name in shown} for row in rows]
     print_rows(found, as_json, empty=f"No effect is {state}.")

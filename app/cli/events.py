@@ -12,6 +12,9 @@ from app.cli.output import AsJson, Limit, Workspace, print_json, print_rows
 
 webhooks = typer.Typer(help="What came in.", no_args_is_help=True)
 
+Since = Annotated[str | None, typer.Option(help="From this moment on, as 2026-11-22T00:00:00Z.")]
+Until = Annotated[str | None, typer.Option(help="Before this moment.")]
+
 TROUBLE = ("failed", "cancelled")
 
 
@@ -52,13 +55,15 @@ def events(
     recipe: Annotated[
         str | None, typer.Option(help="Only those that this recipe answered.", autocompletion=naming.recipes)
     ] = None,
+    since: Since = None,
+    until: Until = None,
     limit: Limit = 20,
     workspace: Workspace = "main",
     as_json: AsJson = False,
 ) -> None:
     """List events, newest first."""
     wanted = {"q": text, "type": type_, "connection": connection, "recipe": recipe}
-    found = asking.rows("/v1/events", limit, workspace=workspace, **wanted)
+    found = asking.rows("/v1/events", limit, workspace=workspace, **wanted, since=since, until=until)
     shown = ("id", "occurred_at", "type", "connection", "number", "email", "object_kind", "object_id", "test")
     flat = [{**each, "object_kind": each["object"]["kind"], "object_id": each["object"]["id"]} for each in found]
     print_rows(_rows(flat, shown), as_json, empty="There are no such events.")
@@ -70,12 +75,22 @@ def runs(
     state: Annotated[
         Literal["running", "waiting", "held", "done", "failed", "cancelled"] | None, typer.Option(help="Only these.")
     ] = None,
+    type_: Annotated[
+        str | None,
+        typer.Option("--type", help="Only of events of this type, or order.*", autocompletion=naming.event_types),
+    ] = None,
+    connection: Annotated[
+        str | None, typer.Option(help="Only of events of this connection.", autocompletion=naming.connections)
+    ] = None,
+    since: Since = None,
+    until: Until = None,
     limit: Limit = 20,
     workspace: Workspace = "main",
     as_json: AsJson = False,
 ) -> None:
     """List runs, newest first."""
-    found = asking.rows("/v1/runs", limit, workspace=workspace, q=text, recipe=recipe, state=state)
+    wanted = {"q": text, "recipe": recipe, "state": state, "type": type_, "connection": connection}
+    found = asking.rows("/v1/runs", limit, workspace=workspace, **wanted, since=since, until=until)
     shown = ("id", "at", "recipe", "version", "state", "reason", "connection", "event_id", "ended_at")
     print_rows(_rows(found, shown), as_json, empty="There are no such runs.", red=TROUBLE)
 

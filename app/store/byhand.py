@@ -372,6 +372,15 @@ class Deed:
     detail: dict[str, Any]
 
 
+VERBS = (
+    *("answer", "apply", "approve", "authorise", "cancel", "change", "create", "customer.erased", "customer.exported"),
+    *("decline", "disable", "enable", "expire", "make", "pause", "preview", "put", "remove", "replay", "reprocess"),
+    *("resume", "retry", "revoke", "rotate", "save", "set inputs", "sign", "start", "subscribe", "suppress"),
+    *("unsubscribe", "unsuppress"),
+)
+"""What deeds are called."""
+
+
 async def note(db: Connection, deed: Deed, detail: str) -> None:
     """Write a line of the audit log; `detail` as JSON text."""
     await db.execute(

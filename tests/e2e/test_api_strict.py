@@ -52,6 +52,12 @@ async def test_a_filter_that_names_what_never_was_is_refused_and_what_once_was_s
         ("webhooks?connection=shp", "there is no connection 'shp': did you mean 'shop'?"),
         ("replays?connection=shp", "there is no connection 'shp': did you mean 'shop'?"),
         ("recipes?type=order.payed", "there is no type of events 'order.payed': did you mean 'order.paid'?"),
+        ("effects?action=testing.charge", "there is no action 'testing.charge'"),
+        ("audit?verb=qqq", "there is no verb 'qqq'"),
+        ("audit?verb=replai&object=event/*", "there is no verb 'replai': did you mean 'replay'?"),
+        ("audit?actor=nobody-here", "there is no actor 'nobody-here'"),
+        ("rejected?connection=shp", "there is no connection 'shp': did you mean 'shop'?"),
+        ("backtests?recipe=two-stepps", "there is no recipe 'two-stepps': did you mean 'two-steps'?"),
     ):
         refused = await bench.api.get(f"/v1/{query}")
         assert refused.status_code == 422, query
@@ -84,3 +90,22 @@ async def test_a_head_is_answered_as_its_get_and_no_address_ends_in_a_slash(benc
         slashed = await bench.api.get(f"{path}/", follow_redirects=False)
         assert slashed.status_code == 404, "a redirect would carry the key to whatever host was claimed"
         assert "slash" in slashed.json()["detail"]
+
+
+async def test_a_deed_to_many_that_names_what_never_was_is_refused_and_does_nothing(bench: Bench) -> None:
+    await bench.order()
+    before = await bench.hub.one("select count(*) from audit")
+    for path, body, field in (
+        ("runs/cancel", {"recipe": "two-stepps"}, "body.recipe"),
+        ("runs/cancel", {"state": "held", "type": "order.payed"}, "body.type"),
+        ("runs/cancel?dry_run=true", {"connection": "shp"}, "body.connection"),
+        ("replays", {"filter": {"connection": "shp"}}, "body.filter.connection"),
+        ("replays", {"filter": {"type": "ordr.*"}}, "body.filter.type"),
+        ("replays", {"filter": {"recipe": "two-stepps"}}, "body.filter.recipe"),
+        ("replays", {"options": {"recipes": ["two-steps", "two-stepps"]}}, "body.options.recipe"),
+        ("webhooks/reprocess", {"state": "unknown", "connection": "shp"}, "body.connection"),
+    ):
+        refused = await bench.api.post(f"/v1/{path}", json=body)
+        assert refused.status_code == 422, (path, body, refused.text)
+        assert (refused.json()["type"], refused.json()["errors"][0]["field"]) == ("/problems/unknown-name", field)
+    assert await bench.hub.one("select count(*) from audit") == before

@@ -5,8 +5,12 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from app.byhand.replays import Verb
+from app.store.byhand import VERBS
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted([*ROOT.glob("app/**/*.py"), *ROOT.glob("connectors/**/*.py"), *ROOT.glob("demo/**/*.py")])
@@ -158,3 +162,15 @@ def test_advisories_are_skipped_with_a_reason_where_nobody_may_be_asked(
     assert advisories.main() == 0
     assert "skipped" in capsys.readouterr().out
     assert {"--require-hashes", "--disable-pip", "--strict"} <= set(advisories.command("requirements.lock"))
+
+
+def test_every_verb_of_the_audit_log_is_known_to_its_filter() -> None:
+    written = {
+        node.args[2].value
+        for path in CODE
+        for node in nodes(path)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Deed"
+        if len(node.args) > 2 and isinstance(node.args[2], ast.Constant)
+    }
+    assert written <= set(VERBS)
+    assert {"pause", "resume", "enable", "disable", *get_args(Verb)} <= set(VERBS), "those that are variables"

@@ -14,7 +14,7 @@ from app.store.lists.inbound import (
 from app.store.lists.jobs import JobFilter, backtests, replays
 from app.store.lists.runs import RunFilter, runs
 from app.store.lists.setup import connections, recipe_version, recipe_versions, recipes
-from app.store.lists.where import Page, matching, named_before
+from app.store.lists.where import Page, deeds_before, matching, named_before
 
 __all__ = [
     "EVENT_FIELDS",
@@ -30,6 +30,7 @@ __all__ = [
     "backtests",
     "connection_health",
     "connections",
+    "deeds_before",
     "effects",
     "events",
     "matching",

@@ -198,6 +198,20 @@ async def named_before(
     return found
 
 
+_DEEDS_BEFORE = """
+select exists(select 1 from audit where workspace = $1 and actor = $2)
+        or exists(select 1 from api_key where (workspace = $1 or workspace is null) and name = $2) as actor,
+    exists(select 1 from audit where workspace = $1 and verb = $3) as verb,
+    (select array_agg(distinct name) from api_key where workspace = $1 or workspace is null) as actors
+"""
+
+
+async def deeds_before(db: Connection, workspace: str, actor: str | None, verb: str | None) -> Row:
+    """{actor, verb}: whether one of that name did something here, or could; `actors`: the names of keys."""
+    found: Row = await db.fetchrow(_DEEDS_BEFORE, workspace, actor, verb)
+    return found
+
+
 # --- texts ------------------------------------------------------------------------------------------------------
 
 
