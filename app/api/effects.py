@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import Reader, Replayer
 from app.api.context import Cursor, HubDep, Limit, Listed, Since, Text, Until, from_cursor, secrets_of, to_cursor
@@ -43,6 +43,8 @@ class ListedEffect(BaseModel):
 
 class Said(BaseModel):
     """What a person found out about an effect."""
+
+    model_config = ConfigDict(extra="forbid")
 
     answer: Answer = Field(
         description="happened: it is done. did_not: it may be done, its call is due again. look_again: the hub looks "

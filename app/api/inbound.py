@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import Reader, Replayer
 from app.api.context import HubDep, Listed, PageDep, Text, listed
@@ -72,6 +72,8 @@ async def count_webhooks(caller: Reader, hub: HubDep) -> Listed[WebhookCount]:
 
 class Misread(BaseModel):
     """Which kept webhooks shall be read once more."""
+
+    model_config = ConfigDict(extra="forbid")
 
     state: Misunderstood
     connection: PlainText | None = Field(None, description="Only those of this connection.")

@@ -5,14 +5,14 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.api.auth import Admin
 from app.api.context import HubDep, Listed, Name, PartDep, RowId
 from app.byhand.texts import PlainText
 from app.domain import keys
 from app.domain.keys import Scope
-from app.errors import NotFoundError
+from app.errors import InvalidError, NotFoundError
 from app.hub import Hub
 from app.store import keys as store
 
@@ -38,6 +38,8 @@ class KeyShown(BaseModel):
 
 class KeyWanted(BaseModel):
     """A key to be made, for the caller's workspace."""
+
+    model_config = ConfigDict(extra="forbid")
 
     name: PlainText = Field(max_length=100, min_length=1, examples=["reporting"])
     scopes: Annotated[list[Scope], Field(min_length=1, examples=[["read"]])]
@@ -77,6 +79,8 @@ def _shown(hub: Hub, row: store.KeyRow) -> KeyShown:
 
 @router.post("", summary="Make an API key", status_code=201)
 async def make_key(caller: Admin, hub: HubDep, wanted: KeyWanted) -> KeyMade:
+    if wanted.expires_at is not None and wanted.expires_at <= hub.clock.now():
+        raise InvalidError("The key would open nothing.", [{"field": "body.expires_at", "detail": "is in the past"}])
     async with hub.database.begin() as db:
         made = await keys.make(
             db,

@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import ConnectionKeeper, Reader
 from app.api.context import Cursor, HubDep, Listed, Since, Until, from_cursor, to_cursor
@@ -31,6 +31,8 @@ class SuppressionShown(BaseModel):
 
 
 class SuppressionWanted(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
     address: Annotated[str, Field(max_length=254, pattern=ADDRESS, examples=["ada@example.com"])]
     reason: SuppressionReason = "by hand"
     said: PlainText | None = Field(None, max_length=500)

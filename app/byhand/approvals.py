@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.byhand.texts import PlainText
 from app.errors import ConflictError, NotFoundError
@@ -16,6 +16,8 @@ from app.store.database import Row, to_json
 
 class Approval(BaseModel):
     """A person's answer to a run that asks."""
+
+    model_config = ConfigDict(extra="forbid")
 
     approved: bool
     step: PlainText | None = Field(None, description="Path of the step that asks; needed where several do.")

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app import events as canonical
 from app.byhand.foresee import Foreseen, Wish, foresee
@@ -35,6 +35,8 @@ from app.trace.shapes import Decision
 
 class ReplayWanted(BaseModel):
     """What to replay of an event."""
+
+    model_config = ConfigDict(extra="forbid")
 
     recipes: list[PlainText] | None = Field(
         None, description="Only these; else all that the event ran (original), or would run now (current)."

@@ -104,6 +104,9 @@ async def test_keys_are_shown_once_and_can_be_revoked(bench: Bench) -> None:
     assert (await bench.get("/v1/keys"))["items"][0]["revoked_at"] is not None
     await bench.post(f"/v1/keys/{new_id()}/revoke", expect=404)
     assert "tw_" not in str(await bench.hub.rows("select * from audit")).replace(made["key"][:11], "")
+    past = await bench.post("/v1/keys", {"name": "late", "scopes": ["read"], "expires_at": "2020-01-01T00:00:00Z"}, 422)
+    assert past["errors"] == [{"field": "body.expires_at", "detail": "is in the past"}]
+    await bench.post("/v1/keys", {"name": "typo", "scopes": ["read"], "connection": ["shop"]}, 422)
 
 
 # --- problems ---------------------------------------------------------------------------------------------------

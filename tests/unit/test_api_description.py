@@ -3,7 +3,7 @@
 import copy
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,6 @@ def _webhooks_gone(document: dict[str, Any]) -> None:
         (_field("RecipeSummary", "on", items={"type": "integer"}), "on[]: is integer, was string"),
         (_field("Run", "at", format="date"), "at: is no date-time any more"),
         (_schema("Run", required=[]), "recipe: may be absent"),
-        (_schema("Said", additionalProperties=False), "body: takes no other fields any more"),
         (_schema("Problem", properties={}), "problems.type: is gone"),
         (_webhooks_gone, "POST inbound: is gone"),
         (_gone, "GET /v1/runs/{id}: is gone"),
@@ -183,3 +182,33 @@ def test_what_is_added_breaks_nobody() -> None:
     changed["components"]["schemas"]["Said"]["properties"]["answer"]["enum"].append("perhaps")
     assert breaking(API, changed) == []
     assert breaking(API, API) == []
+
+
+def test_a_body_that_is_closed_breaks_callers() -> None:
+    before = copy.deepcopy(API)
+    del before["components"]["schemas"]["Said"]["additionalProperties"]
+    assert breaking(before, API) == ["POST /v1/effects/{key}/answer: body: takes no other fields any more"]
+
+
+def test_no_body_passes_over_what_it_does_not_know() -> None:
+    """A key with `connection` for `connections` would be limited to none, a replay with `dry_run` would replay."""
+    schemas = API["components"]["schemas"]
+
+    def open_ones(schema: Any, place: str) -> Iterator[str]:
+        schema = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+        if "properties" in schema and schema.get("additionalProperties") is not False:
+            yield place
+        for name, part in schema.get("properties", {}).items():
+            yield from open_ones(part, f"{place}.{name}")
+        for part in [*schema.get("anyOf", ()), schema.get("items", {})]:
+            if part:
+                yield from open_ones(part, place)
+
+    bodies = {
+        f"{method} {path}": operation["requestBody"]["content"]["application/json"]["schema"]
+        for path, operations in API["paths"].items()
+        for method, operation in operations.items()
+        if path != "/v1/events" and isinstance(operation, dict) and "requestBody" in operation
+    }
+    assert len(bodies) > 10
+    assert [each for place, schema in bodies.items() for each in open_ones(schema, place)] == []
