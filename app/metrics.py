@@ -5,11 +5,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 REGISTRY = CollectorRegistry()
 WEBHOOKS = Counter("tradewind_webhooks", "Webhooks by what became of them", ["result"], registry=REGISTRY)
 DUE = Gauge("tradewind_due", "Rows that are due, by stage", ["stage"], registry=REGISTRY)
+OF_CONNECTIONS = CollectorRegistry()
+"""What names connections: for a key of their workspace alone."""
 LANES = Gauge(
     "tradewind_lane_open",
     "1 while a connection's lane is open, 0 while it is parked",
     ["connection"],
-    registry=REGISTRY,
+    registry=OF_CONNECTIONS,
 )
 ACK = Histogram(
     "tradewind_ack_seconds",

@@ -2,12 +2,13 @@
 
 import asyncio
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 from app.api.context import HubDep
-from app.metrics import DUE, LANES, REGISTRY
+from app.domain.keys import Keys
+from app.metrics import DUE, LANES, OF_CONNECTIONS, REGISTRY
 from app.store import health as store
 from app.store.database import AWAY
 
@@ -36,13 +37,30 @@ async def readyz(hub: HubDep, response: Response) -> Status:
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
-async def metrics(hub: HubDep) -> Response:
+async def metrics(request: Request, hub: HubDep) -> Response:
+    """Open to all, but for what names connections: that is for a key with the scope `read`, of its workspace."""
+    shown = [REGISTRY]
     try:
         async with asyncio.timeout(2), hub.database.acquire() as db:
             for stage, rows in (await store.due(db)).items():
                 DUE.labels(stage).set(rows)
-            for slug, is_open in (await store.lanes_open(db)).items():
-                LANES.labels(slug).set(1 if is_open else 0)
+            workspace = await _workspace(request)
+            if workspace is not None:
+                lanes = await store.lanes_open(db, workspace)
+                LANES.clear()
+                for slug, is_open in lanes.items():
+                    LANES.labels(slug).set(1 if is_open else 0)
+                shown.append(OF_CONNECTIONS)
     except AWAY:
         pass
-    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+    return Response(b"".join(map(generate_latest, shown)), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _workspace(request: Request) -> str | None:
+    """The workspace whose connections the caller may know by name."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    keys: Keys = request.app.state.keys
+    caller = await keys.check(key.strip())
+    return caller.workspace if caller is not None and caller.may("read") and caller.connections is None else None

@@ -137,7 +137,8 @@ async def on_http(request: Request, error: Exception) -> Response:
     nothing = "There is nothing at this address" + (": none ends in a slash." if _slashed(request) else ".")
     detail = {404: nothing, 405: "This address does not take that method."}
     headers = getattr(error, "headers", None)
-    return problem(status, NAMES.get(status, "malformed"), detail.get(status, str(error)), headers)
+    said = error.detail if isinstance(error, HTTPException) else str(error)
+    return problem(status, NAMES.get(status, "malformed"), detail.get(status, said), headers)
 
 
 def _slashed(request: Request) -> bool:

@@ -3,10 +3,13 @@
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from secrets import token_urlsafe
 from typing import Any
 
 import structlog
+from pydantic import BaseModel, Field, SecretStr
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -22,6 +25,7 @@ from app.errors import NotFoundError, RejectedError, TooLargeError, TooManyError
 from app.hub import Hub
 from app.metrics import ACK, WEBHOOKS
 from app.pipeline.receive import Intake, receive
+from app.signing import TokenSignature
 
 log = structlog.get_logger()
 
@@ -33,6 +37,16 @@ _COUNTED = {
     result: WEBHOOKS.labels(result)
     for result in ("new", "duplicate", "handshake", "rejected", "throttled", "unavailable")
 }
+
+
+class _Nobody(BaseModel):
+    """At an address at which there is nobody."""
+
+    token: SecretStr = Field(default_factory=lambda: SecretStr(token_urlsafe()))
+
+
+_NOBODY = _Nobody()
+_TOKEN_OF_NOBODY = TokenSignature[_Nobody](lambda nobody: (nobody.token,))
 _OK_START = {"type": "http.response.start", "status": 200}
 _OK_HEADERS = [(b"content-length", b"0"), *BARE]
 _OK_END = {"type": "http.response.body", "body": b""}
@@ -109,14 +123,17 @@ class WebhookEndpoint:
 
     async def _accept(self, workspace: str, slug: str, headers: Headers, query: bytes, body: bytes) -> Response | None:
         connection = self._hub.connections.find(workspace, slug)
+        named, now = QueryParams(query) if query else {}, datetime.now(UTC)
         if connection is None or connection.connector.source is None:
+            with suppress(NotFoundError):  # takes the time that a wrong token takes
+                _TOKEN_OF_NOBODY.verify(RawWebhook(body, dict(headers), named, now), _NOBODY, now)
             raise NotFoundError("there is no such connection")
         accepted = await receive(
             connection,
             headers,
-            QueryParams(query) if query else {},
+            named,
             body,
-            datetime.now(UTC),
+            now,
             intake=self._intake,
             hasher=self._hub.hasher,
             admit=self._admit,

@@ -20,10 +20,11 @@ async def due(db: Connection) -> dict[str, int]:
     return {row["stage"]: row["rows"] for row in await db.fetch(_DUE)}
 
 
-async def lanes_open(db: Connection) -> dict[str, bool]:
-    """Connection slug -> whether its lane is open (False while it is parked)."""
+async def lanes_open(db: Connection, workspace: str) -> dict[str, bool]:
+    """Slug of a workspace's connection -> whether its lane is open (False while it is parked)."""
     rows = await db.fetch(
         """select c.slug, l.state = 'open' as is_open from lane l join connection c on c.id = l.connection_id
-           where not c.removed"""
+           where c.workspace = $1 and not c.removed""",
+        workspace,
     )
     return {row["slug"]: row["is_open"] for row in rows}

@@ -504,12 +504,16 @@ def test_every_operation_is_described() -> None:
 
 
 async def test_health_needs_no_key(bench: Bench) -> None:
-    bench.api.headers.pop("authorization")
+    key = bench.api.headers.pop("authorization")
     assert await bench.get("/healthz") == {"status": "ok"}
     assert await bench.get("/readyz") == {"status": "ready"}
     metrics = (await bench.api.get("/metrics")).text
     assert 'tradewind_due{stage="call"} 0.0' in metrics
-    assert 'tradewind_lane_open{connection="shop"} 1.0' in metrics
+    assert "shop" not in metrics, "nobody learns which connections there are"
+    wrong = (await bench.api.get("/metrics", headers={"authorization": "Bearer tw_wrong"})).text
+    known = (await bench.api.get("/metrics", headers={"authorization": key})).text
+    assert 'tradewind_lane_open{connection="shop"} 1.0' in known
+    assert "shop" not in wrong
 
 
 async def test_while_the_database_is_away_the_api_says_so_and_when_to_ask_again(redis_url: str, tmp_path: Path) -> None:
