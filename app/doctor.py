@@ -229,7 +229,7 @@ async def _hub(settings: Settings) -> AsyncIterator[Finding]:
             for active in hub.recipes:
                 missing = hub.recipes.missing(active, next(iter(hub.connections), None)) if active.enabled else None
                 if missing:
-                    mend = "Connect it, or set `enabled: false` in the recipe."
+                    mend = "Connect it, name one by `connection:` in the recipe, or set `enabled: false` there."
                     yield Finding(f"recipe {active.name}", "warning", missing, mend)
     except ConfigError as e:
         mend = "Set TRADEWIND_SECRET_KEYS to the keys that the secrets were stored under"

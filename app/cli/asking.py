@@ -35,7 +35,7 @@ class RefusedError(TradewindError):
     """The hub said no; `problem` is its problem document."""
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
-        details = [f"{each['field']}: {each['detail']}" for each in problem.get("errors") or []]
+        details = [f"{_meant(each['field'])}: {each['detail']}" for each in problem.get("errors") or []]
         super().__init__("\n".join([_sentence(problem.get("detail") or f"status {status}"), *details]))
         self.status = status
         self.problem = problem
@@ -196,3 +196,8 @@ def _said(answer: httpx.Response) -> Any:
 
 def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _meant(field: str) -> str:
+    """A field as a command's options name it: they do not know where it stands in the request."""
+    return field.removeprefix("query.").removeprefix("body.")

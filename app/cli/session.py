@@ -95,11 +95,15 @@ def _answering(found: Settings, main: Callable[[], Awaitable[T]]) -> T:
         return asyncio.run(run())
 
 
-def log_to_stderr() -> None:
+def log_to_stderr(*, errors_only: bool = False) -> None:
     """What a command is about is on stdout, and often read by a program."""
     import structlog
 
-    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+    level = 40 if errors_only else 0
+    structlog.configure(
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+    )
 
 
 def own_address() -> str:

@@ -48,7 +48,7 @@ def doctor(
     if os.environ.get("TRADEWIND_URL") and not os.environ.get("TRADEWIND_DATABASE_URL"):
         asking.asking(there)
     else:
-        session.log_to_stderr()
+        session.log_to_stderr(errors_only=True)
         asyncio.run(here())
     if as_json:
         print_json([asdict(finding) for finding in findings])

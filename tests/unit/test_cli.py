@@ -369,7 +369,7 @@ def test_what_is_neither_is_left_out() -> None:
         cleaned(b"<xml/>", "text/xml")
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.decimals(0, 9999, places=2).map(str),
