@@ -1,5 +1,6 @@
 """Replays of many events: the filter, where it has got to, and what it did so far."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,7 +43,7 @@ class Wanted:
             bare = self.text.strip()
             names = [bare, bare.removeprefix("#"), f"#{bare}", bare.lower()]
         kind = self.type.replace("_", r"\_").replace("*", "%") if self.type else None
-        error = f"%{self.error}%" if self.error else None
+        error = "%" + re.sub(r"([%_\\])", r"\\\1", self.error) + "%" if self.error else None
         connections = None if self.connections is None else list(self.connections)
         return [
             workspace,
