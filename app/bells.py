@@ -147,7 +147,7 @@ class Drain:
             while not self._stopping and await self._work():
                 pass
         except AWAY as e:
-            log.warning("PostgreSQL is away; work waits", stage=self.name, error=type(e).__name__)
+            log.debug("PostgreSQL is away; work waits", stage=self.name, error=type(e).__name__)
             await asyncio.sleep(0.5)
         except Exception:
             log.exception("a stage stumbled; it goes on with the next poll", stage=self.name)

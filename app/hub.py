@@ -18,6 +18,7 @@ from app.domain.recipes import Recipes
 from app.domain.suppressions import Suppressions
 from app.errors import ConfigError
 from app.keyfile import made_keys
+from app.logs import Outage
 from app.registry import Registry
 from app.settings import Settings
 from app.store import secret
@@ -57,15 +58,17 @@ class Hub:
     async def keep_fresh(self) -> None:
         """Follow changes of connections, recipes and the clock, until cancelled."""
         measured = asyncio.get_running_loop().time()
+        outage = Outage("PostgreSQL", "webhooks are answered 503, work waits")
         while True:
             await asyncio.sleep(REFRESH)
             try:
                 await self.refresh()
+                outage.met()
                 if asyncio.get_running_loop().time() - measured > MEASURE_CLOCK:
                     await self.clock.measure(self.database)
                     measured = asyncio.get_running_loop().time()
-            except AWAY:
-                log.debug("PostgreSQL is away; what is known of connections and recipes stays")
+            except AWAY as e:
+                outage.missed(e)
             except Exception:
                 log.exception("connections and recipes could not be refreshed")
 

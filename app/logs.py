@@ -105,3 +105,22 @@ def _named(value: object) -> object:
 def _last_words(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
     if not issubclass(kind, KeyboardInterrupt):
         sys.stderr.write(f"{placed(error)}\n")
+
+
+class Outage:
+    """A server that is away, said once, however often it is asked meanwhile; and that it is back."""
+
+    def __init__(self, server: str, meanwhile: str) -> None:
+        self._server = server
+        self._meanwhile = meanwhile
+        self._away = False
+
+    def missed(self, error: BaseException) -> None:
+        if not self._away:
+            structlog.get_logger().warning(f"{self._server} is away; {self._meanwhile}", error=type(error).__name__)
+        self._away = True
+
+    def met(self) -> None:
+        if self._away:
+            structlog.get_logger().info(f"{self._server} is back")
+        self._away = False

@@ -21,6 +21,7 @@ from app.domain.credentials import Credentials
 from app.domain.retention import Retention
 from app.http import Transport
 from app.hub import Hub
+from app.logs import Outage
 from app.pipeline.deliver.delivery import Delivery
 from app.pipeline.deliver.removed import Removed
 from app.pipeline.match import Matcher
@@ -42,9 +43,10 @@ JOB_TIMEOUT = 20
 class PushedWorker(ArqWorker):
     """An arq worker that is woken by a message instead of polling often: picks up in 2 ms, idles for nothing."""
 
-    def __init__(self, bells: Bells, *args: Any, **options: Any) -> None:
+    def __init__(self, bells: Bells, outage: Outage, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._bells = bells
+        self._outage = outage
         self._woken = asyncio.Event()
 
     async def main(self) -> None:
@@ -63,6 +65,7 @@ class PushedWorker(ArqWorker):
     async def _listen(self) -> None:
         async with self.pool.pubsub() as messages:
             await messages.subscribe(self._bells.channel)
+            self._outage.met()
             self._woken.set()
             async for message in messages.listen():
                 name = message.get("data")
@@ -78,9 +81,11 @@ async def supervise_arq(bells: Bells) -> None:
         bells.here(name)
 
     jobs = [func(drain, name="drain", keep_result=0, timeout=JOB_TIMEOUT)]
+    outage = Outage("Redis", "work is found by polling")
     while True:
         worker = PushedWorker(
             bells,
+            outage,
             jobs,
             queue_name=bells.queue,
             redis_settings=bells.settings,
@@ -92,7 +97,7 @@ async def supervise_arq(bells: Bells) -> None:
         try:
             await worker.async_run()
         except* (RedisError, OSError, TimeoutError) as e:
-            log.warning("Redis is away; work is found by polling", error=type(e.exceptions[0]).__name__)
+            outage.missed(e.exceptions[0])
         await asyncio.sleep(0.5)
 
 

@@ -27,7 +27,10 @@ def list_connections(workspace: Workspace = "main", as_json: AsJson = False) -> 
 
     found = asking.rows("/v1/connections", asking.ALL, workspace=workspace)
     shown = ("slug", "connector", "account", "role", "paused", "authorised_until", "days_left", "base_url", "origin")
-    rows = [{name: each[name] for name in shown} | {"works": each["probe_works"]} for each in found]
+    rows = [
+        {name: each[name] for name in shown} | {"works": False if each["problem"] else each["probe_works"]}
+        for each in found
+    ]
     if as_json:
         rows = [row | {"recipes": each["recipes"]} for row, each in zip(rows, found, strict=True)]
     print_rows(rows, as_json, empty="There are no connections; see `tradewind connections apply --help`.")

@@ -87,3 +87,17 @@ def test_two_files_are_compared_each_with_the_templates_beside_it(
         "title: old",
         {"hello.txt.j2": "the old text"},
     )
+
+
+def test_credentials_that_calls_were_refused_do_not_work_whatever_the_last_probe_said(
+    hub: Callable[[Answers], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields = ("slug", "connector", "account", "role", "paused", "authorised_until", "days_left", "base_url", "origin")
+    kept = dict.fromkeys(fields) | {"probe_works": True, "recipes": []}
+    items = [kept | {"slug": "books", "problem": "the token is refused"}, kept | {"slug": "chat", "problem": None}]
+    hub(lambda path, parameters, body: {"items": items, "next": None})
+    assert run(monkeypatch, "connections", "list", "--json") == 0
+    assert {each["slug"]: each["works"] for each in json.loads(capsys.readouterr().out)} == {
+        "books": False,
+        "chat": True,
+    }

@@ -103,7 +103,7 @@ class Lane:
             try:
                 await self._take_and_drain()
             except AWAY as e:
-                log.warning("PostgreSQL is away; the lane waits", error=type(e).__name__)
+                log.debug("PostgreSQL is away; the lane waits", error=type(e).__name__)
                 await asyncio.sleep(0.5)
             except Exception:
                 log.exception("a lane stumbled")
