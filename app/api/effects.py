@@ -39,6 +39,7 @@ class ListedEffect(BaseModel):
     path: str | None
     run_id: UUID | None
     event_id: UUID | None
+    number: str | None = Field(description="Order number of the event.", examples=["#1001"])
 
 
 class Said(BaseModel):
@@ -79,18 +80,20 @@ async def list_effects(
     wanted = EffectFilter(state, connection, recipe, action, q, since, until)
     async with hub.database.looking() as db:
         rows = await lists.effects(db, caller.workspace, before, limit, wanted)
+        numbers = await lists.numbers(db, (row["event_id"] for row in rows if row["event_id"]))
     if not rows:
         await refuse_unknown(caller, hub, connection=connection, recipe=recipe)
         if action is not None:
             refuse_unknown_action(caller, hub, action)
     secrets = secrets_of(hub, caller.workspace)
-    items = [_shown(row, secrets) for row in rows[:limit]]
+    items = [_shown(row, numbers.get(row["event_id"]), secrets) for row in rows[:limit]]
     last = rows[limit - 1] if len(rows) > limit else None
     return Listed(items=items, next=to_cursor(last["call_id"].bytes + last["key"]) if last else None)
 
 
-def _shown(row: Row, secrets: set[str]) -> ListedEffect:
-    return ListedEffect(**{**row, "key": row["key"].hex(), "error": blotted(row["error"], secrets)})
+def _shown(row: Row, number: str | None, secrets: set[str]) -> ListedEffect:
+    said = {"key": row["key"].hex(), "number": number, "error": blotted(row["error"], secrets)}
+    return ListedEffect(**{**row, **said})
 
 
 @router.post("/{key}/answer", summary="Say whether an effect happened")

@@ -29,7 +29,7 @@ def list_effects(
     """List effects: those that wait for an answer unless another state is asked for."""
     wanted = {"state": state, "recipe": recipe, "connection": connection, "action": action}
     rows = asking.rows("/v1/effects", limit, workspace=workspace, **wanted)
-    shown = ("key", "state", "label", "connection", "question", "error", "doubled", "at")
+    shown = ("key", "state", "number", "label", "connection", "question", "error", "doubled", "at")
     found = rows if as_json else [{name: row[name] for name in shown} for row in rows]
     print_rows(found, as_json, empty=f"No effect is {state}.")
 

@@ -368,6 +368,7 @@ async def _uncertain(bench: Bench) -> dict[str, Any]:
     bench.outside.statuses["/unsafe"] = [500]
     await bench.order()
     (effect,) = (await bench.get("/v1/effects", state="uncertain"))["items"]
+    assert effect["number"] == "#1001"
     assert (effect["call_state"], effect["path"], effect["recipe"]) == ("uncertain", "second", "two-steps")
     assert effect["question"]
     return dict(effect)

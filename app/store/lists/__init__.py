@@ -1,7 +1,7 @@
 """Lists that people page through: newest first, by keyset, with filters. A cursor is the last id that was shown."""
 
 from app.store.lists.deeds import DeedFilter, audit
-from app.store.lists.effects import EffectFilter, effects
+from app.store.lists.effects import EffectFilter, effects, numbers
 from app.store.lists.events import EVENT_FIELDS, EventFilter, events, stream
 from app.store.lists.inbound import (
     RefusedFilter,
@@ -35,6 +35,7 @@ __all__ = [
     "events",
     "matching",
     "named_before",
+    "numbers",
     "recipe_version",
     "recipe_versions",
     "recipes",

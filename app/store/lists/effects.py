@@ -1,6 +1,6 @@
 """Effects, by the newest call."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -20,6 +20,7 @@ from app.store.lists.where import (
     newest_of,
     saying,
 )
+from app.store.trace import time_in
 
 EFFECT_FIELDS = """
 select e.key, e.state, e.call_id, e.label, e.doubled, e.at, e.ended_at, a.state as call_state, a.question, a.error,
@@ -51,6 +52,19 @@ async def effects(
         if rows or not wanted.text:
             return rows
     return []
+
+
+async def numbers(db: Connection, event_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """The order numbers of events, of those that bear one."""
+    ids = list(set(event_ids))
+    if not ids:
+        return {}
+    rows = await db.fetch(
+        "select id, number from event where id = any($1) and at >= $2 and number is not null",
+        ids,
+        min(map(time_in, ids)),
+    )
+    return {row["id"]: row["number"] for row in rows}
 
 
 async def _effects(
