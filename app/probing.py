@@ -9,6 +9,7 @@ from app.domain.connections import Connection
 from app.hub import Hub
 from app.proof import Proof, prove
 from app.store import connections as store
+from app.store import lanes
 
 log = structlog.get_logger()
 
@@ -42,13 +43,16 @@ class Probes:
 
 
 async def probe(hub: Hub, connection: Connection) -> Proof:
-    """Prove a connection and keep what came of it: refused credentials are its `problem` until they work again."""
+    """Prove a connection and keep what came of it: refused credentials are its `problem` until they work again, and
+    what waited for them goes on as soon as they do."""
     proof = await prove(hub, connection)
     now = hub.clock.now()
     again = now if proof.works or proof.refused else now - EVERY + SOON
     problem = proof.said[:500] if proof.refused else None
     async with hub.database.acquire() as db:
         await store.record_probe(db, connection.id, again, proof.works, proof.said[:500], problem)
+        if proof.works and proof.tried:
+            await lanes.credentials_changed(db, connection.id, now)
     if not proof.works:
         log.warning("a connection does not work; `tradewind connections test` says why", connection=connection.slug)
     return proof

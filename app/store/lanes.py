@@ -163,8 +163,8 @@ async def waiting(connection: Connection, connection_id: UUID) -> list[str]:
 
 
 async def credentials_changed(connection: Connection, connection_id: UUID, now: datetime) -> bool:
-    """A connection was given other credentials: open its lane if the old ones had parked it, and let what they refused
-    be tried now. True when there is something to do."""
+    """A connection was given other credentials, or its own work again: open its lane if what they were before had
+    parked it, and let what was refused be tried now. True when there is something to do."""
     opened = await connection.fetchval(
         f"""update lane set {_OPENED}
             where connection_id = $1 and state = 'parked' and reason like 'credentials:%' returning true""",

@@ -87,6 +87,19 @@ async def test_refused_credentials_are_a_problem_until_they_work(desk: Desk) -> 
     assert trouble.reason.endswith("recipes at risk: invoice")
 
 
+async def test_what_waited_for_credentials_goes_on_as_soon_as_they_work(desk: Desk) -> None:
+    await desk.hub.rows(
+        """update lane set state = 'parked', reason = 'credentials: refused', parked_at = clock_timestamp(),
+             probe_at = clock_timestamp() + interval '1 minute' where connection_id = $1""",
+        desk.books.id,
+    )
+    assert (await desk.shown())["lane"]["state"] == "parked"
+    await desk.hub.client.post("/v1/connections/books/test", headers=KEY)
+    assert (await desk.shown())["lane"]["state"] == "open", (
+        "who mended it and tried it need not wait for the next probe"
+    )
+
+
 async def test_a_system_that_is_away_is_no_fault_of_the_credentials_and_is_asked_again_soon(desk: Desk) -> None:
     settings = desk.books.settings.model_dump()
     await desk.hub.connect("books", desk.books.connector, settings, base_url="http://127.0.0.1:9")
