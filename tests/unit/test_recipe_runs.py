@@ -202,6 +202,14 @@ def test_the_example_of_the_guide_is_good_and_passes(tmp_path: Path) -> None:
     assert report.coverage[0].missing == ()
 
 
+def test_the_recipe_that_tells_of_the_hubs_troubles_is_good(tmp_path: Path) -> None:
+    page = (FOLDER.parent / "docs" / "scaling.md").read_text()
+    (tmp_path / "tell-troubles.yaml").write_text(page.split("```yaml\n")[1].split("\n```")[0])
+    (loaded,) = load_folder(tmp_path, RegistryCatalogue(Registry()))
+    assert loaded.usable
+    assert not loaded.problems
+
+
 @pytest.fixture(scope="module")
 def examples() -> Report:
     return run_tests(EXAMPLES, Registry())
