@@ -12,7 +12,15 @@ from app.expressions import Expression, Shape, Tree, expressions, hint, render, 
 
 Found = tuple[Path, str, str, bool]  # place, what is wrong, what to do, whether the key is meant
 
-STAND_INS: tuple[Any, ...] = ("a@example.com", 1, True, {}, [], "2026-01-05T10:00:00Z", {"amount": "1.00", "currency": "EUR"})
+STAND_INS: tuple[Any, ...] = (
+    "a@example.com",
+    1,
+    True,
+    {},
+    [],
+    "2026-01-05T10:00:00Z",
+    {"amount": "1.00", "currency": "EUR"},
+)
 MOST_WAYS = 64
 """In how many ways the expressions of one step may turn out, for a rule over all of them to be tried."""
 

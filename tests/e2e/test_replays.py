@@ -245,7 +245,7 @@ async def test_many_events_are_worked_by_batches_at_the_pace_that_was_asked(benc
 
 
 async def test_what_cannot_be_asked_is_refused_and_reading_needs_no_more(bench: Bench) -> None:
-    assert (await bench.api.post("/v1/replays", json={"filter": {"connection": "nowhere"}})).status_code == 404
+    assert (await bench.api.post("/v1/replays", json={"filter": {"connection": "nowhere"}})).status_code == 422
     assert (await bench.api.post("/v1/replays", json={"filter": {"colour": "red"}})).status_code in (400, 422)
     refused = await bench.api.post("/v1/replays", json={"filter": {"recipe": "two-step", "type": "order.payd"}})
     assert refused.json()["type"] == "/problems/unknown-name"
