@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from app.ids import new_id
 from app.pipeline.deliver.attempt import Attempt
-from app.pipeline.deliver.lane import _ended, budget_of
+from app.pipeline.deliver.ending import budget_of, ended
 from app.pipeline.deliver.outcome import Failed, Ok, Outcome, Standing, decide
 from app.pipeline.deliver.record import Ledger
 from app.store import calls, lanes
@@ -277,7 +277,7 @@ class Delivery(RuleBasedStateMachine):
             outcome, standing, action, action.if_unsure, budget_of(call, action), datetime.now(UTC), attempt.sent
         )
         again = call.unsure and attempt.sent and isinstance(outcome, Ok) and not outcome.found
-        await self.ledger._record([replace(_ended(call, attempt, outcome, verdict), doubled=again)])
+        await self.ledger._record([replace(ended(call, attempt, outcome, verdict), doubled=again)])
 
     async def _swept(self, held: Held, flying: list[UUID]) -> None:
         async with self.database.acquire() as db:

@@ -20,7 +20,8 @@ from app.connector import Limit
 from app.domain.connections import Connection
 from app.ids import new_id
 from app.pipeline.deliver.delivery import Delivery
-from app.pipeline.deliver.lane import Lane, storable
+from app.pipeline.deliver.ending import storable
+from app.pipeline.deliver.lane import Lane
 from app.pipeline.deliver.record import Ledger
 from app.pipeline.deliver.removed import Removed
 from app.pipeline.receive import SMALL, Intake

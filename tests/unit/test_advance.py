@@ -17,7 +17,7 @@ from app import events as canonical
 from app.domain.memory import kept, with_remembered
 from app.events import CustomEvent, FreeDict, Money, OrderEvent
 from app.expressions import compile_condition
-from app.pipeline.deliver.lane import storable
+from app.pipeline.deliver.ending import storable
 from app.pipeline.match.explain import false_part, parts
 from app.pipeline.match.simulate import Simulation
 from app.pipeline.match.standins import Told

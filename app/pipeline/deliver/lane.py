@@ -1,8 +1,6 @@
 """One lane, while this process drains it: claim in order, reserve effects, make calls up to the limits, record."""
 
 import asyncio
-import json
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
@@ -16,9 +14,8 @@ import asyncpg
 import orjson
 import structlog
 
-from app import events as canonical
 from app.clock import Clock
-from app.connector import Action, Budget, NativeKey, Unsafe, Upsert
+from app.connector import Action, NativeKey, Unsafe, Upsert
 from app.domain.connections import Connection, secret_texts
 from app.domain.credentials import Credentials
 from app.domain.suppressions import Suppressions
@@ -26,6 +23,7 @@ from app.http import Transport
 from app.pipeline.deliver import attempt as attempts
 from app.pipeline.deliver import reads
 from app.pipeline.deliver.attempt import Attempt, LaneLostError, Line
+from app.pipeline.deliver.ending import budget_of, ended, found_done
 from app.pipeline.deliver.limits import Breaker, Limiter, Past
 from app.pipeline.deliver.outcome import Failed, Ok, Outcome, Standing, Verdict, decide, weakened
 from app.pipeline.deliver.record import Ledger
@@ -36,7 +34,6 @@ from app.store.lanes import Held
 from app.store.packing import unpack
 
 log = structlog.get_logger()
-_LONG = re.compile(r"[:\[,]-?\d{19}")
 
 IDLE = 1.0
 LOOK_FOR_READS = 0.2
@@ -323,7 +320,7 @@ class Lane:
         for call in claimed:
             stands = standing.get(call.effect_key)
             if stands is not None and stands.state == "done":
-                there.append(_exists(call, stands.output, now))
+                there.append(found_done(call, stands.output, now))
             elif call.id not in got:
                 waiting.append(call)
         if there:
@@ -380,7 +377,7 @@ class Lane:
             return
         now = self._clock.now()
         verdict = Verdict("due", "retryable", None, now, call.failures, call.unsure)
-        await self._record(_ended(call, attempt, Failed("retryable", f"not sent: {why}"), verdict))
+        await self._record(ended(call, attempt, Failed("retryable", f"not sent: {why}"), verdict))
 
     async def _try(self, line: Line, call: DueCall, attempt: Attempt, probe: bool) -> None:
         action = _action(line.connection, call)
@@ -425,7 +422,7 @@ class Lane:
         again = call.unsure and attempt.sent and not attempt.cleared
         doubled = again and isinstance(outcome, Ok) and not outcome.found and isinstance(action.safe, Unsafe)
         alike = isinstance(weakened(action.safe, call.sent_at or now, now), NativeKey | Upsert)
-        await self._record(replace(_ended(call, attempt, outcome, verdict), doubled=doubled, alike=alike))
+        await self._record(replace(ended(call, attempt, outcome, verdict), doubled=doubled, alike=alike))
 
     async def _first_tried(self, call: DueCall, now: datetime) -> datetime:
         """When trying this call began: its age counts from there, and not from before its lane was parked last."""
@@ -554,78 +551,6 @@ async def _without_cancelled(db: Any, claimed: list[DueCall]) -> list[DueCall]:
 def _action(connection: Connection, call: DueCall) -> Action | None:
     verb = call.action.partition(".")[2]
     return next((action for action in connection.connector.actions if action.name == verb), None)
-
-
-def budget_of(call: DueCall, action: Action) -> Budget:
-    """How long a call is tried: by its recipe's step, else by its action."""
-    retry = call.options.get("retry") or {}
-    return Budget(
-        int(retry.get("attempts", action.budget.attempts)),
-        timedelta(seconds=float(retry["age"])) if "age" in retry else action.budget.age,
-    )
-
-
-def _ended(call: DueCall, attempt: Attempt, outcome: Outcome, verdict: Verdict) -> Ended:
-    failed = outcome if isinstance(outcome, Failed) else None
-    return Ended(
-        attempt_id=attempt.id,
-        call_id=call.id,
-        connection_id=call.connection_id,
-        workspace=call.workspace,
-        run_id=call.run_id,
-        fence=call.fence,
-        number=attempt.number,
-        attempt_state=verdict.attempt_state,
-        status=outcome.status,
-        error=_said(outcome),
-        response=outcome.response,
-        duration_ms=attempt.duration_ms,
-        call_state=verdict.call_state,
-        due_at=verdict.due_at,
-        failures=verdict.failures,
-        unsure=verdict.unsure,
-        output=storable(outcome.output) if isinstance(outcome, Ok) else None,
-        error_kind=failed.kind if failed else None,
-        question=verdict.question,
-        effect_key=call.effect_key,
-        effect_state=verdict.effect_state,
-        action=call.action,
-        touched=attempt.touches[attempt.marked :] if attempt.sent else (),
-    )
-
-
-def _said(outcome: Outcome) -> str | None:
-    """What the attempt is remembered by, as PostgreSQL can hold it."""
-    if isinstance(outcome, Failed):
-        return str(canonical.clean(outcome.error))
-    return "an earlier attempt had done it" if outcome.found else None
-
-
-def storable(output: str) -> str:
-    """An output as jsonb holds it and gives it back: without U+0000, and whole numbers that are too long for its reader
-    as text, of which the action's model makes numbers again."""
-    if "\\u0000" not in output and not _LONG.search(output):
-        return output
-    return orjson.dumps(canonical.clean(_short(json.loads(output)))).decode()
-
-
-def _short(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _short(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_short(each) for each in value]
-    return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
-
-
-def _exists(call: DueCall, output: Any, now: datetime) -> Ended:
-    """The end of a call whose effect exists already."""
-    return Ended(
-        attempt_id=None, call_id=call.id, connection_id=call.connection_id, workspace=call.workspace,
-        run_id=call.run_id, fence=call.fence, number=call.attempts, attempt_state="ok", status=None, error=None,
-        response=None, duration_ms=0, call_state="skipped", due_at=now, failures=call.failures, unsure=False,
-        output=orjson.dumps(output).decode(), error_kind="effect exists", question=None, effect_key=call.effect_key,
-        effect_state=None,
-    )  # fmt: skip
 
 
 def lane_of(connection_id: UUID) -> str:
