@@ -1,12 +1,14 @@
 """What a WooCommerce connection is told: its address, its webhook secrets, its REST keys."""
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 API = "/wp-json/wc/v3"
+_SITE = re.compile(r"https?://[^\s/?#@\\]+(/[^\s?#\\]*)?")
 
 
 class Settings(BaseModel):
@@ -33,8 +35,10 @@ class Settings(BaseModel):
     @field_validator("site")
     @classmethod
     def _address(cls, site: str) -> str:
-        if not site.startswith(("https://", "http://")) or len(site) < len("http://x"):
-            raise ValueError("must be an address such as https://shop.example")
+        if not _SITE.fullmatch(site):
+            raise ValueError("must be an address such as https://shop.example, without user, password, ? or #")
+        if API in site:
+            raise ValueError(f"is the shop's own address, without {API}")
         return site.rstrip("/")
 
     @field_validator("webhook_secrets")

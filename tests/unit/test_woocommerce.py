@@ -115,6 +115,21 @@ def test_a_blank_secret_is_refused_at_set_up() -> None:
         Settings(site="https://s.example", webhook_secrets=[])
 
 
+@pytest.mark.parametrize(
+    "site",
+    ["s.example", "https://", "https://u:p@s.example", "https://s.example/?x=1", "https:// s", "https://s.example/#a",
+     "https://s.example/wp-json/wc/v3", "ftp://s.example"],
+)  # fmt: skip
+def test_an_address_at_which_no_call_could_be_made_is_refused_at_set_up(site: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(site=site, webhook_secrets=["x"])
+
+
+@pytest.mark.parametrize("site", ["https://s.example/shop", "http://localhost:8080", "https://bücher.example"])
+def test_an_address_of_a_shop_is_taken_as_it_is(site: str) -> None:
+    assert Settings(site=site, webhook_secrets=["x"]).site == site
+
+
 @pytest.mark.parametrize("body", [b"webhook_id=1", b"webhook_id=4711\n"])
 def test_the_ping_at_creation_gets_exactly_200(body: bytes) -> None:
     assert source.handshake is not None
