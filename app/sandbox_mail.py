@@ -71,6 +71,8 @@ class Listener:
             await _Conversation(self, reader, writer).go()
         except (GoneError, ConnectionError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
+        except asyncio.CancelledError:
+            pass  # by `stop`, which ends this task: asyncio would print a traceback of it (streams.py, 3.11)
         finally:
             if task is not None:
                 self._talking.discard(task)
