@@ -11,16 +11,8 @@ from app.documents import Path
 from app.expressions import Expression, Shape, Tree, expressions, hint, render, shape_of, unfit
 
 Found = tuple[Path, str, str, bool]  # place, what is wrong, what to do, whether the key is meant
-
-STAND_INS: tuple[Any, ...] = (
-    "a@example.com",
-    1,
-    True,
-    {},
-    [],
-    "2026-01-05T10:00:00Z",
-    {"amount": "1.00", "currency": "EUR"},
-)
+MONEY = {"amount": "1.00", "currency": "EUR"}
+STAND_INS: tuple[Any, ...] = ("a@example.com", 1, True, {}, [], "2026-01-05T10:00:00Z", MONEY)
 MOST_WAYS = 64
 """In how many ways the expressions of one step may turn out, for a rule over all of them to be tried."""
 
