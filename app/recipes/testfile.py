@@ -29,7 +29,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.connector import Action
 from app.documents import Document, Path, Problem
-from app.events import event_type
+from app.events import event_type, parse_time
 from app.expressions import Shape, hint, shape_of
 from app.recipes.catalogue import Catalogue
 from app.recipes.cursor import Cursor
@@ -246,10 +246,7 @@ class _Reader:
 
     def sent(self, keys: dict[str, Cursor], given: Given) -> Given:
         """The same event, with what is said of how it came: who sent it, when, and whether it is a test or imported."""
-        moment = keys["at"].value if "at" in keys else given.occurred_at
-        if moment is not None and not isinstance(moment, datetime):
-            keys["at"].wrong("at should be a time", "write one like 2026-11-22T10:00:00Z")
-            moment = None
+        moment = _moment(keys["at"]) if "at" in keys else given.occurred_at
         return replace(
             given,
             connection=keys["connection"].text() if "connection" in keys else given.connection,
@@ -356,6 +353,18 @@ HAPPENINGS = {
     "decline": ("decline", "note"),
 }
 """What happens in a case, but for events that are stated there, and the keys that go with it."""
+
+
+def _moment(each: Cursor) -> datetime | None:
+    """A time with its offset from UTC, in quotes or without."""
+    try:
+        moment = parse_time(each.value) if isinstance(each.value, str) else each.value
+    except ValueError:
+        moment = None
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        each.wrong("at should be a time with its offset from UTC", "write one like 2026-11-22T10:00:00Z")
+        return None
+    return moment
 
 
 def inside(each: Cursor, path: tuple[int | str, ...]) -> Cursor:

@@ -74,6 +74,13 @@ def only_case(text: str) -> Case:
     return cases.cases[0]
 
 
+@pytest.mark.parametrize("at", ["2026-11-22T12:00:00+02:00", "'2026-11-22T10:00:00Z'", '"2026-11-22T12:00:00+02:00"'])
+def test_a_time_may_stand_in_quotes(at: str) -> None:
+    (given,) = only_case(EVENTS + f"  - {{name: a, when: {{event: paid, at: {at}}}, expect: done}}\n").happenings
+    assert isinstance(given, Given)
+    assert given.occurred_at == datetime(2026, 11, 22, 10, tzinfo=UTC)
+
+
 def test_everything_a_test_file_can_say_is_read() -> None:
     case = only_case(WHOLE)
     first, second, third, fourth, fifth = case.happenings
@@ -120,6 +127,8 @@ CASE = EVENTS + "  - {name: a, when: %s, expect: done}\n"
         (CASE % "{webhook: shopify/orders-payd}", "shopify has no payload 'orders-payd'. Did you mean 'orders-paid'?"),
         (CASE % "{webhook: {connector: shopfy, payload: a}}",
          "there is no connector 'shopfy'. Did you mean 'shopify'?"),
+        (CASE % "{event: paid, at: 2026-11-22}", "at should be a time with its offset from UTC"),
+        (CASE % "{event: paid, at: '2026-11-22T10:00:00'}", "at should be a time with its offset from UTC"),
         (CASE % "{pass: 3 days}", "'3 days' is not a duration"),
         (CASE % "{pass: 3d, test: true}", "there is no key 'test' here"),
         (CASE % "{event: paid, note: a}", "there is no key 'note' here"),
