@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from app.api.auth import ConnectionKeeper, Reader
 from app.api.context import HubDep, Listed, Name, PartDep, secrets_of
 from app.api.etags import UNCHANGED, IfNewer, shown, tag_of
+from app.api.named import refuse_unknown_connector
 from app.byhand.flow import pause_connection as set_paused
 from app.byhand.flow import pause_lane as set_lane_paused
 from app.errors import NotFoundError
@@ -77,6 +78,8 @@ async def list_connections(
         rows = await lists.connections(db, caller.workspace)
     secrets = secrets_of(hub, caller.workspace)
     items = [_connection(hub, row, secrets) for row in rows if connector in (None, row["connector"])]
+    if connector is not None and not items:
+        refuse_unknown_connector(caller, hub, connector)
     wanted = [each for each in items if state in (None, _state(each))]
     return part.of(wanted, lambda each: each.slug, lambda each: f"{each.slug} {each.title} {each.account}")
 

@@ -125,6 +125,8 @@ async def replay_event(
 ) -> Replay:
     """Begins new runs under the same effect keys: what was done outside is found and skipped. Name effects in `redo`
     to have them done anew."""
+    for each in wanted.recipes or () if wanted else ():
+        await refuse_unknown(caller, hub, recipe=each, within="body.recipes")
     return await replay(
         hub,
         matcher,

@@ -47,6 +47,12 @@ async def refuse_unknown(
     _refuse(faults)
 
 
+def refuse_unknown_connector(caller: Caller, hub: Hub, name: str) -> None:
+    """The same of a connector."""
+    known = hub.registry.slugs
+    _refuse([] if name in hub.registry else [_fault(caller, "query", "connector", name, known)])
+
+
 def refuse_unknown_action(caller: Caller, hub: Hub, name: str) -> None:
     """The same of `connector.action`."""
     known = [f"{each.slug}.{action.name}" for each in hub.registry for action in each.actions]

@@ -15,6 +15,7 @@ from app.connector import Connector
 from app.domain.connections_file import Declared, stored
 from app.errors import ConfigError, InvalidError, NotFoundError
 from app.events import EVENT_TYPES, event_type
+from app.http.guard import is_private_host
 from app.hub import Hub
 from app.ids import new_id
 from app.store.byhand import Deed
@@ -75,6 +76,9 @@ async def subscribe(
     """Make a subscription, or change the one of that slug. Raises InvalidError, and ConflictError for a slug that is
     another connection's."""
     carrier = _carrier(hub)
+    if is_private_host(urlsplit(url).hostname or ""):
+        fault = {"field": "body.url", "detail": "is in a private network: nothing is ever sent there"}
+        raise InvalidError("the address cannot be reached", [fault])
     types = types_of(events)
     settings = checked_settings(carrier, {"name": f"subscription {slug}", "url": url, "signing_secret": secret})
     texts = _recipes(carrier, slug, urlsplit(url).hostname or "", types)

@@ -26,6 +26,16 @@ _REFUSED = tuple(
 )
 
 
+def is_private_host(host: str) -> bool:
+    """Whether a host of an address is, as it is written, outside the public internet. (What a name leads to is looked
+    at when it is connected to.)"""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host.rstrip(".").lower().rpartition(".")[2] == "localhost"
+    return is_refused(host)
+
+
 @lru_cache(maxsize=4096)
 def is_refused(address: str) -> bool:
     """Whether an IP address, as the socket names it, is outside the public internet (or cannot be read)."""

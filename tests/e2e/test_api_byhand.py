@@ -164,6 +164,7 @@ async def test_a_replay_runs_todays_version_or_that_of_then(bench: Bench) -> Non
 
 async def test_a_replay_says_why_a_recipe_does_not_answer(bench: Bench) -> None:
     event_id = await bench.order("small", "0.50")
+    await bench.recipe("nothing", LOOKING)
     said = await bench.post(f"/v1/events/{event_id}/replay", {"recipes": ["two-steps", "nothing"]})
     assert said["runs"] == []
     reasons = {decision["recipe"]: decision["reason"] for decision in said["refused"]}

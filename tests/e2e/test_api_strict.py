@@ -53,6 +53,7 @@ async def test_a_filter_that_names_what_never_was_is_refused_and_what_once_was_s
         ("replays?connection=shp", "there is no connection 'shp': did you mean 'shop'?"),
         ("recipes?type=order.payed", "there is no type of events 'order.payed': did you mean 'order.paid'?"),
         ("effects?action=testing.charge", "there is no action 'testing.charge'"),
+        ("connections?connector=shopfy", "there is no connector 'shopfy': did you mean 'shopify'?"),
         ("audit?verb=qqq", "there is no verb 'qqq'"),
         ("audit?verb=replai&object=event/*", "there is no verb 'replai': did you mean 'replay'?"),
         ("audit?actor=nobody-here", "there is no actor 'nobody-here'"),
@@ -108,4 +109,7 @@ async def test_a_deed_to_many_that_names_what_never_was_is_refused_and_does_noth
         refused = await bench.api.post(f"/v1/{path}", json=body)
         assert refused.status_code == 422, (path, body, refused.text)
         assert (refused.json()["type"], refused.json()["errors"][0]["field"]) == ("/problems/unknown-name", field)
+    event = await bench.hub.one("select id from event limit 1")
+    refused = await bench.api.post(f"/v1/events/{event}/replay", json={"recipes": ["two-steps", "two-stepps"]})
+    assert "did you mean 'two-steps'?" in refused.json()["errors"][0]["detail"]
     assert await bench.hub.one("select count(*) from audit") == before

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.api.subscriptions import SubscriptionWanted
+from app.byhand import subscriptions
 from app.byhand.subscriptions import types_of
 from app.events import EVENT_TYPES, json_schema
 from tests.support.bench import Bench, benched
@@ -53,7 +54,8 @@ async def bench(database_url: str, redis_url: str, tmp_path: Path) -> AsyncItera
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[tuple[Receiver, str]]:
+async def receiver(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Receiver, str]]:
+    monkeypatch.setattr(subscriptions, "is_private_host", lambda host: False)
     made = Receiver()
     async with serving(Starlette(routes=[Route("/hook", made.take, methods=["POST"])])) as address:
         yield made, f"{address}/hook"
@@ -120,6 +122,7 @@ async def test_a_subscription_is_changed_paused_and_ended(bench: Bench, receiver
 async def test_what_cannot_be_subscribed_is_refused(bench: Bench) -> None:
     good = {"slug": "erp", "url": "https://erp.example.com/hook", "events": ["order.paid"]}
     for change in ({"events": ["order.payed"]}, {"events": ["nothing.*"]}, {"events": []}, {"url": "ftp://x"},
+                   {"url": "http://169.254.169.254/latest"}, {"url": "https://[::1]/x"}, {"url": "http://LOCALHOST./x"},
                    {"url": "https://me:secret@x"}, {"slug": "shop"}, {"slug": "Not a slug"}):  # fmt: skip
         assert (await bench.api.post("/v1/webhook-subscriptions", json=good | change)).status_code == 422, change
     await bench.get("/v1/webhook-subscriptions/shop", 404)
