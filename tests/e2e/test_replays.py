@@ -10,7 +10,7 @@ import pytest
 from app.byhand.replay import begin_planned
 from app.byhand.replays import Replays
 from app.ids import new_id
-from tests.support.bench import Bench, benched
+from tests.support.bench import TWO_STEPS, Bench, benched
 
 FAST = {"per_second": 1000}
 
@@ -126,6 +126,7 @@ async def test_redo_acts_again_for_each_and_only_by_name(bench: Bench) -> None:
 
 async def test_the_filter_finds_by_text_error_time_and_recipe(bench: Bench) -> None:
     await orders(bench, failing={2}, count=3)
+    await bench.recipe("three-steps", TWO_STEPS.replace("order.paid", "order.created"))
     middle = await bench.hub.one("select at from event where subject_id = '2' and type = 'order.paid'")
     found = {
         name: (await previewed(bench, await made(bench, **wanted)))["preview"].get("items", 0)

@@ -55,7 +55,7 @@ async def bench(database_url: str, redis_url: str, tmp_path: Path) -> AsyncItera
 
 @pytest.fixture
 async def receiver(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Receiver, str]]:
-    monkeypatch.setattr(subscriptions, "is_private_host", lambda host: False)
+    monkeypatch.setattr(subscriptions, "leads_inside", lambda host: False)
     made = Receiver()
     async with serving(Starlette(routes=[Route("/hook", made.take, methods=["POST"])])) as address:
         yield made, f"{address}/hook"
