@@ -33,6 +33,7 @@ def set_up_logging(settings: Settings) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # it brings handlers of its own
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+    logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)  # it tells of an outage with each try; we say it once
     shape = structlog.processors.JSONRenderer() if settings.log_json else structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(
         processors=[
