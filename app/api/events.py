@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from app.api.auth import Reader, Replayer
 from app.api.context import HubDep, Listed, MatcherDep, PageDep, RowId, Text, listed, secrets_of
-from app.api.named import refuse_unknown
+from app.api.named import refuse_unknown, refuse_unknown_recipes
 from app.byhand import Replay, ReplayWanted, replay
 from app.errors import NotFoundError
 from app.pipeline.match.why import Explanation, explain
@@ -125,8 +125,8 @@ async def replay_event(
 ) -> Replay:
     """Begins new runs under the same effect keys: what was done outside is found and skipped. Name effects in `redo`
     to have them done anew."""
-    for each in wanted.recipes or () if wanted else ():
-        await refuse_unknown(caller, hub, recipe=each, within="body.recipes")
+    if wanted is not None and wanted.recipes and await event_detail(hub.database, caller.workspace, id) is not None:
+        await refuse_unknown_recipes(caller, hub, wanted.recipes, "body.recipes")
     return await replay(
         hub,
         matcher,

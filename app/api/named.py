@@ -3,7 +3,7 @@
 Asked only where a list is empty. What once was stays a filter: removed connections and recipes, types of kept events.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from app.domain.keys import Caller
 from app.errors import InvalidError
@@ -45,6 +45,18 @@ async def refuse_unknown(
     if type is not None and not were["type"] and (like := _type_meant(hub, type)) is not None:
         faults.append(_fault(caller, within, "type", type, like))
     _refuse(faults)
+
+
+async def refuse_unknown_recipes(caller: Caller, hub: Hub, names: Iterable[str], field: str) -> None:
+    """The same of recipes that are listed in a field of the body."""
+    here = [each.name for each in hub.recipes if each.workspace == caller.workspace]
+    async with hub.database.acquire() as db:
+        unknown = [
+            each
+            for each in names
+            if each not in here and not (await lists.named_before(db, caller.workspace, None, each, None))["recipe"]
+        ]
+    _refuse([{**_fault(caller, "body", "recipe", each, here), "field": field} for each in unknown])
 
 
 def refuse_unknown_connector(caller: Caller, hub: Hub, name: str) -> None:

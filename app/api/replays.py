@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import Reader, Replayer
 from app.api.context import HubDep, Listed, PageDep, RowId, listed
-from app.api.named import refuse_unknown
+from app.api.named import refuse_unknown, refuse_unknown_recipes
 from app.byhand.replays import (
     ManyReplay,
     ReplayFilter,
@@ -45,8 +45,7 @@ async def make(caller: Replayer, hub: HubDep, wanted: NewReplay) -> ManyReplay:
     await refuse_unknown(
         caller, hub, connection=named.connection, recipe=named.recipe, type=named.type, within="body.filter"
     )
-    for each in wanted.options.recipes or ():
-        await refuse_unknown(caller, hub, recipe=each, within="body.options")
+    await refuse_unknown_recipes(caller, hub, wanted.options.recipes or (), "body.options.recipes")
     return await create_replay(hub, caller.workspace, wanted.filter, wanted.options, caller.name)
 
 

@@ -103,7 +103,7 @@ async def test_a_deed_to_many_that_names_what_never_was_is_refused_and_does_noth
         ("replays", {"filter": {"connection": "shp"}}, "body.filter.connection"),
         ("replays", {"filter": {"type": "ordr.*"}}, "body.filter.type"),
         ("replays", {"filter": {"recipe": "two-stepps"}}, "body.filter.recipe"),
-        ("replays", {"options": {"recipes": ["two-steps", "two-stepps"]}}, "body.options.recipe"),
+        ("replays", {"options": {"recipes": ["two-steps", "two-stepps"]}}, "body.options.recipes"),
         ("webhooks/reprocess", {"state": "unknown", "connection": "shp"}, "body.connection"),
     ):
         refused = await bench.api.post(f"/v1/{path}", json=body)
