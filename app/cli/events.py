@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 
 from app.cli import asking, naming, session
-from app.cli.output import AsJson, Limit, Workspace, print_json, print_rows
+from app.cli.output import AsJson, Limit, Workspace, console_for, print_json, print_rows
 
 webhooks = typer.Typer(help="What came in.", no_args_is_help=True)
 
@@ -34,12 +34,11 @@ def trace(
     if as_json:
         print_json(found)
     else:
-        from rich.console import Console
-
         from app.trace.shapes import Trace
         from app.trace.terminal import render
 
-        Console().print(render(Trace.model_validate(found)))
+        drawn = render(Trace.model_validate(found))
+        console_for(drawn)[0].print(drawn)
     raise typer.Exit(0 if known else 1)
 
 

@@ -14,7 +14,7 @@ import typer
 from app.cli import naming
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer JSON instead of a table.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many rows at most, newest first.")]
@@ -50,7 +50,6 @@ def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, *, empty: str, 
     if not rows:
         typer.echo(empty)
         return
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -60,14 +59,22 @@ def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, *, empty: str, 
     for row in rows:
         cells = (cell(value) for value in row.values())
         table.add_row(*(Text(text, style="red" if text in red else "") for text in cells))
-    console = Console()
-    wide = console.measure(table, options=console.options.update(max_width=100_000)).maximum
-    if not console.is_terminal:
-        console.width = max(console.width, wide)
+    console, wide = console_for(table)
     if wide <= console.width:
         console.print(table)
     else:
         _print_blocks(console, rows, red)
+
+
+def console_for(thing: "RenderableType") -> tuple["Console", int]:
+    """Where to print it, and how wide it would be. A file or another program gets lines as long as they are."""
+    from rich.console import Console
+
+    console = Console()
+    wide = console.measure(thing, options=console.options.update(max_width=100_000)).maximum
+    if not console.is_terminal:
+        console.width = max(console.width, wide)
+    return console, wide
 
 
 def _print_blocks(console: "Console", rows: Sequence[Mapping[str, Any]], red: Sequence[str]) -> None:

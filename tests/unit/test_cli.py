@@ -20,9 +20,10 @@ import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from rich.tree import Tree
 
 from app.cli import main
-from app.cli.output import print_rows
+from app.cli.output import console_for, print_rows
 from app.errors import ConfigError, MalformedError
 from app.fixtures import cleaned
 from app.flow import Flow, Followed, event_line, refused_line
@@ -138,6 +139,16 @@ def test_a_table_wider_than_the_terminal_becomes_blocks(
     assert "01a22cfe-4770-769f-a10d-7828bb0c114b" in lines[0]
     assert lines[-1].split() == ["at", "2026-11-30", "15:06:33Z"]
     assert "\x1b[3" not in painted, "NO_COLOR was asked for"
+
+
+def test_a_tree_is_as_wide_as_it_is_where_no_terminal_reads_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    tree = Tree("order 1001")
+    tree.add("reason " * 30)
+    console_for(tree)[0].print(tree)
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 def test_every_setting_is_documented() -> None:
