@@ -12,6 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,6 @@ _BY_DESIGN = re.compile(
     r"POST /v1/connections/[^/]+/sign"  # shows an admin the token that an unsigned sender's address holds
     r"|(POST|PUT) /v1/webhook-subscriptions(/[^/]+)?"  # shows once the secret that it made
 )
-_ADDRESSES = [
-    path
-    for path, item in orjson.loads((Path(__file__).parents[2] / "openapi/openapi.json").read_bytes())["paths"].items()
-    if "get" in item and "{" not in path
-]
 _ZSTD = re.compile(rb"\x28\xb5\x2f\xfd")
 _TABLES = """
 select oid::regclass::text from pg_class
@@ -140,11 +136,17 @@ def search_hub(address: str, key: str) -> int:
     were answered. 0: it is not there."""
     answered = 0
     with httpx.Client(base_url=address, verify=False, timeout=20) as client, suppress(httpx.TransportError):
-        for path in sorted(_ADDRESSES):
+        for path in sorted(_addresses()):
             answer = client.get(path, headers={"authorization": f"Bearer {key}"})
             SECRECY.search(f"the answer to GET {path}", answer.content + str(answer.headers).encode())
             answered += answer.status_code == 200
     return answered
+
+
+@cache
+def _addresses() -> list[str]:
+    description = orjson.loads((Path(__file__).parents[2] / "openapi" / "openapi.json").read_bytes())
+    return [path for path, item in description["paths"].items() if "get" in item and "{" not in path]
 
 
 def search_tables(url: str) -> None:
