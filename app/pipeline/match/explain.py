@@ -81,9 +81,11 @@ def said(value: Any) -> str:
 
 def _listed(value: Sequence[Any]) -> str:
     """A list for people: what it holds where that is short, else how many."""
-    text = f"[{', '.join(map(str, value))}]"
-    short = len(text) <= LONGEST and all(isinstance(each, str | int | Decimal) for each in value)
-    return text if short else f"a list of {len(value)}"
+    if len(value) < LONGEST and all(isinstance(each, str | int | Decimal) for each in value):
+        text = f"[{', '.join(map(str, value))}]"
+        if len(text) <= LONGEST:
+            return text
+    return f"a list of {len(value)}"
 
 
 @lru_cache(maxsize=2000)
