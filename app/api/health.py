@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from app.api.context import HubDep
 from app.domain.keys import Keys
-from app.metrics import DUE, LANES, OF_CONNECTIONS, REGISTRY
+from app.metrics import DUE, REGISTRY, of_lanes
 from app.store import health as store
 from app.store.database import AWAY
 
@@ -41,16 +41,13 @@ async def metrics(request: Request, hub: HubDep) -> Response:
     """Open to all, but for what names connections: that is for a key with the scope `read`, of its workspace."""
     shown = [REGISTRY]
     try:
-        async with asyncio.timeout(2), hub.database.acquire() as db:
-            for stage, rows in (await store.due(db)).items():
-                DUE.labels(stage).set(rows)
+        async with asyncio.timeout(2):
             workspace = await _workspace(request)
-            if workspace is not None:
-                lanes = await store.lanes_open(db, workspace)
-                LANES.clear()
-                for slug, is_open in lanes.items():
-                    LANES.labels(slug).set(1 if is_open else 0)
-                shown.append(OF_CONNECTIONS)
+            async with hub.database.acquire() as db:
+                for stage, rows in (await store.due(db)).items():
+                    DUE.labels(stage).set(rows)
+                if workspace is not None:
+                    shown.append(of_lanes(await store.lanes_open(db, workspace)))
     except AWAY:
         pass
     return Response(b"".join(map(generate_latest, shown)), media_type=CONTENT_TYPE_LATEST)

@@ -67,7 +67,9 @@ def refuse_unknown_connector(caller: Caller, hub: Hub, name: str) -> None:
 
 def refuse_unknown_action(caller: Caller, hub: Hub, name: str) -> None:
     """The same of `connector.action`."""
-    known = [f"{each.slug}.{action.name}" for each in hub.registry for action in each.actions]
+    slug = name.partition(".")[0]
+    connector = hub.registry.find(slug)  # this one alone: to look through all would import all, in the event loop
+    known = [f"{slug}.{action.name}" for action in connector.actions] if connector else hub.registry.slugs
     _refuse([] if name in known else [_fault(caller, "query", "action", name, known)])
 
 
