@@ -67,9 +67,13 @@ def refuse_unknown_connector(caller: Caller, hub: Hub, name: str) -> None:
 
 def refuse_unknown_action(caller: Caller, hub: Hub, name: str) -> None:
     """The same of `connector.action`."""
-    slug = name.partition(".")[0]
+    slug, _, verb = name.partition(".")
     connector = hub.registry.find(slug)  # this one alone: to look through all would import all, in the event loop
-    known = [f"{slug}.{action.name}" for action in connector.actions] if connector else hub.registry.slugs
+    if connector is None:
+        meant = nearest(slug, hub.registry.slugs)
+        _refuse([_fault(caller, "query", "action", name, [f"{meant}.{verb}"] if meant else ())])
+        return
+    known = [f"{slug}.{action.name}" for action in connector.actions]
     _refuse([] if name in known else [_fault(caller, "query", "action", name, known)])
 
 
