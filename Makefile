@@ -3,7 +3,7 @@
 .PHONY: help dev test check fmt bench chaos connector lock openapi docs clean
 
 PYTHON ?= python3
-TESTARGS ?= -n 2 --dist worksteal
+TESTARGS ?= -n 3 --dist worksteal
 BIN := .venv/bin
 READY := .venv/.ready
 # Bytecode is kept, whatever the machine says otherwise: compiling anew costs every process of ours a second.

@@ -6,6 +6,7 @@ the package. Ctrl-C or SIGTERM stops all of it in order; `kill -9` too, by the s
 
 import asyncio
 import gc
+import mmap
 import os
 import runpy
 import shlex
@@ -177,9 +178,11 @@ class Dev:
         with ExitStack() as at_end:
             at_end.callback(self._say_stopped)
             self._start_servers(at_end)
+            begin = self._start_api()
             migrate_database(self.settings)
             asyncio.run(self._fill())
             at_end.callback(self._stop_children)
+            begin()
             self._start_children()
             return asyncio.run(self._show())
 
@@ -230,9 +233,7 @@ class Dev:
             "PYTHONUNBUFFERED": "1",
             **more,
         }
-        child = Child(name, command, environment, settings.home / "logs" / f"{name}.log")
-        self.children.append(child)
-        return child
+        return Child(name, command, environment, settings.home / "logs" / f"{name}.log")
 
     async def _fill(self) -> None:
         os.environ["TRADEWIND_SANDBOX"] = self.sandbox_url
@@ -243,6 +244,32 @@ class Dev:
                 await sync_folder(hub.database, hub.registry, DEMO / "recipes", actor="demo")
             await self._keep_key(hub)
 
+    def _start_api(self) -> Callable[[], None]:
+        """The API's process imports what it needs while the database is filled here. What is answered lets it begin:
+        nobody is served before; it is one of the children only then, and ends with us until then."""
+        settings, filled = self.settings, mmap.mmap(-1, 1)
+        gc.collect()
+        gc.freeze()
+
+        def work() -> None:
+            import app.main  # noqa: F401
+
+            while not filled[0]:
+                time.sleep(0.005)
+            serve(settings)
+
+        api = self._child("api", own_command("serve", "--no-prepare"))
+        if sys.platform == "linux":
+            api.start_quickly(work)
+
+        def begin() -> None:
+            filled[0] = 1
+            self.children.append(api)
+            if api.process is None:
+                api.start()
+
+        return begin
+
     def _start_children(self) -> None:
         """Before any event loop runs here, so that they may be forked."""
         settings, port = self.settings, self.settings.port + 1
@@ -250,15 +277,15 @@ class Dev:
         gc.freeze()
         sandbox = self._child("sandbox", own_command("sandbox", "--port", str(port)))
         sandbox.start_quickly(lambda: run_sandbox("127.0.0.1", port, Registry.of(settings)))
-        api = self._child("api", own_command("serve", "--no-prepare"))
-        api.start_quickly(lambda: serve(settings))
         worker = self._child("worker", own_command("worker", "--no-prepare"))
         worker.start_quickly(lambda: run_worker(settings))
+        self.children += [sandbox, worker]
         if self._has_demo():
             arguments = ["--hub", self.url, "--every", str(self.every)]
             path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
             shop = self._child("shop", [sys.executable, "-m", "demo.shop", *arguments], PYTHONPATH=path)
             shop.start_quickly(lambda: _run_module("demo.shop", arguments))
+            self.children.append(shop)
 
     async def _show(self) -> int:
         async with open_hub(self.settings) as hub:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -328,7 +329,13 @@ def inputs_of(recipe: Recipe, given: Mapping[str, Any]) -> tuple[Mapping[str, An
 def _parsed(name: str, source: str, templates: Mapping[str, str]) -> Recipe | None:
     """A stored version, which was checked when it came in; None if this version of Tradewind cannot read it."""
     try:
-        return parse_recipe(source, name, compiled(templates))
+        return _read(name, source, tuple(sorted(templates.items())))
     except DocumentError as e:
         log.error("a stored recipe cannot be read", recipe=name, problem=str(e.problems[0]) if e.problems else "")
         return None
+
+
+@lru_cache(maxsize=256)
+def _read(name: str, source: str, templates: tuple[tuple[str, str], ...]) -> Recipe:
+    """Of the same texts the same recipe: processes forked of one that has read them (`tradewind dev`) need not."""
+    return parse_recipe(source, name, compiled(dict(templates)))

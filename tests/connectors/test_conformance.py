@@ -534,7 +534,7 @@ async def test_no_answer_in_time_is_unsure(
     connector: Connector[Any], action: Action, bench: Bench, after_acting: bool
 ) -> None:
     await bench.fault(slow=5, after_acting=after_acting, **await acting(connector, action))
-    failed = await bench.failed(action, seconds=0.2)
+    failed = await bench.failed(action, seconds=0.12)
     assert failed.kind == ("retryable" if action.reads else "unsure")
 
 

@@ -33,6 +33,7 @@ QUICK = {
     "full_page_writes": "off",
     "shared_buffers": "64MB",
     "autovacuum_naptime": "60s",
+    "plan_cache_mode": "force_generic_plan",  # hardly a connection lives for the five askings before PostgreSQL's own
 }
 
 
