@@ -5,7 +5,8 @@ this a few hundred open sockets would keep everybody else out.
 """
 
 import asyncio
-from typing import Any
+import resource
+from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -20,7 +21,10 @@ READ_SECONDS = 30.0
 """For a client to make room for more of its answer."""
 HEAD_BYTES = 64 * 1024
 HEADERS_AT_MOST = 200
-CONNECTIONS_AT_MOST = 5000
+CONNECTIONS_AT_MOST = 16_000
+"""Senders in a burst open one for each webhook; some ten kilobytes each."""
+OTHER_FILES = 200
+"""What a process may have open beside them."""
 
 _REFUSALS = {
     400: (b"Bad Request", b"malformed", b"This is not HTTP."),
@@ -30,13 +34,29 @@ _REFUSALS = {
 }
 
 
+def make_room() -> None:
+    """Let this process open as many files as connections take, as far as the system allows it (the usual 1,024 are
+    a burst's first quarter of a second; who meets that bound cannot even be told); else fewer connections are taken."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS_AT_MOST + OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    if soft != resource.RLIM_INFINITY:
+        Door.at_most = max(1, min(CONNECTIONS_AT_MOST, soft - OTHER_FILES))
+
+
 class _TooLargeHeadError(Exception):
     """Raised inside the parser's callback; it comes out as an error of the parser."""
 
 
 class Door(HttpToolsProtocol):
     """One connection. `_timer` runs while a part of a request is awaited (for `_timed` seconds; `_wanted` is what it
-    shall be), `_late` while a client does not read."""
+    shall be), `_late` while a client does not read. at_most: connections of this process."""
+
+    at_most: ClassVar[int] = CONNECTIONS_AT_MOST
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
@@ -54,7 +74,7 @@ class Door(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > CONNECTIONS_AT_MOST:
+        if len(self.connections) > self.at_most:
             self._refuse(503)
         else:
             self._await(HEAD_SECONDS)

@@ -28,11 +28,12 @@ def serve(settings: Settings, registry: Registry | None = None) -> None:
     """Run the API until SIGTERM."""
     import uvicorn
 
-    from app.door import Door
+    from app.door import Door, make_room
     from app.main import make_app
 
     check_secrets(settings)
     set_up_logging(settings)
+    make_room()
     config = uvicorn.Config(
         make_app(settings, registry, stays=True),
         host=settings.host,

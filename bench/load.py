@@ -5,6 +5,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import resource
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -117,12 +118,14 @@ async def flood(port: int, count: int, first: int, clients: int) -> dict[str, An
 
 async def paced(port: int, count: int, first: int, rate: float, changes: int = 0) -> dict[str, Any]:
     """Send `count` webhooks at a steady rate; answers when each was sent (monotonic), for end-to-end times. They are
-    payments of so many orders, or `changes` of each of fewer orders, in turn."""
+    payments of so many orders, or `changes` of each of fewer orders, in turn: `newest` is the last of each that was
+    taken. (One that comes after a newer one is told to nobody.)"""
     body = template()
     idle: list[Client] = [await _connect(port) for _ in range(20)]
     latencies: list[float] = []
     statuses: dict[int, int] = {}
     sent: dict[int, float] = {}
+    newest: dict[int, int] = {}
     tasks = []
     began = time.perf_counter()
 
@@ -135,6 +138,8 @@ async def paced(port: int, count: int, first: int, rate: float, changes: int = 0
         status = await client.ask(request(body, number, change=change))
         latencies.append(time.perf_counter() - asked)
         statuses[status] = statuses.get(status, 0) + 1
+        if status == 200:
+            newest[number] = max(newest.get(number, 0), change)
         idle.append(client)
 
     for n in range(count):
@@ -144,7 +149,7 @@ async def paced(port: int, count: int, first: int, rate: float, changes: int = 0
         order, change = (n % (count // changes), n // (count // changes) + 1) if changes else (n, 0)
         tasks.append(asyncio.create_task(one(first + order, change)))
     await asyncio.gather(*tasks)
-    return {"statuses": statuses, "sent": sent, **percentiles(latencies)}
+    return {"statuses": statuses, "sent": sent, "newest": newest, **percentiles(latencies)}
 
 
 async def _connect(port: int) -> Client:
@@ -171,6 +176,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float)
     parser.add_argument("--changes", type=int, default=0, help="changes of each order instead of payments")
     given = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     if given.rate:
         result = uvloop.run(paced(given.port, given.count, given.first, given.rate, given.changes))
     else:

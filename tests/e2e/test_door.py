@@ -3,6 +3,7 @@
 import asyncio
 import random
 import re
+import resource
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -69,6 +70,47 @@ async def answered(port: int, request: bytes) -> bytes:
             return head + (b"" if silent or length is None else await reader.readexactly(int(length.group(1))))
     finally:
         writer.close()
+
+
+# --- how many ---------------------------------------------------------------------------------------------------
+
+
+async def test_who_comes_when_all_connections_are_taken_is_told_to_try_again(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Door, "at_most", 1)
+    request = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+    _, first = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        await asyncio.sleep(0.05)
+        refused = await answered(port, request)
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 5" in refused
+    finally:
+        first.close()
+    await asyncio.sleep(0.05)
+    assert (await answered(port, request)).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "files", "connections"),
+    [
+        (1024, resource.RLIM_INFINITY, 16_200, 16_000),
+        (1024, 4096, 4096, 3896),
+        (1024, 1024, 1024, 824),
+        (20_000, 20_000, 20_000, 16_000),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, resource.RLIM_INFINITY, 16_000),
+    ],
+)
+def test_as_many_connections_are_taken_as_files_may_be_open(
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, files: int, connections: int
+) -> None:
+    limits = [soft, hard]
+    monkeypatch.setattr(resource, "getrlimit", lambda what: tuple(limits))
+    monkeypatch.setattr(resource, "setrlimit", lambda what, given: limits.__setitem__(slice(None), given))
+    monkeypatch.setattr(Door, "at_most", Door.at_most)
+    door.make_room()
+    assert (limits[0], Door.at_most) == (files, connections)
 
 
 # --- slow senders -----------------------------------------------------------------------------------------------
