@@ -1,8 +1,14 @@
 """The hub's servers, also without the rest of the command line: it would stay in their memory, and slow their start."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from app.cli import session
+
+if TYPE_CHECKING:
+    from app.store.database import Database
 
 SERVERS = ("serve", "worker")
 _OPTIONS = {"--no-migrate", "--no-prepare"}
@@ -22,7 +28,14 @@ def run(name: str, *, migrate: bool, prepare: bool) -> None:
         from app import preparing as preparing  # with SQLAlchemy, which the API carries anyway: loaded once for both
     if prepare:
         processes.prepare_apart(settings, migrations=migrate)
+    else:
+        session.in_database(_has_tables)  # who prepared it may have prepared another
     if name == "serve":
         processes.serve(settings)
     else:
         processes.run_worker(settings)
+
+
+async def _has_tables(database: Database) -> None:
+    async with database.acquire() as db:
+        await db.execute("select 1 from webhook limit 0")

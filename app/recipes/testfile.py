@@ -161,6 +161,7 @@ class _Reader:
     catalogue: Catalogue
     folder: FilePath | None = None
     events: dict[str, Given] = field(default_factory=dict)
+    named_cases: set[str] = field(default_factory=set)
 
     def steps(self) -> dict[str, Step]:
         return {step.path: step for step in self.recipe.all_steps()}
@@ -172,6 +173,9 @@ class _Reader:
         answers = self.answers(keys["answers"]) if "answers" in keys else {}
         expected = self.expected(keys["expect"]) if "expect" in keys else Expected()
         name = keys["name"].text() if "name" in keys else ""
+        if name and name in self.named_cases:
+            keys["name"].wrong(f"another case above is named {name!r} too", "say what is different about this one")
+        self.named_cases.add(name)
         return Case(name, tuple(one for one in happenings if one), expected, inputs, answers, each.path)
 
     def inputs(self, each: Cursor) -> dict[str, Any]:

@@ -104,6 +104,12 @@ def test_everything_a_test_file_can_say_is_read() -> None:
     assert [call.use for call in case.expected.calls] == ["quickbooks.create_invoice", "store.tag_order"]
 
 
+def test_two_cases_of_one_name_are_told() -> None:
+    _, problems = read(EVENTS + "  - {name: a, when: paid, expect: done}\n  - {name: a, when: paid, expect: none}\n")
+    assert len(problems) == 1
+    assert "another case above is named 'a' too" in problems[0]
+
+
 def test_what_is_expected_has_short_forms() -> None:
     assert only_case(EVENTS + "  - {name: a, when: paid, expect: done}\n").expected.calls is None
     assert only_case(EVENTS + "  - {name: a, when: paid, expect: {calls: []}}\n").expected.run == "none"
