@@ -16,7 +16,7 @@ import pytest
 from app.ids import new_id, time_of
 from app.store import lists, stream
 from app.store.database import Connection
-from app.store.lists import EffectFilter, EventFilter, Page, RunFilter, WebhookFilter, where
+from app.store.lists import DeedFilter, EffectFilter, EventFilter, Page, RunFilter, WebhookFilter, where
 from tests.support.bench import Bench, benched
 from tests.support.harness import Harness, running
 
@@ -161,6 +161,11 @@ select id, at, workspace, connection_id, id, id, recipe, 'steps.0', 'events.send
     case state when 'failed' then 'dead' else 'done' end, at, reason
 from run where (event_id::text ~ '5$' or state = 'failed')
 """
+FILL_AUDIT = """
+insert into audit (id, workspace, actor, verb, object, at)
+select e.id, 'main', 'warehouse', 'replay', case when substr(e.id::text, 36) = '7' then 'recipe/rare'
+    else 'recipe/common' end, e.at from event e
+"""
 FILL_EFFECTS = """
 insert into effect (key, workspace, state, call_id, label, at)
 select effect_key, workspace, case state when 'dead' then 'released' else 'done' end, id, '', at from call
@@ -235,6 +240,7 @@ COMBINED: dict[str, Ask] = {
     ),
     "effects of a busy person": _effects(EffectFilter(text="busy@example.com")),
     "effects that failed": _effects(EffectFilter(text="no such order", state="released")),
+    "what was done about a thing": lambda db, page: _ids(lists.audit(db, "main", page, DeedFilter(text="rare"))),
 }
 
 
@@ -281,6 +287,7 @@ async def _fill(hub: Harness) -> None:
         await db.execute(FILL_WEBHOOKS)
         await db.execute(FILL_CALLS)
         await db.execute(FILL_EFFECTS)
+        await db.execute(FILL_AUDIT)
     async with hub.hub.database.acquire() as db:
-        for table in ("event", "run", "webhook", "call", "effect"):
+        for table in ("event", "run", "webhook", "call", "effect", "audit"):
             await db.execute(f"analyze {table}")
