@@ -33,7 +33,7 @@ async def refuse_unknown(
     """Raises UnknownNameError, which says what is like it. `within` says where the filter stands."""
     if connection is None and recipe is None and type is None:
         return
-    async with hub.database.acquire() as db:
+    async with hub.database.looking() as db:
         were = await lists.named_before(db, caller.workspace, connection, recipe, type)
     faults = []
     if connection is not None and not were["connection"]:
@@ -50,7 +50,7 @@ async def refuse_unknown(
 async def refuse_unknown_recipes(caller: Caller, hub: Hub, names: Iterable[str], field: str) -> None:
     """The same of recipes that are listed in a field of the body."""
     here = [each.name for each in hub.recipes if each.workspace == caller.workspace]
-    async with hub.database.acquire() as db:
+    async with hub.database.looking() as db:
         unknown = [
             each
             for each in names
@@ -79,7 +79,9 @@ def refuse_unknown_action(caller: Caller, hub: Hub, name: str) -> None:
 
 async def refuse_unknown_deed(caller: Caller, hub: Hub, actor: str | None, verb: str | None) -> None:
     """The same of who did what: an actor with no line and no key, a verb of which no line could be."""
-    async with hub.database.acquire() as db:
+    if actor is None and verb is None:
+        return
+    async with hub.database.looking() as db:
         were = await lists.deeds_before(db, caller.workspace, actor, verb)
     faults = []
     if actor is not None and not were["actor"]:
