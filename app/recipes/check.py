@@ -90,7 +90,8 @@ class _Check:
     def __post_init__(self) -> None:
         self.ids = {step.id for step in self.recipe.all_steps() if step.id}
         self.lost = lost_ids(self.document) - self.ids
-        unclear = [name for name in self.recipe.inputs if self.document.at(("inputs", name, "type")) not in SHAPES]
+        said = {name: self.document.at(("inputs", name, "type")) for name in self.recipe.inputs}
+        unclear = [name for name, type_ in said.items() if type_ not in [*SHAPES]]  # it may be a list, or anything
         self.scope = recipe_scope(self.recipe, self.meant(self.recipe.events) or (UNKNOWN,), unclear)
 
     def wrong(

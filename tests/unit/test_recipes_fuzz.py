@@ -46,6 +46,13 @@ def changed(data: Any, path: tuple[Any, ...], value: Any) -> Any:
 PLACES = places(DATA)
 
 
+def test_a_list_may_stand_at_any_place() -> None:
+    """What looks a value up among names must know that it may be none that can be looked up."""
+    for place in PLACES:
+        loaded = load_text(orjson.dumps(changed(DATA, place, []), default=str).decode(), "a", SHELF)
+        assert loaded.usable or loaded.problems, place
+
+
 @settings(max_examples=120, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), ODD), min_size=1, max_size=3))
 def test_no_recipe_raises_when_it_is_loaded(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
