@@ -21,7 +21,7 @@ from app.errors import ConfigError
 from app.misspelt import QUOTE, fault_of
 
 MAX_BYTES = 64 * 1024
-MAX_NODES = 20_000
+MAX_NODES = 10_000
 MAX_DEPTH = 40
 MAX_DIGITS = 30
 

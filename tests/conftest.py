@@ -43,6 +43,14 @@ def _no_settings_from_outside() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """For a test that bounds CPU time: a look through all that other tests keep takes a second, and is not its own."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
 @pytest.fixture(scope="session")
 def sandbox_journal(_no_settings_from_outside: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journal]:
     """Where every sandbox of this run, in whichever process, writes what it was sent."""

@@ -20,7 +20,7 @@ from tests.support import testconnector
 from tests.support.anyhistory import Crashing, World, answers, history, live_through, met_in, outcome
 from tests.support.anyrecipe import AnyRecipe
 
-RECIPES, CRASHES, LEAST = 400, 2, 50
+RECIPES, CRASHES, LEAST = 680, 2, 100
 START = datetime(2026, 3, 27, 10, tzinfo=UTC)
 REGISTRY = Registry(testconnector.connector)
 CONNECTORS = {connector.slug: connector for connector in REGISTRY}

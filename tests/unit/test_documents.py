@@ -189,10 +189,11 @@ def test_a_mistake_is_told_where_and_how_to_mend_it(text: str, line: int, column
         "? " * 1_500 + "a",
     ],
 )
+@pytest.mark.usefixtures("uncollected")
 def test_no_file_takes_the_hub_down(text: str) -> None:
     began = time.thread_time()
     fault(text)
-    assert time.thread_time() - began < 20  # an anchor that is followed would take hours
+    assert time.thread_time() - began < 3
 
 
 def test_an_empty_file_is_nothing() -> None:

@@ -427,12 +427,13 @@ BURNERS = [
 ]
 
 
+@pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize("source", BURNERS)
 def test_nothing_burns_the_event_loop(source: str) -> None:
     began = time.thread_time()
     with pytest.raises((ExpressionError, EvaluationError)):
         text(source)
-    assert time.thread_time() - began < 10
+    assert time.thread_time() - began < 1.5
 
 
 OTHERS = list(range(9_000))
@@ -454,6 +455,7 @@ LONG_BURNERS = [
 ]
 
 
+@pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize("part", LONG_BURNERS)
 def test_nothing_that_a_template_says_a_thousand_times_burns_the_event_loop(
     part: str, monkeypatch: pytest.MonkeyPatch
@@ -464,7 +466,7 @@ def test_nothing_that_a_template_says_a_thousand_times_burns_the_event_loop(
     began = time.thread_time()
     with pytest.raises(EvaluationError):
         page.evaluate({**SCOPE, **LONG})
-    assert time.thread_time() - began < 5
+    assert time.thread_time() - began < 1.6
 
 
 def test_a_number_from_outside_may_be_absurd() -> None:
