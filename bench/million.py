@@ -254,7 +254,7 @@ def asks() -> Iterator[tuple[str, Ask]]:
         *("events", "events?limit=200", "events?type=order.paid", "events?type=review.received"),
         *("events?type=stock.counted", "events?type=stock.*", "events?type=order.*", "events?type=refund.*"),
         *("events?connection=shop", "events?connection=rare", "events?connection=books", "events?test=true"),
-        *("events?recipe=tag-orders", "events?recipe=tell-of-reviews"),
+        *("events?recipe=tag-orders", "events?recipe=tell-of-reviews", "events?recipe=no-such"),
         *("events?state=failed", "events?state=running", "events?state=done", "events?state=cancelled"),
         *("events?recipe=invoice-paid-orders&state=failed", "events?recipe=tag-orders&state=done"),
         *("events?type=order.paid&connection=payments", "events?type=order.paid&connection=till"),
@@ -299,7 +299,7 @@ def asks() -> Iterator[tuple[str, Ask]]:
             "customers?q=Number",
             "customers?q=nowhere",
         ),
-        *("audit", "audit?actor=warehouse", "audit?actor=auditor", "audit?verb=redo"),
+        *("audit", "audit?actor=warehouse", "audit?actor=auditor", "audit?actor=nobody", "audit?verb=redo"),
         *("audit?object=recipe/tag-orders", "audit?object=recipe/*", "audit?actor=auditor&verb=redo"),
         *("audit?q=tag-orders", "audit?q=nowhere"),
         *("replays", "replays?state=done", "replays?state=running", "backtests", "connections", "recipes"),
@@ -350,12 +350,15 @@ async def ask_all(hub: Stage, events: int, times: int, only: str) -> bool:
     for name, address in asks():
         if only not in name:
             continue
-        dice, took, rows, seen = Dice(random.Random(1), events), [], 0, ""
+        dice, took, rows, seen, refused = Dice(random.Random(1), events), [], 0, "", ""
         await db.execute("select pg_stat_statements_reset()")
         for _ in range(times):
             began = time.perf_counter()
             status, body = await reader.get(address(dice), key)
             took.append(time.perf_counter() - began)
+            if status == 422 and b"/problems/unknown-name" in body:
+                refused = " (refused: there never was one)"
+                continue
             if status != 200:
                 seen = f" (answered {status}: {body[:100].decode()})"
                 break
@@ -365,7 +368,7 @@ async def ask_all(hub: Stage, events: int, times: int, only: str) -> bool:
         slow = p50 > ASKED_FOR or bool(seen)
         well = well and not slow
         print(
-            f"| {name}{seen} | {rows} | {min(took) * 1000:.1f} | {p50:.1f}{' **slow**' if slow else ''} "
+            f"| {name}{seen or refused} | {rows} | {min(took) * 1000:.1f} | {p50:.1f}{' **slow**' if slow else ''} "
             f"| {max(took) * 1000:.1f} | {ran / len(took):.1f} | {pages / len(took):.0f} |",
             flush=True,
         )
