@@ -31,7 +31,7 @@ from tests.support.routes import hub_app
 
 DUE = """
 select (select count(*) from webhook where state = 'due')
-     + (select count(*) from run where due_at <= clock_timestamp())
+     + (select count(*) from run where due_at <= clock_timestamp() + interval '100 ms')
      + (select count(*) from event where waiters_due)
      + (select count(*) from timer where due_at <= clock_timestamp() and kind in ('event', 'schedule'))
      + (select count(*) from call where state = 'due' and due_at <= clock_timestamp() + interval '100 ms')
