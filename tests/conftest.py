@@ -89,7 +89,9 @@ def databases(postgres_server: Service) -> Iterator[Databases]:
     """The databases of this process; `databases.fresh()` for tests that want several."""
     with pytest.MonkeyPatch.context() as patch:
         listen(patch)
-        yield Databases(postgres_server.url)
+        made = Databases(postgres_server.url)
+        yield made
+        made.close()
 
 
 @pytest.fixture

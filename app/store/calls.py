@@ -468,19 +468,20 @@ async def first_tried(connection: Connection, call: DueCall) -> datetime | None:
 
 
 _ACTED_TWICE = """
-select distinct t.call_id from unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::bool[])
-    as t(call_id, at, attempt_id, late)
+select distinct t.call_id from unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::bool[], $5::bool[])
+    as t(call_id, at, attempt_id, late, heard)
 join attempt a on a.call_id = t.call_id and a.at >= t.at and a.id <> t.attempt_id
 where (a.state = 'late' and (a.status is null or a.status < 400 or a.status >= 500))
    or (t.late and a.state = 'ok' and a.error is null)
+   or (t.heard and a.state = 'unsure')
 """
 
 
 async def acted_twice(connection: Connection, ended: Sequence[Ended], late: Sequence[Ended]) -> set[UUID]:
     """Of calls that acted under this owner (`ended`), or perhaps under one that had lost the lane (`late`): those that
-    another owner's attempt made too. Both are recorded already."""
+    another owner's attempt made too, or may have made where the late one surely did. Both are recorded already."""
     rows = [
-        (e.call_id, time_of(e.call_id), e.attempt_id, is_late)
+        (e.call_id, time_of(e.call_id), e.attempt_id, is_late, is_late and e.attempt_state == "ok")
         for each, is_late in ((ended, False), (late, True))
         for e in each
         if e.attempt_id is not None and not e.alike

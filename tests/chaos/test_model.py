@@ -312,7 +312,7 @@ def test_any_order_of_claims_crashes_and_answers_keeps_the_ledger_true(databases
 @pytest.mark.chaos
 def test_whatever_an_owner_was_doing_when_it_froze_the_next_one_doubles_nothing(databases: Databases) -> None:
     """Every case of: one owner gets so far, stands still, another gets so far, the first wakes and goes on."""
-    before, meanwhile = ("claimed", "marked", "sent"), ("claimed", "sent", "ok")
+    before, meanwhile = ("claimed", "marked", "sent"), ("claimed", "sent", "ok", "unsure")
     after = ("sent", "ok, twice", "unsure")
     with databases.fresh() as url, _against(url):
         for first, deadlines, second, last in product(before, (False, True), meanwhile, after):

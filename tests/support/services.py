@@ -110,11 +110,15 @@ def running_redis() -> Iterator[Service]:
 
 
 class Databases:
-    """Makes and drops the databases of one server of `running_postgres`."""
+    """Makes and drops the databases of one server of `running_postgres`, over one connection in a thread of its own: a
+    connection costs a fork of the server's, and each test needs two statements."""
 
     def __init__(self, server_url: str) -> None:
         self._server_url = f"{server_url.rpartition('/')[0]}/postgres"
         self._names = (f"test_{n}" for n in count(1))
+        self._thread = ThreadPoolExecutor(1)
+        self._loop = asyncio.Runner()
+        self._connection: asyncpg.Connection | None = None
 
     @contextmanager
     def fresh(self) -> Iterator[str]:
@@ -127,11 +131,20 @@ class Databases:
         finally:
             self._statement(f"drop database if exists {name} with (force)")
 
+    def close(self) -> None:
+        self._thread.submit(self._loop.close).result()
+        self._thread.shutdown()
+
     def _url(self, name: str) -> str:
         return f"{self._server_url.rpartition('/')[0]}/{name}"
 
     def _statement(self, statement: str) -> None:
-        apart(lambda: asyncio.run(execute(self._server_url, statement)))
+        self._thread.submit(lambda: self._loop.run(self._execute(statement))).result()
+
+    async def _execute(self, statement: str) -> None:
+        if self._connection is None:
+            self._connection = await asyncpg.connect(self._server_url)
+        await self._connection.execute(statement)
 
 
 async def execute(url: str, statement: str) -> None:
