@@ -10,6 +10,7 @@ from pathlib import Path
 import certifi
 import pytest
 import redis
+import structlog
 
 from app.embedded import Service
 from tests.support.journal import Journal, told
@@ -21,6 +22,16 @@ __all__ = ["pytest_runtest_makereport"]
 sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]  # httpx looks for it at each request over ASGI
 
 gc.set_threshold(50_000, 20, 20)  # a look through all that a long run keeps takes a second
+gc.disable()  # until all tests are collected
+
+structlog.get_config()["processors"][-1].exception_formatter = structlog.dev.plain_traceback
+"""The one that tests log with who set up nothing: with every local of every frame a traceback takes seconds to draw."""
+
+
+def pytest_collection_finish() -> None:
+    """What was made so far stays: the collector need not look at it again."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
