@@ -90,6 +90,8 @@ def test_random_keys_are_never_refused() -> None:
     check_random([key for _ in range(2000) for key in parse_keys(new_key())])
     for _ in range(2000):
         check_secrets(Settings(secret_keys=GOOD, admin_key=os.urandom(24).hex()))
+    for met in ("abc123", "123456"):  # one of 200,000 holds such a word
+        check_secrets(Settings(secret_keys=GOOD, admin_key=f"9f{met}e07d41c2b85a3f6017c9d2e84b5a"))
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,8 @@ def test_random_keys_are_never_refused() -> None:
         "change-me-please-change",
         "test-admin-key-of-good-length",
         "a" * 40,
+        "0123456789abcdef" * 2,
+        "fedcba98abc123007e123456d0c9b8a7",
         "ab" * 20,
     ],
 )
