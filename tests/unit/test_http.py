@@ -60,7 +60,7 @@ from tests.support.rawserver import (
 )
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-QUICK = Timeouts(pool=0.1, connect=0.1, read=0.15, total=0.4)
+QUICK = Timeouts(pool=0.2, connect=0.5, read=0.2, total=1.0)
 SECRET = "s3cret-token"
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
