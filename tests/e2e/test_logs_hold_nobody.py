@@ -136,7 +136,7 @@ def libraries_stumble() -> None:
         task = asyncio.create_task(forgotten(), name="forgotten")
         await asyncio.sleep(0)
         del task
-        gc.collect()
+        gc.collect(0)
 
     import threading
 
