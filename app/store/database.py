@@ -5,10 +5,11 @@ Nothing here or above it relies on a session (no LISTEN, session locks or SET), 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import cached_property
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -71,6 +72,28 @@ FLUSH = "select pg_logical_emit_message(true, 'tradewind', '')"
 _LOOK = "begin isolation level repeatable read, read only; set local plan_cache_mode = force_custom_plan"
 
 
+_OWN_TYPES = 16_384
+"""PostgreSQL numbers its own types below this, the same in every database."""
+_told: dict[int, list[Any]] = {}
+"""The number of such a type -> what PostgreSQL told when it was asked about it."""
+
+
+class _Linked(asyncpg.Connection):  # type: ignore[misc]
+    """A connection that knows what others of this process were told of PostgreSQL's own types (of the arrays that our
+    statements take). Each would ask anew, and the question costs as much as to connect."""
+
+    async def _introspect_types(self, typeoids: Iterable[int], timeout: float) -> tuple[list[Any], Any]:
+        """Their types, and the statement that asked (asyncpg wants to know whether it had a name)."""
+        asked = set(typeoids)
+        new = asked - _told.keys()
+        kept = [row for oid in asked - new for row in _told[oid]]
+        if not new:
+            return kept, SimpleNamespace(name="none was asked")
+        rows, statement = await super()._introspect_types(new, timeout)
+        _told.update((oid, rows) for oid in new if oid < _OWN_TYPES)
+        return kept + rows, statement
+
+
 class Database:
     """Two pools on one server: `pool` (asyncpg) for the pipeline, `engine` (SQLAlchemy) for everything else."""
 
@@ -95,6 +118,7 @@ class Database:
             json_deserializer=orjson.loads,
             connect_args={
                 "dsn": self.url,
+                "connection_class": _Linked,
                 "statement_cache_size": self._cache,
                 "prepared_statement_cache_size": self._cache,
                 "prepared_statement_name_func": None if self._cache else _nameless,
@@ -107,6 +131,7 @@ class Database:
             min_size=1,
             max_size=self._size,
             statement_cache_size=self._cache,
+            connection_class=_Linked,
             init=_json_codec,
             reset=_nothing_to_reset,
             command_timeout=60,

@@ -172,3 +172,28 @@ async def test_a_run_that_is_being_moved_is_woken_all_the_same_by_what_ends_mean
     await asyncio.gather(mover, waker)
     async with database.acquire() as db:
         assert await db.fetchval("select due_at from run where id = $1", run_id) == now
+
+
+@pytest.mark.parametrize("statement_cache", [0, 100])
+async def test_what_postgresql_said_of_its_types_serves_later_connections(
+    database_url: str, statement_cache: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[set[int]] = []
+    introspect = asyncpg.Connection._introspect_types
+
+    async def asking(connection: Any, typeoids: Any, timeout: float) -> Any:
+        asked.append(set(typeoids))
+        return await introspect(connection, typeoids, timeout)
+
+    monkeypatch.setattr(asyncpg.Connection, "_introspect_types", asking)
+    monkeypatch.setattr("app.store.database._told", {})
+    one, now = new_id(), datetime.now(UTC)
+    for _ in range(3):
+        database = await Database(database_url, statement_cache=statement_cache).open()
+        async with database.acquire() as db, db.transaction():
+            row = await db.fetchrow(
+                "select $1::uuid[] as ids, $2::timestamptz[] as times, $3::jsonb[] as data", [one], [now], [{"a": 1}]
+            )
+            assert (row["ids"], row["times"], row["data"]) == ([one], [now], [{"a": 1}])
+        await database.close()
+    assert len(asked) == 1
