@@ -4,8 +4,9 @@ import gc
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import certifi
 import pytest
@@ -22,16 +23,20 @@ __all__ = ["pytest_runtest_makereport"]
 sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]  # httpx looks for it at each request over ASGI
 
 gc.set_threshold(50_000, 20, 20)  # a look through all that a long run keeps takes a second
-gc.disable()  # until all tests are collected
 
 structlog.get_config()["processors"][-1].exception_formatter = structlog.dev.plain_traceback
 """The one that tests log with who set up nothing: with every local of every frame a traceback takes seconds to draw."""
 
 
-def pytest_collection_finish() -> None:
-    """What was made so far stays: the collector need not look at it again."""
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """The collector rests meanwhile, and need not look again at what was made."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
