@@ -101,11 +101,16 @@ def merged(
     }
 
 
-def _lay(scope: dict[str, Any], noun: str, keys: Sequence[bytes], kept: Mapping[bytes, Mapping[str, Any]]) -> None:
-    for said in [kept[key] for key in keys if key in kept] or [{}]:
-        scope[noun] = with_remembered(scope[noun], said)
+def lay(scope: dict[str, Any], noun: str, said: Mapping[str, Any]) -> None:
+    """Lay what was remembered over a noun of a scope."""
+    scope[noun] = with_remembered(scope[noun], said)
     if noun == "customer":
         _into_order(scope)
+
+
+def _lay(scope: dict[str, Any], noun: str, keys: Sequence[bytes], kept: Mapping[bytes, Mapping[str, Any]]) -> None:
+    for said in [kept[key] for key in keys if key in kept] or [{}]:
+        lay(scope, noun, said)
 
 
 def _into_order(scope: dict[str, Any]) -> None:

@@ -300,6 +300,36 @@ def test_an_item_that_fails_ends_the_row_of_items_unless_told_to_go_on() -> None
     assert notes(going) == ["t0", "t1", "t2", "3 items"]
 
 
+SETS = """
+on: order.paid
+steps:
+  - for_each: order.line_items
+    as: line
+    key: line.sku
+    set: {order: {add_tags: ["{{ line.sku }}", "{{ (order.tags or []) | length }}"]}}
+  - id: inside
+    for_each: order.line_items
+    key: item.sku
+    steps:
+      - set: {customer: {attributes: {last: "{{ item.sku }}"}}}
+  - id: bad
+    use: testbench.make_native
+    with: {id: "2", note: bad}
+    on_error:
+      - set: {order: {attributes: {bad: true}}}
+"""
+
+
+@pytest.mark.parametrize("name", ["", "id: kept\n    "])
+def test_what_is_set_for_each_item_is_seen_by_the_next_item_and_by_later_steps(name: str) -> None:
+    """Also what is set inside a step, and after a failure; `order.customer` is the same customer."""
+    source = SETS.replace("    as: line", f"    {name}as: line")
+    source += make("{{ order.tags | join }} {{ order.customer.attributes.last }} {{ order.attributes.bad }}")
+    lines = [{"id": "1", "sku": "A"}, {"id": "2", "sku": "B"}]
+    simulation = ran(source, {"bad": [Told(fails="permanent")]}, line_items=lines)
+    assert notes(simulation) == ["bad", "A0B2 B true"], simulation.runs[0].reason
+
+
 def test_items_of_one_key_are_refused() -> None:
     source = "on: order.paid\nsteps:\n  - for_each: order.line_items\n    key: item.title\n"
     source += '    use: testbench.make_native\n    with: {id: "1"}\n'

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from app import events as canonical
 from app.connector import Action
 from app.domain.connections import Connection
-from app.domain.memory import kept, with_remembered
+from app.domain.memory import kept, lay
 from app.domain.recipes import cannot, outline_of
 from app.expressions import EvaluationError, render, say, spoken
 from app.ids import new_id, time_of
@@ -416,11 +416,16 @@ class Walk:
             self._row(step, frame, "running", {"keys": keys})
         if gone := [key for key in keys if key not in items]:
             raise EvaluationError(f"the item {gone[0]!r} of for_each is gone")
-        frames = [frame.inside(each.name, items[key], key) for key in keys]
-        ways = [(inner.path(step) in self.steps, partial(self._alone, step, inner)) for inner in frames]
+        frames: dict[str, Frame] = {}
+
+        def alone(key: str) -> bool:  # an item sees what those before it remembered
+            frames[key] = frame.inside(each.name, items[key], key)
+            return self._alone(step, frames[key])
+
+        ways = [(f"{step.path}[{frame.key(key)}]" in self.steps, partial(alone, key)) for key in keys]
         if not self._together(ways, each.at_once):
             return False
-        results = [inner.scope["steps"].get(step.id) if step.id else None for inner in frames]
+        results = [frames[key].scope["steps"].get(step.id) if step.id else None for key in keys]
         return self._finish(step, frame, row, "done", results)
 
     def _wait(self, step: Step, frame: Frame, until: datetime) -> bool:
@@ -586,17 +591,17 @@ class Walk:
         return False
 
     def _remember(self, step: Step, frame: Frame, output: Any) -> None:
-        if isinstance(step.does, SetFacts) and output:
+        if isinstance(step.does, SetFacts) and isinstance(output, Mapping):  # of all items, each has done so
             self._recall(frame, output)
         if step.id is not None:
             frame.scope["steps"][step.id] = typed(step, output, self._action_of(step) if output is not None else None)
 
     def _recall(self, frame: Frame, output: Mapping[str, Any]) -> None:
-        """Later steps of the run see what a `set` of it remembered."""
-        for noun, said in output.items():
-            thing = frame.scope.get(noun)
-            if isinstance(said, Mapping) and isinstance(thing, dict):
-                frame.scope[noun] = with_remembered(thing, said)
+        """Later steps of the run see what a `set` of it remembered, also those around the steps that it stands in."""
+        for scope in (each.scope for each in frame.around()):
+            for noun, said in output.items():
+                if isinstance(said, Mapping) and isinstance(scope.get(noun), dict):
+                    lay(scope, noun, said)
 
     def _action_of(self, step: Step) -> Action | None:
         if not isinstance(step.does, Call):

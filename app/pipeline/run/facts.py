@@ -1,6 +1,6 @@
 """What a run is made of while it is walked: what never changes, what lies around it, and what came in for it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -114,12 +114,13 @@ class Ear:
 
 @dataclass(slots=True)
 class Frame:
-    """Where in the recipe the walk is: what its expressions see, the keys of the `for_each` items around it, and
-    whether a step around it has an `on_error`."""
+    """Where in the recipe the walk is: what its expressions see, the keys of the `for_each` items around it, whether a
+    step around it has an `on_error`, and the frame whose scope its own was made of."""
 
     scope: dict[str, Any]
     item: str | None = None
     guarded: bool = False
+    outer: "Frame | None" = None
 
     def path(self, step: Step) -> str:
         """The name of a step's row: its path, and the item for which it is done."""
@@ -130,11 +131,19 @@ class Frame:
         return own if self.item is None else self.item if own is None else f"{self.item}/{own}"
 
     def inside(self, name: str, value: Any, key: str) -> "Frame":
-        return Frame({**self.scope, name: value, "steps": dict(self.scope["steps"])}, self.key(key), self.guarded)
+        scope = {**self.scope, name: value, "steps": dict(self.scope["steps"])}
+        return Frame(scope, self.key(key), self.guarded, self)
 
     def with_error(self, error: Mapping[str, Any]) -> "Frame":
-        return Frame({**self.scope, "error": error}, self.item, self.guarded)
+        return Frame({**self.scope, "error": error}, self.item, self.guarded, self)
 
     def within(self, step: Step) -> "Frame":
         """The frame of the steps inside a step."""
-        return Frame(self.scope, self.item, self.guarded or step.on_error is not None)
+        return Frame(self.scope, self.item, self.guarded or step.on_error is not None, self.outer)
+
+    def around(self) -> "Iterator[Frame]":
+        """It, and the frames around it."""
+        frame: Frame | None = self
+        while frame is not None:
+            yield frame
+            frame = frame.outer
