@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from app.expressions import EvaluationError, Expression
-from app.recipes.durations import LocalTime, parse_duration
+from app.recipes.durations import LocalTime, parse_duration, parse_local_time
 from app.recipes.model import Wait
 
 
@@ -30,7 +30,17 @@ def over_at(wait: Wait, scope: Mapping[str, object], now: datetime, zone: ZoneIn
         return wait.until.after(now, zone)
     if wait.until is None:
         return now
-    return _moment(wait.until, wait.until.evaluate(scope), zone)
+    value = wait.until.evaluate(scope)
+    local = _local_time(value)
+    return local.after(now, zone) if local is not None else _moment(wait.until, value, zone)
+
+
+def _local_time(value: object) -> LocalTime | None:
+    """The `next 09:00` that an expression gives, of an input for instance."""
+    try:
+        return parse_local_time(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _moment(expression: Expression, value: object, zone: ZoneInfo) -> datetime:
