@@ -34,7 +34,7 @@ async def sync_folder(
     async with database.begin() as db:
         if condition is not None:
             await condition(db)
-        texts = {path.stem: path.read_text() for path in recipe_files(folder)}
+        texts = {path.stem: _text_of(path) for path in recipe_files(folder)}
         if await asyncio.to_thread(_as_stored, folder, texts, await store.current_texts(db, workspace, origin)):
             return []
         catalogue = await asyncio.to_thread(RegistryCatalogue, registry)
@@ -59,7 +59,17 @@ def _misnamed(one: Loaded, registry: Registry, slugs: Mapping[str, Sequence[str]
     return [replace(each, severity="warning") for each in found if each.severity == "error"]
 
 
-def _as_stored(folder: Path, texts: Mapping[str, str], stored: Mapping[str, tuple[str, Mapping[str, str]]]) -> bool:
+def _text_of(path: Path) -> str | None:
+    """None for a file that is no text, or cannot be read: what is wrong with it is told when it is loaded."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError):
+        return None
+
+
+def _as_stored(
+    folder: Path, texts: Mapping[str, str | None], stored: Mapping[str, tuple[str, Mapping[str, str]]]
+) -> bool:
     """Whether the recipes of a folder and the templates that they name are those that are stored."""
     if {name: source for name, (source, _) in stored.items()} != texts:
         return False

@@ -73,18 +73,29 @@ Templates = Mapping[str, Template]
 def read_templates(folder: Path) -> tuple[Templates, list[Problem]]:
     """The templates beside the recipes of a folder, and files there that are none."""
     place = folder / FOLDER
-    files = {path.name: path.read_text() for path in sorted(place.glob("*")) if path.is_file()}
+    files = [path for path in sorted(place.glob("*")) if path.is_file() and not path.name.startswith(".")]
     shown = f"{folder.name}/{FOLDER}/"
     mend = "write <name>.html.j2, <name>.de.txt.j2 or <name>.subject.txt.j2"
     strange = [
-        Problem(f"{shown}{file}", 1, 1, "this is not the name of a template", mend)
-        for file in files
-        if not _FILE.fullmatch(file) and not file.startswith(".")
+        Problem(f"{shown}{path.name}", 1, 1, "this is not the name of a template", mend)
+        for path in files
+        if not _FILE.fullmatch(path.name)
     ]
-    return compiled(files, shown), strange
+    return compiled({path.name: _read(path) for path in files if _FILE.fullmatch(path.name)}, shown), strange
 
 
-def compiled(texts: Mapping[str, str], shown: str = "") -> Templates:
+def _read(path: Path) -> str | ExpressionError:
+    """The text of a file, or why it has none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as e:
+        line = e.object[: e.start].count(b"\n") + 1
+        return ExpressionError("the file is not UTF-8", line, mend="save it as UTF-8")
+    except OSError as e:
+        return ExpressionError(f"the file cannot be read: {e.strerror}", mend="check that it may be read")
+
+
+def compiled(texts: Mapping[str, str | ExpressionError], shown: str = "") -> Templates:
     """Templates from the texts of their files; what is wrong with a file is kept with its template."""
     variants: dict[str, dict[str, dict[str, Part]]] = {}
     problems: dict[str, list[Problem]] = {}
@@ -95,6 +106,9 @@ def compiled(texts: Mapping[str, str], shown: str = "") -> Templates:
         name, locale = found["name"], (found["locale"] or "").replace("_", "-").lower()
         here = variants.setdefault(name, {}).setdefault(locale, {})
         try:
+            if isinstance(source, ExpressionError):
+                raise source
+            source = source.removeprefix("\ufeff")  # the mark that some editors begin a file with
             text = compile_template(source, html=found["part"] == "html")
         except ExpressionError as e:
             problems.setdefault(name, []).append(Problem(shown + file, e.line, e.column, e.message, e.mend))

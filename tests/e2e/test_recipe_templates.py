@@ -53,6 +53,14 @@ async def sync(hub: Harness, folder: Path) -> int:
 async def test_a_run_sends_the_texts_it_began_with_in_the_workspaces_language(hub: Harness, tmp_path: Path) -> None:
     folder = tmp_path / "recipes"
     write(folder, subject_txt="First {{ order.number }}", txt="old", de_subject_txt="Erste", de_txt="alt")
+    (folder / "broken.yaml").write_bytes(b"title: caf\xe9\n")  # which holds up no other
+    (folder / "gone.yaml").symlink_to(tmp_path / "nowhere")
+    faults = await sync_folder(hub.hub.database, hub.hub.registry, folder)
+    assert [str(each).partition(": ")[2].split(".")[0] for each in faults] == [
+        "the file is not UTF-8", "the file cannot be read: No such file or directory",
+    ]  # fmt: skip
+    (folder / "broken.yaml").unlink()
+    (folder / "gone.yaml").unlink()
     assert [await sync(hub, folder), await sync(hub, folder)] == [1, 1]
     await hub.send("store", "orders/paid", shopify_order(1, customer_locale=None))
     await hub.settle()

@@ -120,7 +120,9 @@ def test_an_output_comes_back_from_the_store_with_its_types() -> None:
     ],
 )
 def test_a_wait_is_over_when_it_says(wait: str, hours: float) -> None:
-    source = "on: order.paid\ninputs: {span: {type: duration, default: 2d}, at: {type: time, default: '09:00'}}\nsteps:\n"
+    source = (
+        "on: order.paid\ninputs: {span: {type: duration, default: 2d}, at: {type: time, default: '09:00'}}\nsteps:\n"
+    )
     simulation = world(source + f"  - {wait}\n" + make("over"))
     simulation.happen("order.paid", order(created_at="2026-01-06T16:00:00Z"))
     simulation.forward(timedelta(hours=hours) - timedelta(seconds=1))

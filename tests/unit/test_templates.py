@@ -156,6 +156,16 @@ def test_a_name_that_is_not_written_out_is_refused(tmp_path: Path) -> None:
     assert any("must be written out" in each for each in problems(folder_of(tmp_path, GOOD, recipe)))
 
 
+def test_a_file_that_is_no_text_is_told_and_the_mark_of_an_editor_goes_into_no_mail(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, {**GOOD, "hello.subject.txt.j2": "\ufeffOrder"})
+    (subject,) = (part for part in read_templates(folder)[0]["hello"].parts() if part.file == "hello.subject.txt.j2")
+    assert subject.text.evaluate({}) == "Order"
+    (folder / "templates/hello.txt.j2").write_bytes(b"one\ncaf\xe9")
+    (folder / "templates/logo.png").write_bytes(b"\x89PNG\xff")
+    assert any("hello.txt.j2:2:1: the file is not UTF-8. Save it as UTF-8." in each for each in problems(folder))
+    assert [each.file.rpartition("/")[2] for each in read_templates(folder)[1]] == ["logo.png"]
+
+
 def test_a_file_of_another_name_is_told(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, {**GOOD, "hello.md": "x", "Hello.html.j2": "x"})
     _, strange = read_templates(folder)
