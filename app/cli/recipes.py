@@ -45,7 +45,7 @@ def list_recipes(workspace: Workspace = "main", as_json: AsJson = False) -> None
 def check(folder: FolderOrFile = None, connections: Connections = None, as_json: AsJson = False) -> None:
     """Check recipe files; each fault with its place and its mend. Exit code 1 if there are errors."""
     from app.domain.connections_file import slugs_in
-    from app.recipes import RegistryCatalogue, load_folder, read_templates, with_connections
+    from app.recipes import RegistryCatalogue, load_folder, read_templates, strays, with_connections
     from app.registry import Registry
 
     (place, only), settings = folder_and_file(folder), session.settings()
@@ -56,7 +56,9 @@ def check(folder: FolderOrFile = None, connections: Connections = None, as_json:
     loaded = [one for one in loaded if only in (None, one.name)]
     templates, strange = read_templates(place) if only is None else ({}, [])
     faults = [*strange, *(problem for each in templates.values() for problem in each.problems)]
-    _report(list(dict.fromkeys([*faults, *(problem for one in loaded for problem in one.problems)])), as_json)
+    beside = strays(place) if only is None else []
+    told = [*beside, *faults, *(problem for one in loaded for problem in one.problems)]
+    _report(list(dict.fromkeys(told)), as_json)
     if not as_json:
         good = sum(one.usable for one in loaded)
         if only is not None and good:

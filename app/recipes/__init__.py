@@ -10,7 +10,7 @@ from app.recipes.catalogue import Catalogue, RegistryCatalogue
 from app.recipes.check import check_recipe
 from app.recipes.durations import LocalTime, parse_duration, say_duration
 from app.recipes.inputs import settled, valid
-from app.recipes.loading import Loaded, load_folder, load_text, parse_recipe, recipe_files, with_connections
+from app.recipes.loading import Loaded, load_folder, load_text, parse_recipe, recipe_files, strays, with_connections
 from app.recipes.model import (
     Again,
     Approve,
@@ -105,6 +105,7 @@ __all__ = [
     "say_duration",
     "settled",
     "span_of",
+    "strays",
     "texts_of",
     "used",
     "valid",

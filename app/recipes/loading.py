@@ -83,6 +83,27 @@ def load_folder(folder: Path, catalogue: Catalogue) -> list[Loaded]:
     return _seen_together(loaded, catalogue)
 
 
+def strays(folder: Path) -> list[Problem]:
+    """Files of a folder that look as if they were read, and are not: another ending, and tests of no recipe."""
+    names = {path.stem for path in recipe_files(folder)}
+    tests = {path: path.name.removesuffix(".test.yaml") for path in sorted(folder.glob("*.test.yaml"))}
+    return [
+        *(
+            _stray(path, "this is read by nobody: names of recipes end in .yaml", "rename it")
+            for path in sorted(folder.glob("*.yml"))
+        ),
+        *(
+            _stray(path, f"this tests nothing: there is no {name}.yaml beside it", "rename it, or remove it")
+            for path, name in tests.items()
+            if name not in names
+        ),
+    ]
+
+
+def _stray(path: Path, message: str, mend: str) -> Problem:
+    return Problem(f"{path.parent.name}/{path.name}", 1, 1, message, mend, "warning")
+
+
 def with_connections(
     loaded: Sequence[Loaded], catalogue: Catalogue, connections: Mapping[str, Sequence[str]]
 ) -> list[Loaded]:

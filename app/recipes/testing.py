@@ -21,7 +21,7 @@ from app.pipeline.match.standins import Told
 from app.recipes.catalogue import RegistryCatalogue
 from app.recipes.covering import ways_met, ways_of
 from app.recipes.inputs import settled
-from app.recipes.loading import Loaded, load_folder, recipe_files
+from app.recipes.loading import Loaded, load_folder, recipe_files, strays
 from app.recipes.model import Recipe
 from app.recipes.outcomes import compare
 from app.recipes.payloads import Platform, payload_path
@@ -116,7 +116,7 @@ def run_folder(folder: Path, only: Sequence[str] = (), as_json: bool = False, up
 def run_tests(folder: Path, registry: Registry, *, only: Sequence[str] = (), update: bool = False) -> Report:
     """Run the cases of every recipe of a folder (or of those named `only`). update: where calls differ, write what
     came into the test file as what is expected."""
-    report = Report()
+    report = Report(problems=[] if only else strays(folder))
     catalogue = RegistryCatalogue(registry)
     for loaded in load_folder(folder, catalogue):
         if only and loaded.name not in only:

@@ -7,7 +7,9 @@ from typing import Any
 
 import orjson
 import pytest
+from typer.testing import CliRunner
 
+from app.cli.commands import app
 from app.errors import ConfigError
 from app.export import PAGE
 from app.ids import new_id
@@ -182,6 +184,19 @@ def test_expectations_are_written_anew_when_asked_and_nothing_else_is(folder: Pa
     (folder / "greet.test.yaml").write_text(written.replace("run: done", "run: none\n      reason: where"))
     run_tests(folder, Registry(), update=True)
     assert run_tests(folder, Registry()).passed
+
+
+def test_files_that_nobody_reads_are_told(folder: Path) -> None:
+    (folder / "greet.test.yaml").rename(folder / "gret.test.yaml")
+    (folder / "other.yml").write_text(RECIPE)
+    report = run_tests(folder, Registry())
+    assert [str(each).partition("/")[2] for each in report.problems] == [
+        "other.yml:1:1: warning: this is read by nobody: names of recipes end in .yaml. Rename it.",
+        "gret.test.yaml:1:1: warning: this tests nothing: there is no gret.yaml beside it. Rename it, or remove it.",
+    ]
+    assert report.passed
+    checked = CliRunner().invoke(app, ["recipes", "check", str(folder)])
+    assert (checked.exit_code, checked.stderr.count("warning: ")) == (0, 2)
 
 
 def test_a_recipe_without_a_test_file_is_named(folder: Path) -> None:
