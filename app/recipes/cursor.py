@@ -94,6 +94,13 @@ class Cursor:
             self.wrong(f"{self.name} is longer than {longest} characters", "shorten it")
         return self.value.strip()
 
+    def plain(self, longest: int = 200) -> str:
+        """Text that stands as it is: an expression in it would never be filled in."""
+        if isinstance(self.value, str) and "{{" in self.value:
+            self.wrong(f"{self.name} is taken to the letter: nothing is put in for {{{{ }}}}", "write it out")
+            return ""
+        return self.text(longest)
+
     def word(self, choices: Collection[str], default: str) -> str:
         if self.value not in choices:
             offer = nearest(str(self.value), choices)

@@ -79,7 +79,7 @@ class _Reader:
             "title": keys["title"].text() if "title" in keys else "",
             "description": keys["description"].text(2000) if "description" in keys else "",
             "stage": keys["stage"].text(50) if "stage" in keys else None,
-            "group": keys["group"].text(50) if "group" in keys else None,
+            "group": keys["group"].plain(50) if "group" in keys else None,
             "enabled": keys["enabled"].flag(True) if "enabled" in keys else True,
             "priority": keys["priority"].whole(-100, 100) if "priority" in keys else 0,
             "was": tuple(map(file_name, keys["was"].items_or_one())) if "was" in keys else (),
@@ -112,8 +112,8 @@ class _Reader:
             self.trigger(event, keys)
 
     def trigger(self, event: Cursor, keys: dict[str, Cursor]) -> None:
-        connection = keys["connection"].text() if "connection" in keys else None
-        platform = keys["platform"].text() if "platform" in keys else None
+        connection = keys["connection"].plain() if "connection" in keys else None
+        platform = keys["platform"].plain() if "platform" in keys else None
         historical = match(keys["historical"]) if "historical" in keys else "no"
         test = match(keys["test"]) if "test" in keys else "no"
         self.triggers.append(Trigger(event_name(event), connection, platform, historical, test, event.path))
@@ -183,8 +183,8 @@ def quiet_hours(each: Cursor) -> QuietHours | None:
 def connections(each: Cursor) -> dict[str, str]:
     """`connection: books`, or by connector: `{quickbooks: books, slack: team}`. "" stands for every connector."""
     if not isinstance(each.value, dict):
-        return {"": each.text()}
-    return {name: cursor.text() for name, cursor in each.free_mapping().items()}
+        return {"": each.plain()}
+    return {name: cursor.plain() for name, cursor in each.free_mapping().items()}
 
 
 def inputs(each: Cursor) -> dict[str, Input]:

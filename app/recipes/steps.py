@@ -167,10 +167,10 @@ class StepReader:
             connector,
             action,
             values(keys["with"]) if "with" in keys else {},
-            keys["connection"].text() if "connection" in keys else None,
+            keys["connection"].plain() if "connection" in keys else None,
             retry(keys["retry"]) if "retry" in keys else None,
             cast(IfUnsure | None, if_unsure),
-            keys["effect"].text() if "effect" in keys else None,
+            keys["effect"].plain() if "effect" in keys else None,
         )
 
     def read_wait(self, keys: dict[str, Cursor]) -> Wait:

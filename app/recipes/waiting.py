@@ -32,8 +32,8 @@ def awaited(each: Cursor, more: tuple[str, ...] = ()) -> Awaited:
     keys = each.mapping(("event", "where", "connection", *more), needed=("event", "where"))
     events = tuple(event_name(one) for one in keys["event"].items_or_one()) if "event" in keys else ()
     written = (keys["where"].condition() if "where" in keys else None) or ALWAYS
-    connection = keys["connection"].text() if "connection" in keys else None
-    reason = keys["reason"].text() if "reason" in keys else None
+    connection = keys["connection"].plain() if "connection" in keys else None
+    reason = keys["reason"].plain() if "reason" in keys else None
     names = awaited_names(events)
     where = nothing_equals_nothing(written, names)
     return Awaited(events, where, branches_of(written, names), connection, reason, each.path)
