@@ -157,7 +157,7 @@ class Sent(BaseModel):
     """What became of a mail. `sent` is false where nobody was left to write to; `reason` says why."""
 
     sent: bool
-    message_id: str | None = None
-    to: list[str] = []
+    message_id: Annotated[str | None, Field(examples=["<1@example.com>"])] = None
+    to: Annotated[list[str], Field(examples=[["ada@example.com"]])] = []
     said: Annotated[str | None, Field(description="The server's last words")] = None
     reason: str | None = None

@@ -150,7 +150,7 @@ class MakeWebhook(Hook):
 class Answer(BaseModel):
     """What came back: `data` if it is JSON, else `text`, both bounded; `cut` says that something is missing."""
 
-    status: int
+    status: Annotated[int, Field(examples=[200])]
     data: Any = None
     text: Text = None
     cut: bool = False

@@ -119,7 +119,7 @@ class Member(BaseModel):
 
     id: str
     email: str
-    status: str
+    status: Annotated[str, Field(examples=["subscribed"])]
     mailable: bool
     contact_id: Text = None
 

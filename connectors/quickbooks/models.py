@@ -97,7 +97,7 @@ class FindOrCreateCustomer(BaseModel):
 class CustomerFound(BaseModel):
     id: str
     name: str
-    email: str | None = None
+    email: Annotated[str | None, Field(examples=["ada@example.com"])] = None
     created: Annotated[bool, Field(description="False: it was there before")]
 
 
@@ -196,24 +196,24 @@ class Transaction(BaseModel):
     """
 
     id: str
-    number: str | None = None
+    number: Annotated[str | None, Field(examples=["1001"])] = None
     total: Money
     balance: Money | None = None
-    customer_id: str | None = None
+    customer_id: Annotated[str | None, Field(examples=["58"])] = None
     adjustment: Money | None = None
     off_by: Money | None = None
 
 
 class InvoiceSent(BaseModel):
     id: str
-    number: str | None = None
-    status: Annotated[str, Field(description="EmailSent, once QuickBooks has mailed it")]
-    to: str | None = None
+    number: Annotated[str | None, Field(examples=["1001"])] = None
+    status: Annotated[str, Field(description="EmailSent, once QuickBooks has mailed it", examples=["EmailSent"])]
+    to: Annotated[str | None, Field(examples=["ada@example.com"])] = None
 
 
 class InvoiceVoided(BaseModel):
     id: str
-    number: str | None = None
+    number: Annotated[str | None, Field(examples=["1001"])] = None
 
 
 class Pdf(BaseModel):

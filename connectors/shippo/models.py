@@ -106,11 +106,17 @@ class Rate(BaseModel):
     days: Annotated[int | None, Field(description="Days until it is delivered, as the carrier estimates")] = None
 
 
+EXAMPLE_RATE = {
+    "id": "rate-1", "carrier": "USPS", "service": "usps_priority", "days": 2,
+    "price": {"amount": "7.50", "currency": "USD"},
+}  # fmt: skip
+
+
 class Rates(BaseModel):
     """`rates`: the cheapest first."""
 
     shipment_id: str
-    rates: list[Rate]
+    rates: Annotated[list[Rate], Field(examples=[[EXAMPLE_RATE]])]
     box: str
     weight: Annotated[Exact, Field(description="Grams, packed")]
     messages: list[str] = Field(default_factory=list)
@@ -120,13 +126,13 @@ class Label(BaseModel):
     """A label that was bought. `label_url` is signed and ends some time: keep the file."""
 
     id: str
-    status: str
-    tracking_number: Text = None
-    tracking_url: Text = None
-    label_url: Text = None
-    carrier: Text = None
-    service: Text = None
-    price: Money | None = None
+    status: Annotated[str, Field(examples=["SUCCESS"])]
+    tracking_number: Annotated[Text, Field(examples=["92055901755477000271990251"])] = None
+    tracking_url: Annotated[Text, Field(examples=["https://tools.usps.com/go/TrackConfirmAction"])] = None
+    label_url: Annotated[Text, Field(examples=["https://deliver.goshippo.com/label-1.pdf"])] = None
+    carrier: Annotated[Text, Field(examples=["USPS"])] = None
+    service: Annotated[Text, Field(examples=["usps_priority"])] = None
+    price: Annotated[Money | None, Field(examples=[EXAMPLE_RATE["price"]])] = None
 
 
 class RefundLabel(BaseModel):
@@ -135,7 +141,9 @@ class RefundLabel(BaseModel):
 
 class LabelRefunded(BaseModel):
     label_id: str
-    status: Annotated[str, Field(description="QUEUED, PENDING or SUCCESS: carriers take up to weeks")]
+    status: Annotated[
+        str, Field(description="QUEUED, PENDING or SUCCESS: carriers take up to weeks", examples=["PENDING"])
+    ]
 
 
 class Track(BaseModel):
@@ -154,7 +162,7 @@ class Tracking(BaseModel):
 
     carrier: str
     tracking_number: str
-    status: Text = None
+    status: Annotated[Text, Field(examples=["in_transit"])] = None
     details: Text = None
     at: Time | None = None
     estimated_delivery_at: Time | None = None

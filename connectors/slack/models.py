@@ -78,10 +78,10 @@ class UploadFile(BaseModel):
 class Message(BaseModel):
     """A message as Slack keeps it; an incoming webhook tells neither channel nor ts."""
 
-    channel: str | None = None
-    ts: str | None = None
+    channel: Annotated[str | None, Field(examples=["C0123456789"])] = None
+    ts: Annotated[str | None, Field(examples=["1700000000.000001"])] = None
 
 
 class FileUploaded(BaseModel):
     id: str
-    channel: str | None = None
+    channel: Annotated[str | None, Field(examples=["C0123456789"])] = None

@@ -88,19 +88,19 @@ class RefundPayment(BaseModel):
 
 class StripeProduct(BaseModel):
     id: str
-    name: str | None = None
+    name: Annotated[str | None, Field(examples=["Mug"])] = None
     default_price_id: str | None = None
 
 
 class StripePrice(BaseModel):
     id: str
-    product_id: str | None = None
-    amount: Money | None = None
+    product_id: Annotated[str | None, Field(examples=["prod_1"])] = None
+    amount: Annotated[Money | None, Field(examples=[{"amount": "9.90", "currency": "EUR"}])] = None
     lookup_key: str | None = None
 
 
 class StripeRefund(BaseModel):
     id: str
-    status: str | None = None
-    amount: Money | None = None
-    payment_id: str | None = None
+    status: Annotated[str | None, Field(examples=["succeeded"])] = None
+    amount: Annotated[Money | None, Field(examples=[{"amount": "9.90", "currency": "EUR"}])] = None
+    payment_id: Annotated[str | None, Field(examples=["pi_1"])] = None

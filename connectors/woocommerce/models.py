@@ -126,7 +126,7 @@ class RegisterWebhooks(Input):
 
 class OrderRef(BaseModel):
     id: str
-    status: str
+    status: Annotated[str, Field(examples=["processing"])]
     tags: list[str] = Field(default_factory=list)
 
 

@@ -37,6 +37,7 @@ from app.errors import CredentialError, MalformedError, NotFoundError, Signature
 from app.events import Event, Ref, iso, parse_time, plain
 from app.pipeline.deliver.attempt import Attempt
 from app.pipeline.deliver.outcome import Ok
+from app.pipeline.match.standins import output_of
 from tests.connectors.conftest import KEY, NOW, REGISTRY, Bench, due_call, open_bench
 
 ROOT = Path(__file__).parents[2] / "connectors"
@@ -157,6 +158,24 @@ def test_examples_can_be_stored_counted_and_kept_apart(connector: Connector[Any]
         assert action.counts(example).contacts >= 0
     if action.exclusive_by is not None:
         assert action.exclusive_by(example)
+
+
+@by_slug(WITH_ACTIONS)
+def test_an_example_answer_holds_what_further_calls_need(connector: Connector[Any]) -> None:
+    """Where nothing is sent, it stands for what the system would answer: a reply needs the message's channel and ts."""
+    needs = {
+        name
+        for each in REGISTRY
+        for action in each.actions
+        for name, field in action.input.model_fields.items()
+        if field.is_required()
+    } - {"text", "data"}  # which systems may well leave out
+    lacking = [
+        f"{action.name}: {name}"
+        for action in connector.actions
+        for name in needs & action.output.model_fields.keys() - output_of(action, {}).keys()
+    ]
+    assert lacking == []
 
 
 @by_slug(WITH_ACTIONS)
