@@ -19,7 +19,7 @@ from jinja2.runtime import Undefined
 
 from app.expressions import filters_people, filters_time
 from app.expressions.errors import hint
-from app.expressions.money import is_money, round_money, say_money, times
+from app.expressions.money import is_money, round_money, say_money, times, unsigned
 from app.expressions.sandbox import EXACT, MAX_ITEMS, MAX_TEXT, ROUNDING, Room, bounded, exact, is_number, kind_name
 
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -47,7 +47,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if is_number(value):
-        return format(bounded(value), "f") if isinstance(value, Decimal) else str(bounded(value))
+        return format(unsigned(bounded(value)), "f") if isinstance(value, Decimal) else str(bounded(value))
     if is_money(value):
         return say_money(value)
     if isinstance(value, list | tuple | dict):
@@ -160,7 +160,7 @@ def round_(value: Any, digits: int = 0) -> Any:
     number = exact(_number(value, "round"))
     if not (isinstance(digits, int) and -12 <= digits <= 12):
         raise TypeError("round takes -12 to 12 digits")
-    return number.quantize(Decimal(1).scaleb(-digits), context=ROUNDING) if number else number
+    return unsigned(number.quantize(Decimal(1).scaleb(-digits), context=ROUNDING) if number else number)
 
 
 def _number(value: Any, name: str) -> int | Decimal:
@@ -291,12 +291,22 @@ def default(value: Any, other: Any, also_empty: bool = False) -> Any:
     return other if also_empty and not value else value
 
 
+_ENDING = re.compile(r"(?<=\w\w)['’]\w{1,2}\b")
+
+
+def title(value: Any) -> str:
+    """Each word with a capital: `Men's shirts`, `O'Neil`."""
+    words = _text(value, "title").title()
+    return _short(_ENDING.sub(lambda ending: ending.group().lower(), words))
+
+
 def _method(name: str) -> Callable[[Any], str]:
     return lambda value: _short(getattr(_text(value, name), "strip" if name == "trim" else name)())
 
 
 PLAIN: Mapping[str, Callable[..., Any]] = {
-    **{name: _method(name) for name in ("upper", "lower", "title", "capitalize", "trim")},
+    **{name: _method(name) for name in ("upper", "lower", "capitalize", "trim")},
+    "title": title,
     "starts_with": lambda value, start: _text(value, "starts_with").startswith(_text(start, "starts_with")),
     "ends_with": lambda value, end: _text(value, "ends_with").endswith(_text(end, "ends_with")),
     "truncate": truncate,

@@ -1,5 +1,6 @@
 """Money inside expressions: objects `{amount: Decimal, currency: "EUR"}`, exact until rounded to the unit."""
 
+from decimal import Decimal
 from typing import Any
 
 from app.events import unit
@@ -24,7 +25,12 @@ def round_money(value: Any) -> dict[str, Any]:
     """Half up to the currency's unit."""
     money = _money(value, "round")
     amount = exact(money["amount"]).quantize(unit(str(money["currency"])), context=ROUNDING)
-    return {"amount": amount, "currency": money["currency"]}
+    return {"amount": unsigned(amount), "currency": money["currency"]}
+
+
+def unsigned(number: Decimal) -> Decimal:
+    """The same number; nothing is not less than nothing (`-0.00`)."""
+    return number or number.copy_abs()
 
 
 def say_money(value: Any, locale: str = "en") -> str:

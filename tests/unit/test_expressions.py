@@ -152,6 +152,8 @@ def test_the_language_says_what_shops_need(source: str, expected: object) -> Non
         ("{% for item in order.items %}{{ loop.index }}/{{ loop.length }} {{ item.sku }} {% endfor %}", "1/2 A 2/2 B "),
         ("{% for item in order.items if item.note %}{{ item.sku }}{% else %}none{% endfor %}", "B"),
         ("{% if order.test %}test{% else %}real{% endif %}", "real"),
+        ("{{ 'men’s, o’neil-MC, we’re d’arcy' | title }}!", "Men’s, O’Neil-Mc, We’re D’Arcy!"),
+        ("{{ -1 * 0.00 }} {{ -0.001 | round(2) }} {{ order.total | times(-0.000001) }}", "0.00 0.00 0.00 EUR"),
         ("{% set vat = order.total.amount * 0.19 %}{{ vat | round(2) }}", "226.20"),
         ("at {{ order.created_at }}", "at 2026-11-22T23:30:00Z"),
         ("{{ 1.10 }} and {{ order.test }}", "1.10 and false"),
