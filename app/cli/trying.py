@@ -130,6 +130,8 @@ def _tell(why: Any) -> None:
         values = ", ".join(f"{name} is {value}" for name, value in part["values"].items())
         beside = part["error"] or values
         typer.echo(f"      {sign} {part['condition']}" + (f"  ({beside})" if beside else ""))
+    if why["decided"] == "then" and not why["ran"] and why["parts"] and all(part["holds"] for part in why["parts"]):
+        typer.echo("      it would hold today: the recipe, its inputs or what is remembered changed since")
 
 
 @app.command()

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from app.store.database import Connection
+from app.store.database import Connection, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +48,19 @@ async def read(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, Map
         "select key, attributes, add_tags, remove_tags from remembered where key = any($1)", list(keys)
     )
     return {row["key"]: dict(row) for row in rows}
+
+
+async def said(connection: Connection, workspace: str, until: datetime, after: UUID | None, limit: int) -> list[Row]:
+    """What runs remembered before a moment, in the order in which they did, from behind one step on: the event of the
+    run with all its columns, and step_id, said_at, said (plain JSON), recipe. As far back as events and steps are kept.
+    """
+    return await connection.fetch(
+        """select e.*, s.id as step_id, s.at as said_at, s.output as said, r.recipe
+           from step s join run r on r.id = s.run_id join event e on e.id = r.event_id
+           where s.workspace = $1 and s.kind = 'set' and s.state = 'done' and r.mode = 'live' and s.at < $2
+             and ($3::uuid is null or s.id > $3) order by s.id limit $4""",
+        workspace,
+        until,
+        after,
+        limit,
+    )

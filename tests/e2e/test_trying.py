@@ -35,6 +35,21 @@ steps:
   - wait: 1d
   - {use: testbench.make_native, with: {id: "{{ order.id }}", note: late}}
 """
+SETS = """
+title: Remember who bought for much
+on: order.paid
+where: order.total.amount > 50
+steps:
+  - set: {customer: {attributes: {spent: "{{ order.total }}"}}}
+"""
+READS = """
+title: Greet who bought for much before
+on: order.paid
+where: customer.attributes.spent
+steps:
+  - {use: testbench.make_native, with: {id: "{{ order.id }}", note: "{{ customer.attributes.spent | money }}"}}
+"""
+PAID = ((1, "10.00"), (2, "60.00"), (3, "5.00"), (4, "70.00"))
 LOOKS = """
 title: Look first
 on: order.paid
@@ -208,6 +223,21 @@ async def test_decisions_that_rest_on_an_example_are_counted_as_assumed(bench: B
     guessed = await backtest(bench, renamed)
     assert guessed.new.assumed == 1
     assert guessed.new.examples >= 1
+
+
+async def test_a_backtest_reads_what_recipes_had_remembered_by_then(bench: Bench) -> None:
+    """Another recipe's, in its order; the version that is tried remembers for itself what it says in the span."""
+    await bench.recipe("sets", SETS)
+    await bench.recipe("tried", READS)
+    events = [await bench.order(number, amount, email="Ada@example.com") for number, amount in PAID]
+    ran = {str(row["event_id"]) for row in await bench.hub.rows("select event_id from run where recipe = 'tried'")}
+    assert ran == {events[2], events[3]}
+    report = await backtest(bench, READS, "title: None\non: order.paid\nsteps: [{stop: true}]\n")
+    told = {str(each.event_id): each.after.calls for each in report.differences if each.after.run == "done"}
+    assert {event for event, calls in told.items() if calls} == ran
+    assert b'"note":"60.00 EUR"' in told[events[2]][0].input
+    said = await bench.get(f"/v1/events/{events[0]}/explain", recipe="tried")
+    assert said["recipes"][0]["reason"].endswith("(customer.attributes.spent is absent)")
 
 
 async def test_a_backtest_counts_failed_runs_by_their_error(bench: Bench) -> None:

@@ -5,6 +5,7 @@ rests on one is counted as *assumed*. Waits end in the time that passed; events 
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,7 +24,7 @@ from app.pipeline.match.simulate import SimulatedRun, Simulation
 from app.pipeline.match.standins import Told
 from app.recipes import Recipe
 from app.registry import Registry
-from app.store import runs, waiters
+from app.store import remembered, runs, waiters
 from app.store.database import Database, Row
 
 log = structlog.get_logger()
@@ -99,8 +100,11 @@ async def backtest(
             sides.append(_Side(world, totals, against is not None))
     report.current = sides[1].totals if against is not None else None
     reads = read_by(side.world.recipe for side in sides)
+    memory = _Memory(database, connections, workspace, sides, since, until)
     async for rows, recorded in _batches(database, workspace, [side.world.recipe for side in sides], since, until):
         for row in rows:
+            if memory.counts:
+                await memory.until(row["at"])
             _one(row, recorded, sides, connections, report, reads)
         _compare(report, sides, shown)
         progress(report.events, rows[-1]["at"])
@@ -111,6 +115,52 @@ async def backtest(
         side.close()
     _compare(report, sides, shown, over=True)
     return report
+
+
+@dataclass
+class _Memory:
+    """What runs had remembered (`set`) by the time of an event, where a version reads such things: those of other
+    recipes, and before the span also its own."""
+
+    database: Database
+    connections: Connections
+    workspace: str
+    sides: list[_Side]
+    since: datetime
+    end: datetime
+    next: deque[Row] = field(default_factory=deque)
+    last: UUID | None = None
+    over: bool = False
+
+    @property
+    def counts(self) -> bool:
+        return any(outline_of(side.world.recipe).recalls for side in self.sides)
+
+    async def until(self, moment: datetime) -> None:
+        """Lay into each world what was remembered up to a moment."""
+        while True:
+            if not self.next and not self.over:
+                await self._read()
+            if not self.next or self.next[0]["said_at"] > moment:
+                return
+            self._lay(self.next.popleft())
+
+    async def _read(self) -> None:
+        async with self.database.acquire() as db:
+            self.next.extend(await remembered.said(db, self.workspace, self.end, self.last, BATCH))
+        self.over = len(self.next) < BATCH
+        self.last = self.next[-1]["step_id"] if self.next else self.last
+
+    def _lay(self, row: Row) -> None:
+        own = {name for side in self.sides for name in (side.world.recipe.name, *side.world.recipe.was)}
+        if not isinstance(row["said"], dict) or (row["recipe"] in own and row["said_at"] >= self.since):
+            return
+        try:
+            fact = stated(self.connections, row)
+        except ValueError:  # data that nothing can read any more
+            return
+        for side in self.sides:
+            side.world.recall(fact, row["said"])
 
 
 async def _batches(

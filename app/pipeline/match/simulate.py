@@ -50,6 +50,7 @@ FIRST_RETRY = timedelta(minutes=1)
 MOST_ATTEMPTS = 10
 HASHER = Hasher(b"simulation")
 OPEN = ("running", "waiting")
+WAYS = ("add", "remove")
 UTC_ZONE = ZoneInfo("UTC")
 
 
@@ -408,6 +409,14 @@ class Simulation:
 
     def _keys(self, connection: Connection | None, noun: str, thing: Mapping[str, Any]) -> list[bytes]:
         return keys_of(self.hasher, self.workspace, connection, noun, thing)
+
+    def recall(self, fact: Happened, said: Mapping[str, Any]) -> None:
+        """A run of another recipe remembered this of its event's customer or order."""
+        for noun, each in said.items():
+            if isinstance(each, Mapping) and isinstance(fact.scope.get(noun), Mapping):
+                attributes, tags = each.get("attributes") or {}, [each.get(f"{way}_tags") or () for way in WAYS]
+                for key in self._keys(fact.connection, noun, fact.scope[noun]):
+                    self.memory[key] = merged(self.memory.get(key, {}), attributes, *tags)
 
     def _remember(self, run: SimulatedRun, said: Sequence[Remembered]) -> None:
         for each in said:

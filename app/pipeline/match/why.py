@@ -44,7 +44,9 @@ class Why(BaseModel):
     decided: Literal["then", "now"] = Field(
         description="then: when the event came. now: the recipe does not ask for such events, or was not there then."
     )
-    parts: list[Part] = Field([], description="Today's `where`, part by part, against the event as it is stored.")
+    parts: list[Part] = Field(
+        [], description="Today's `where`, part by part, against the event as it is stored and what is remembered today."
+    )
 
 
 class Explanation(BaseModel):
