@@ -22,7 +22,7 @@ from app.expressions import (
     shape_of,
 )
 from app.recipes.catalogue import Catalogue
-from app.recipes.inputs import SHAPES, valid
+from app.recipes.inputs import SHAPES, in_type, valid
 from app.recipes.model import (
     Approve,
     Awaited,
@@ -31,6 +31,7 @@ from app.recipes.model import (
     Choose,
     Emit,
     ForEach,
+    Input,
     Parallel,
     Recipe,
     SetFacts,
@@ -111,6 +112,7 @@ class _Check:
     def rules(self) -> None:
         self.triggers()
         for each in self.recipe.inputs.values():
+            self.options(each)
             self.default(each.name)
         if self.recipe.where:
             self.expression(self.recipe.where, ("where",), self.scope)
@@ -155,6 +157,14 @@ class _Check:
 
     def unknown_connector(self, at: Path, name: str, key: bool = False) -> None:
         self.wrong(at, f"there is no connector {name!r}", hint(name, self.catalogue.connectors()), key=key)
+
+    def options(self, given: Input) -> None:
+        for index, option in enumerate(given.options if given.type != "list" else ()):
+            try:
+                in_type(given, option)
+            except ValueError as error:
+                message, _, mend = str(error).partition("; ")
+                self.wrong((*given.at, "options", index), message, mend)
 
     def default(self, name: str) -> None:
         given = self.recipe.inputs[name]

@@ -45,12 +45,9 @@ def _one(each: Input, value: object) -> object:
 
 
 def valid(each: Input, value: object) -> object:
-    """The value in its type. Raises ValueError with a sentence."""
-    try:
-        made = READERS[each.type](value)
-    except ValueError as error:
-        raise ValueError(f"{each.name}: {error}") from None
-    if each.options and made not in each.options:
+    """The value in its type and limits. Raises ValueError with a sentence."""
+    made = in_type(each, value)
+    if each.options and not _among_options(each, made):
         raise ValueError(f"{each.name} should be one of: {', '.join(map(str, each.options))}; choose one of these")
     size = made if isinstance(made, int | Decimal) else len(made) if isinstance(made, str | list) else None
     if size is not None and each.minimum is not None and size < each.minimum:
@@ -58,6 +55,28 @@ def valid(each: Input, value: object) -> object:
     if size is not None and each.maximum is not None and size > each.maximum:
         raise ValueError(f"{each.name} should be at most {each.maximum}; {_measured(made)}")
     return made
+
+
+def in_type(each: Input, value: object) -> Any:
+    """The value in its type. Raises ValueError with a sentence."""
+    try:
+        return READERS[each.type](value)
+    except ValueError as error:
+        raise ValueError(f"{each.name}: {error}") from None
+
+
+def _among_options(each: Input, made: Any) -> bool:
+    """Whether it is an option, however that is written (`36h` is `1d12h`); of a list, whether every item is one."""
+    if each.type == "list":
+        return all(item in each.options for item in made)
+    return any(_is(each, option, made) for option in each.options)
+
+
+def _is(each: Input, option: object, made: Any) -> bool:
+    try:
+        return bool(in_type(each, option) == made)
+    except ValueError:
+        return False
 
 
 def _measured(value: object) -> str:

@@ -426,6 +426,8 @@ MISTAKES = [
      "11:9: the id 'customer' is already used in line 8. Give this step another id."),
     (INVOICE.replace("id: invoice\n", 'id: invoice\n    effect: "{{ order.id }}"\n'),
      "12:13: effect is taken to the letter: nothing is put in for {{ }}. Write it out."),
+    ("title: T\non: order.paid\ninputs:\n  a: {type: integer, options: [1, b]}\nsteps:\n  - stop: true\n",
+     "4:35: a: 'b' is not a number. Write one like 10 or 0.5."),
     (INVOICE + 'cancel_on: {event: order.cancelled, where: order.id == run.order.id, reason: "{{ order.id }}"}\n',
      "16:78: reason is taken to the letter: nothing is put in for {{ }}. Write it out."),
     (INVOICE.replace("id: invoice\n", "id: Invoice-1\n"),
@@ -790,6 +792,23 @@ def test_a_call_knows_its_connection() -> None:
 def test_durations_say_what_they_mean(text: str, seconds: int) -> None:
     assert parse_duration(text).total_seconds() == seconds
     assert parse_duration(say_duration(parse_duration(text))).total_seconds() == seconds
+
+
+@pytest.mark.parametrize(
+    ("said", "chosen", "refused"),
+    [
+        ("{type: duration, options: [36h, 72h]}", "36h", "2d"),
+        ("{type: time, options: ['9:00']}", "09:00", "9:30"),
+        ("{type: date, options: ['2026-02-01']}", "2026-02-01", "2026-02-02"),
+        ("{type: integer, options: ['1', 3]}", 1, 2),
+        ("{type: list, options: [a, b]}", ["b", "a"], ["a", "c"]),
+    ],
+)
+def test_an_option_may_be_chosen_as_it_is_written(said: str, chosen: object, refused: object) -> None:
+    recipe = parse_recipe(f"title: T\non: order.paid\ninputs:\n  a: {said}\nsteps:\n  - stop: true\n", "t")
+    settled(recipe, {"a": chosen})
+    with pytest.raises(ValueError, match="a should be one of"):
+        settled(recipe, {"a": refused})
 
 
 @pytest.mark.parametrize("text", ["", "3", "d", "3 days", "-1h", "1.5h", "999999d"])
