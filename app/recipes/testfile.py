@@ -241,8 +241,9 @@ class _Reader:
         return made
 
     def decision(self, keys: dict[str, Cursor]) -> Decides:
+        """`ask`, or of one item of a `for_each` `ask[A]`."""
         each = keys["approve"] if "approve" in keys else keys["decline"]
-        step = self.steps().get(str(each.value))
+        step = self.steps().get(str(each.value).partition("[")[0])
         if step is None or not isinstance(step.does, Approve):
             asking = [path for path, one in self.steps().items() if isinstance(one.does, Approve)]
             each.wrong(f"no step {each.value!r} asks a person", hint(str(each.value), asking))

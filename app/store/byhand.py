@@ -141,10 +141,10 @@ async def restart_run(db: Connection, run_id: UUID, now: datetime) -> None:
 
 
 async def open_approvals(db: Connection, run_id: UUID) -> list[Row]:
-    """(id, path, output) of the steps of a run that ask a person."""
+    """(id, path, output) of the steps of a run that ask a person; the row of all items of a `for_each` asks nothing."""
     return await db.fetch(
         """select id, path, output from step where run_id = $1 and at >= $2 and kind = 'approve' and state = 'running'
-           order by id""",
+             and output ? 'title' order by id""",
         run_id,
         time_in(run_id),
     )

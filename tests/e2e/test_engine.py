@@ -494,14 +494,17 @@ on: order.paid
 steps:
   - {id: ok, approve: "Ship {{ order.number }}?", timeout: 2d}
   - {if: steps.ok.approved, use: testbench.make_native, with: {id: "1", note: "by {{ steps.ok.by }}"}}
+  - {id: each, for_each: order.line_items, approve: "Pack {{ item.title }}?"}
+  - {use: testbench.put_upsert, with: {id: "2", note: "{{ steps.each | map('approved') | join }}"}}
 """
     await shop.hub.recipe("ask", source)
     await shop.order(1)
     (row,) = await shop.hub.rows("select run_id, output from step where kind = 'approve'")
     assert row["output"]["title"] == "Ship #1?"
-    await approve(shop.hub.hub, "main", row["run_id"], Approval(approved=True), "ada")
-    await shop.settle()
-    assert await shop.made() == ["by ada"]
+    for told in (["by ada"], ["by ada", "true"]):  # the second time of its only item: nothing else asks
+        await approve(shop.hub.hub, "main", row["run_id"], Approval(approved=True), "ada")
+        await shop.settle()
+        assert await shop.made() == told
 
 
 async def test_why_a_recipe_did_not_run_is_kept_with_the_event(shop: Shop) -> None:

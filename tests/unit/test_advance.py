@@ -386,6 +386,18 @@ def test_a_person_approves_declines_or_lets_it_be() -> None:
     assert (notes(approved), notes(late)) == (["true false"], ["false true"])
 
 
+def test_a_person_is_asked_of_each_item_and_answers_one_or_all_that_ask() -> None:
+    source = "on: order.paid\nsteps:\n"
+    source += "  - {id: ask, for_each: order.line_items, key: item.sku, at_once: 2, approve: 'Send {{ item.sku }}?'}\n"
+    source += make("{{ steps.ask | map('approved') | join(' ') }}")
+    simulation = ran(source, line_items=[{"id": str(n), "sku": sku} for n, sku in enumerate("ABC")])
+    assert not simulation.decide("ask[C]", True), "two at once"
+    assert simulation.decide("ask[B]", False)
+    assert not simulation.decide("ask[B]", True)
+    assert simulation.decide("ask", True)
+    assert notes(simulation) == ["true false true"]
+
+
 def test_an_answer_is_for_who_asks_when_it_comes() -> None:
     source = "on: order.updated\nonce_per: order.id\nagain: queue\nsteps:\n  - {id: ok, approve: Really?}\n"
     simulation = world(source + make("{{ order.note }}"))

@@ -229,15 +229,18 @@ class Simulation:
         self.now = max(self.now, end)
 
     def decide(self, step: str, approved: bool, note: str | None = None) -> bool:
-        """A person answers an `approve`; False when none of the name waits for an answer."""
+        """A person answers an `approve`, of one item (`ask[A]`) or of all that ask; False when none of the name waits
+        for an answer."""
         asked = [
-            (run, row)
+            (run, path, row)
             for run in self._open.values()
-            if (row := run.steps.get(step)) is not None and row.state == "running" and row.kind == "approve"
-        ]  # who asks only because another was answered is not answered with it
-        for run, row in asked:
+            for path, row in run.steps.items()
+            if step in (path, path.partition("[")[0]) and row.kind == "approve" and row.state == "running"
+            and "title" in (row.output or {})
+        ]  # fmt: skip  # who asks only because another was answered is not answered with it
+        for run, path, row in asked:
             said = {"approved": approved, "timed_out": False, "by": "somebody", "note": note}
-            run.steps[step] = replace(row, output={**(row.output or {}), **said, "decided_at": _text(self.now)})
+            run.steps[path] = replace(row, output={**(row.output or {}), **said, "decided_at": _text(self.now)})
             self._go(run)
         return bool(asked)
 
