@@ -334,6 +334,18 @@ def test_what_is_set_for_each_item_is_seen_by_the_next_item_and_by_later_steps(n
     assert notes(simulation) == ["bad", "A0B2 B true"], simulation.runs[0].reason
 
 
+def test_an_event_is_waited_for_by_each_item() -> None:
+    source = "on: order.created\nsteps:\n"
+    source += "  - {id: sent, for_each: order.line_items, key: item.sku, at_once: 2, timeout: 1d, "
+    source += "wait_for: {event: order.updated, where: order.id == run.item.sku}}\n"
+    source += make("{{ steps.sent | map('event.order.id') | join }} {{ steps.sent | map('timed_out') | join }}")
+    simulation = world(source)
+    simulation.happen("order.created", order(line_items=[{"id": "1", "sku": "6"}, {"id": "2", "sku": "7"}]))
+    simulation.happen("order.updated", order(7))
+    simulation.forward(timedelta(days=1))
+    assert notes(simulation) == ["7 truefalse"], simulation.runs[0].reason
+
+
 def test_items_of_one_key_are_refused() -> None:
     source = "on: order.paid\nsteps:\n  - for_each: order.line_items\n    key: item.title\n"
     source += '    use: testbench.make_native\n    with: {id: "1"}\n'

@@ -93,6 +93,8 @@ class Walk:
     asks_leave: bool = False
     state: str = "running"
     reason: str | None = None
+    outputs: dict[str, Any] = field(default_factory=dict)
+    """What ended steps gave, as it is stored, by the path of their rows."""
     _handling: bool = False
 
     @property
@@ -425,7 +427,7 @@ class Walk:
         ways = [(f"{step.path}[{frame.key(key)}]" in self.steps, partial(alone, key)) for key in keys]
         if not self._together(ways, each.at_once):
             return False
-        results = [frames[key].scope["steps"].get(step.id) if step.id else None for key in keys]
+        results = [self.outputs.get(frames[key].path(step)) if step.id else None for key in keys]
         return self._finish(step, frame, row, "done", results)
 
     def _wait(self, step: Step, frame: Frame, until: datetime) -> bool:
@@ -594,6 +596,7 @@ class Walk:
         if isinstance(step.does, SetFacts) and isinstance(output, Mapping):  # of all items, each has done so
             self._recall(frame, output)
         if step.id is not None:
+            self.outputs[frame.path(step)] = output
             frame.scope["steps"][step.id] = typed(step, output, self._action_of(step) if output is not None else None)
 
     def _recall(self, frame: Frame, output: Mapping[str, Any]) -> None:
