@@ -126,6 +126,8 @@ class AnyRecipe:
         return {**self.call("order.number"), "on_error": [self.call("error.message")]}
 
     def use_each(self, depth: int) -> dict[str, Any]:
+        if self.dice.random() < 0.4:
+            return self.each_kind(depth)
         return {**self.call("item.title"), "for_each": "order.line_items", "at_once": self.dice.choice([1, 2, 3])}
 
     def wait(self, depth: int) -> dict[str, Any]:
@@ -179,6 +181,13 @@ class AnyRecipe:
             return {"for_each": "order.tags", "as": f"tag{depth}", "key": f"tag{depth}", "at_once": at_once,
                     "steps": self.apart(depth)}  # fmt: skip
         return {"for_each": "order.line_items", "as": f"line{depth}", "at_once": at_once, "steps": self.apart(depth)}
+
+    def each_kind(self, depth: int) -> dict[str, Any]:
+        """A step of any kind but a call, for each item: its results are a list."""
+        before = list(self.known)
+        made = self.dice.choice([self.wait, self.wait_for, self.emit, self.set, self.approve])(depth)
+        self.known = before
+        return {**made, "for_each": "order.line_items", "as": f"each{depth}", "at_once": self.dice.choice([1, 2, 3])}
 
     def apart(self, depth: int) -> list[dict[str, Any]]:
         """Steps whose results those beside them do not read."""
