@@ -10,7 +10,16 @@ from app.connector import Action, Context, Counts, Json, action, lookup, native_
 from app.errors import PermanentError, RetryableError
 from app.events import Address, Customer, LineItem, Money, Order, Refund, RefundLine, ShippingLine, Totals
 from connectors.quickbooks import books, customers
-from connectors.quickbooks.lines import Draft, draft_of_order, draft_of_refund, item_name, item_sku, to_json, wanted
+from connectors.quickbooks.lines import (
+    Draft,
+    booked,
+    draft_of_order,
+    draft_of_refund,
+    item_name,
+    item_sku,
+    to_json,
+    wanted,
+)
 from connectors.quickbooks.models import (
     CreateCreditMemo,
     CreateInvoice,
@@ -290,8 +299,7 @@ async def _find_payment(ctx: Context[Settings], input: RecordPayment) -> Transac
 )
 async def record_payment(ctx: Context[Settings], input: RecordPayment) -> Transaction:
     """Record money that was received, against an invoice or, without one, on the customer's account."""
-    if not input.amount.is_rounded:
-        raise PermanentError(f"{input.amount} is not a whole number of the currency's units: round it first")
+    booked(input.amount)
     linked = [{"TxnId": input.invoice_id, "TxnType": "Invoice"}]
     customer = await customers.in_currency(ctx, input.customer_id, input.amount.currency)
     body = {

@@ -349,11 +349,18 @@ def _draft(
     if not parts:  # a document without a line is refused
         parts = [_untaxed(_none(whole), settings.sales_item, _name_of(order) if order else "Refund", settings)]
     for money in (whole, tax, discount, *(part.net for part in parts)):
-        if money is not None and not money.is_rounded:
-            raise PermanentError(f"{money} is not a whole number of the currency's units: round it first")
-        if money is not None and money.amount != round(money.amount, 2):
-            raise PermanentError(f"{money} cannot be booked: QuickBooks keeps two decimals, whatever the currency")
+        if money is not None:
+            booked(money)
     return Draft(_taxable(parts, tax, settings), discount, tax, whole, missing if missing.amount else None)
+
+
+def booked(money: Money) -> Money:
+    """The same, where QuickBooks can keep it; else PermanentError."""
+    if not money.is_rounded:
+        raise PermanentError(f"{money} is not a whole number of the currency's units: round it first")
+    if money.amount != round(money.amount, 2):
+        raise PermanentError(f"{money} cannot be booked: QuickBooks keeps two decimals, whatever the currency")
+    return money
 
 
 def _taxable(parts: list[Part], tax: Money, settings: Settings) -> list[Part]:

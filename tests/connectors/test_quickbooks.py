@@ -926,6 +926,13 @@ async def test_a_stale_sync_token_is_read_again(quickbooks: Bench) -> None:
     assert [request.method for request, _ in quickbooks.recorder.seen] == ["GET", "POST", "GET", "POST"]
 
 
+async def test_a_payment_of_three_decimals_is_refused_before_it_is_sent(quickbooks: Bench) -> None:
+    pay = RecordPayment(customer_id="1", amount=Money(amount=Decimal("10.125"), currency="KWD"))
+    failed = await quickbooks.failed("record_payment", pay)
+    assert (failed.kind, "keeps two decimals" in failed.error) == ("permanent", True)
+    assert quickbooks.recorder.seen == []
+
+
 async def test_a_fault_in_a_200_is_a_failure(quickbooks: Bench) -> None:
     fault = b'{"Fault":{"Error":[{"Message":"No","Detail":"really","code":"6000"}],"type":"ValidationFault"}}'
     quickbooks.recorder.inner = Meddler(quickbooks.recorder.inner, fault, "/payment", 200)
