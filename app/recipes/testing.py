@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from app.connector import Ignored
 from app.documents import DocumentError, Problem, read_file
+from app.domain.recipes import outline_of
 from app.errors import ConfigError
 from app.expressions import hint
 from app.pipeline.match.simulate import Simulation
@@ -188,6 +189,7 @@ def run_case(
 def _happen(simulation: Simulation, each: Any) -> str | None:
     """Let one thing of a case happen; a sentence where it cannot."""
     if isinstance(each, Given):
+        _note_unasked(simulation, each.type)
         try:
             simulation.happen(
                 each.type, each.model(), connection=each.connection, platform=each.platform,
@@ -202,6 +204,13 @@ def _happen(simulation: Simulation, each: Any) -> str | None:
     return None
 
 
+def _note_unasked(simulation: Simulation, type_: str) -> None:
+    """Why nothing comes of an event that the recipe neither takes nor waits for."""
+    recipe = simulation.recipe
+    if type_ not in recipe.events and type_ not in outline_of(recipe).awaits:
+        simulation.decisions.append(f"it does not ask for {type_}, but for {', '.join(recipe.events)}")
+
+
 def _come_in(simulation: Simulation, platform: Platform, each: Webhook, folder: Path | None) -> str | None:
     """Let a webhook come in, and its events happen; a sentence where it cannot be read. One that becomes no event is
     no fault: its reason is what the case may expect."""
@@ -214,5 +223,6 @@ def _come_in(simulation: Simulation, platform: Platform, each: Webhook, folder: 
         simulation.decisions.append(f"{path.name} becomes no event: {events.reason}")
         return None
     for event in events:
+        _note_unasked(simulation, event.type)
         simulation.come(event, simulation.source(each.connection, each.connector))
     return None

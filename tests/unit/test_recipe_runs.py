@@ -186,6 +186,15 @@ def test_expectations_are_written_anew_when_asked_and_nothing_else_is(folder: Pa
     assert run_tests(folder, Registry()).passed
 
 
+def test_an_event_that_the_recipe_does_not_take_is_told(folder: Path) -> None:
+    case = "{name: a, when: {webhook: shopify/orders-create/paid-in-euro, with: {test: false}}, expect: done}"
+    (folder / "greet.test.yaml").write_text(f"cases:\n  - {case}\n")
+    (result,) = run_tests(folder, Registry()).results
+    assert result.differences == (
+        "run: expected done, got none (it does not ask for order.created, but for order.paid)",
+    )
+
+
 def test_files_that_nobody_reads_are_told(folder: Path) -> None:
     (folder / "greet.test.yaml").rename(folder / "gret.test.yaml")
     (folder / "other.yml").write_text(RECIPE)
