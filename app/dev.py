@@ -24,7 +24,6 @@ from pathlib import Path
 from types import FrameType
 
 import httpx
-from rich.console import Console
 from rich.text import Text
 
 import app
@@ -49,6 +48,7 @@ from app.registry import Registry
 from app.running import Running, announce, find, withdraw
 from app.settings import Settings
 from app.store.database import AWAY
+from app.terminal import Terminal
 
 ROOT = Path(app.__file__).parent.parent
 DEMO = ROOT / "demo"
@@ -148,7 +148,7 @@ class Dev:
     demo: bool
     every: float
     stop: Stop = field(default_factory=Stop)
-    console: Console = field(default_factory=lambda: Console(highlight=False))
+    console: Terminal = field(default_factory=lambda: Terminal(highlight=False))
     began: float = field(default_factory=time.monotonic)
     servers: dict[str, "Served"] = field(default_factory=dict)
     children: list[Child] = field(default_factory=list)

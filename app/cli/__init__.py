@@ -14,11 +14,12 @@ def main() -> None:
     if _SERVERS & set(sys.argv[1:2]):
         end_on_sigterm()  # first of all: a stop right at the start is a stop
     from app.errors import TradewindError
+    from app.visible import visible
 
     try:
         _run(sys.argv[1:])
     except TradewindError as e:
-        sys.stderr.write(f"{e}\n")
+        sys.stderr.write(f"{visible(str(e))}\n")
         sys.exit(2)
     except BrokenPipeError:
         sys.stderr.close()

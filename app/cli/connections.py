@@ -36,7 +36,7 @@ def list_connections(workspace: Workspace = "main", as_json: AsJson = False) -> 
     print_rows(rows, as_json, empty="There are no connections; see `tradewind connections apply --help`.")
     for each in found if not as_json else ():
         if why := _at_risk(each):
-            typer.secho(f"{each['slug']}: {why}; it is called by {', '.join(each['recipes']) or 'no recipe'}", fg="red")
+            say(f"{each['slug']}: {why}; it is called by {', '.join(each['recipes']) or 'no recipe'}", "red")
 
 
 SOON = 14
@@ -108,8 +108,8 @@ def prove_connection(slug: Slug, workspace: Workspace = "main", as_json: AsJson 
     else:
         say(f"{slug}: {proof['said']}", None if proof["works"] else "red")
         if proof["authorised_until"] is not None:
-            typer.echo(f"authorise it again before {proof['authorised_until'][:10]}")
-        typer.echo(f"recipes that call it: {', '.join(proof['recipes']) or 'none'}")
+            say(f"authorise it again before {proof['authorised_until'][:10]}")
+        say(f"recipes that call it: {', '.join(proof['recipes']) or 'none'}")
     raise typer.Exit(0 if proof["works"] else 1)
 
 
@@ -152,11 +152,11 @@ def _told(slug: str, done: dict[str, Any], is_now: str, as_json: bool, made: str
     for name, taken in done["settings"].items():
         older = taken - 1
         also = f"; {older} older {'is' if older == 1 else 'are'} taken until forgotten" if older else ""
-        typer.echo(f"{slug}: {name} is {is_now}{also}")
+        say(f"{slug}: {name} is {is_now}{also}")
     if made:
-        typer.echo(f"the new secret, shown once: {made}")
+        say(f"the new secret, shown once: {made}")
     if done["said"]:
-        typer.secho(done["said"], fg="red" if done["works"] is False else None)
+        say(done["said"], "red" if done["works"] is False else None)
 
 
 def _secret(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli import session
-from app.cli.output import AsJson, print_json, print_rows
+from app.cli.output import AsJson, print_json, print_rows, say
 
 app = typer.Typer(help="Connectors: code for outside systems.", no_args_is_help=True)
 
@@ -48,5 +48,5 @@ def new(
         print_json([str(path) for path in written])
         return
     for path in written:
-        typer.echo(path)
-    typer.echo(f"It passes as it is: make test TESTARGS='tests/connectors -k {name}'. Now make it speak {name}'s API.")
+        say(str(path))
+    say(f"It passes as it is: make test TESTARGS='tests/connectors -k {name}'. Now make it speak {name}'s API.")

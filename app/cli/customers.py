@@ -9,7 +9,7 @@ import typer
 
 from app.cli import asking
 from app.cli.asking import Client
-from app.cli.output import AsJson, Limit, Workspace, cell, print_json, print_rows
+from app.cli.output import AsJson, Limit, Workspace, cell, print_json, print_rows, say
 
 app = typer.Typer(help="Who bought, what is held of them, and erasing them.", no_args_is_help=True)
 
@@ -44,8 +44,8 @@ def show(who: Who, workspace: Workspace = "main", as_json: AsJson = False) -> No
         said["note"] = "what was sold before the connections were made is not counted"
     for name, value in said.items():
         if value:
-            typer.echo(f"{name.replace('_', ' '):<16} {cell(value)}")
-    typer.echo("")
+            say(f"{name.replace('_', ' '):<16} {cell(value)}")
+    say("")
     names = ("number", "id", "connection", "nth", "paid", "refunded", "ordered_at")
     print_rows([{name: each[name] for name in names} for each in found["orders"]], False, empty="No orders.")
 
@@ -67,7 +67,7 @@ def export(
     if as_json:
         print_json({"file": str(out), **counts})
     else:
-        typer.echo(f"{out}: {', '.join(f'{number} {name}' for name, number in counts.items())}")
+        say(f"{out}: {', '.join(f'{number} {name}' for name, number in counts.items())}")
 
 
 @app.command()
@@ -88,9 +88,9 @@ def erase(
         print_json(erased)
     else:
         counts = f"{erased['events']} events and {erased['webhooks']} further webhooks"
-        typer.echo(f"{found['id']} is removed from {counts}.")
+        say(f"{found['id']} is removed from {counts}.")
         if not erased["done"]:
-            typer.echo(f"Workers do the rest: {erased['open_calls']} calls have not ended yet.", err=True)
+            say(f"Workers do the rest: {erased['open_calls']} calls have not ended yet.", err=True)
     raise typer.Exit(0 if erased["done"] else 1)
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from app.cli import asking, naming
-from app.cli.output import AsJson, Limit, Workspace, print_json, print_rows, tell
+from app.cli.output import AsJson, Limit, Workspace, print_json, print_rows, say, tell
 
 app = typer.Typer(help="Effects outside: what was done, and what nobody is sure of.", no_args_is_help=True)
 
@@ -58,7 +58,7 @@ def answer(
     if as_json:
         print_json(answered)
     else:
-        typer.echo(f"its call is {answered['call_state']}, its effect {answered['effect_state']}.")
+        say(f"its call is {answered['call_state']}, its effect {answered['effect_state']}.")
 
 
 def approve(
@@ -111,9 +111,9 @@ def cancel(
         print_json(ended)
         return
     runs = ended.get("runs", 1)
-    typer.echo(
+    say(
         f"{runs} run{'' if runs == 1 else 's'} {'would end' if dry_run else 'ended'}; {ended['calls']} calls "
         f"{'would' if dry_run else 'will'} not be sent, {ended['in_flight']} are being sent this moment."
     )
     if ended.get("left"):
-        typer.echo("There are more: ask again.")
+        say("There are more: ask again.")

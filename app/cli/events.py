@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 
 from app.cli import asking, naming, session
-from app.cli.output import AsJson, Limit, Workspace, console_for, print_json, print_rows
+from app.cli.output import AsJson, Limit, Workspace, console_for, print_json, print_rows, say
 
 webhooks = typer.Typer(help="What came in.", no_args_is_help=True)
 
@@ -142,7 +142,7 @@ def reprocess(
     if as_json:
         print_json({"state": state, "webhooks": count})
     else:
-        typer.echo(f"{count} {state} webhook{'' if count == 1 else 's'} will be read again.")
+        say(f"{count} {state} webhook{'' if count == 1 else 's'} will be read again.")
 
 
 @webhooks.command()
@@ -168,7 +168,7 @@ def amounts(
         as_json,
         empty="There is no order in it.",
     )
-    typer.echo(summary(lines), err=as_json)
+    say(summary(lines), err=as_json)
     raise typer.Exit(1 if any(line.differs for line in lines) else 0)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.output import AsJson, print_json
+from app.cli.output import AsJson, print_json, say
 
 
 def export(
@@ -30,9 +30,9 @@ def export(
         raise typer.Exit(1 if check and (stale or breaks) else 0)
     for name in stale:
         folder = "docs" if name.endswith(".md") else "openapi"
-        typer.echo(f"{folder}/{name} is {'out of date: run `make openapi`' if check else 'written'}")
+        say(f"{folder}/{name} is {'out of date: run `make openapi`' if check else 'written'}")
     if release:
-        typer.echo("openapi/released/openapi.json is written")
+        say("openapi/released/openapi.json is written")
     for line in breaks:
-        typer.echo(f"breaks callers of the last release: {line}", err=True)
+        say(f"breaks callers of the last release: {line}", err=True)
     raise typer.Exit(1 if check and (stale or breaks) else 0)

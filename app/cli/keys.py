@@ -9,7 +9,7 @@ from uuid import UUID
 import typer
 
 from app.cli import asking, naming, session
-from app.cli.output import AsJson, Workspace, print_json, print_rows, tell
+from app.cli.output import AsJson, Workspace, print_json, print_rows, say, tell
 
 if TYPE_CHECKING:
     from app.hub import Hub
@@ -60,7 +60,7 @@ def new(
     if as_json:
         print_json(made)
     else:
-        typer.echo(f"{made['key']}\nIt is shown only now. To revoke it: tradewind keys revoke {made['id']}")
+        say(f"{made['key']}\nIt is shown only now. To revoke it: tradewind keys revoke {made['id']}")
 
 
 def _of_all(name: str, scopes: list[str], expires: datetime | None) -> dict[str, str]:
@@ -128,11 +128,9 @@ def rotate(
     if as_json:
         print_json(asdict(rotated))
         return
-    typer.echo(
-        f"{rotated.resealed} secrets were re-encrypted; {sum(rotated.under.values())} stand under the first key."
-    )
+    say(f"{rotated.resealed} secrets were re-encrypted; {sum(rotated.under.values())} stand under the first key.")
     if rotated.unused and not forget:
-        typer.echo(f"Nothing stands any more under {', '.join(rotated.unused)}: those keys can be taken away.")
+        say(f"Nothing stands any more under {', '.join(rotated.unused)}: those keys can be taken away.")
 
 
 @app.command("new-secret")

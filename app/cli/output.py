@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli import naming
+from app.visible import escaped, visible
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -27,13 +28,13 @@ _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)
 
 
 def print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n")
+    sys.stdout.write(escaped(json.dumps(value, indent=2, default=str, ensure_ascii=False)) + "\n")
 
 
 def say(text: str, colour: str | None = None, *, bold: bool = False, err: bool = False) -> None:
     """A line, in colour on a terminal that wants it (https://no-color.org)."""
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-    typer.secho(text, fg=colour, bold=bold or None, err=err, color=False if plain else None)
+    typer.secho(visible(text), fg=colour, bold=bold or None, err=err, color=False if plain else None)
 
 
 def tell(answer: Any, as_json: bool, text: str, colour: str | None = None) -> None:
@@ -48,7 +49,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, *, empty: str, 
         print_json(list(rows))
         return
     if not rows:
-        typer.echo(empty)
+        say(empty)
         return
     from rich.table import Table
     from rich.text import Text
@@ -68,9 +69,9 @@ def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, *, empty: str, 
 
 def console_for(thing: "RenderableType") -> tuple["Console", int]:
     """Where to print it, and how wide it would be. A file or another program gets lines as long as they are."""
-    from rich.console import Console
+    from app.terminal import Terminal
 
-    console = Console()
+    console = Terminal()
     wide = console.measure(thing, options=console.options.update(max_width=100_000)).maximum
     if not console.is_terminal:
         console.width = max(console.width, wide)
@@ -93,6 +94,11 @@ def _print_blocks(console: "Console", rows: Sequence[Mapping[str, Any]], red: Se
 
 
 def cell(value: Any) -> str:
+    """A value as a table shows it."""
+    return visible(_written(value))
+
+
+def _written(value: Any) -> str:
     match value:
         case None:
             return ""
@@ -105,9 +111,9 @@ def cell(value: Any) -> str:
         case {"amount": amount, "currency": currency}:
             return f"{amount} {currency}"
         case list() | tuple():
-            return ", ".join(map(cell, value))
+            return ", ".join(map(_written, value))
         case dict():
-            return ", ".join(f"{key}: {cell(item)}" for key, item in value.items())
+            return ", ".join(f"{key}: {_written(item)}" for key, item in value.items())
         case _:
             return str(value)
 

@@ -62,9 +62,9 @@ def check(folder: FolderOrFile = None, connections: Connections = None, as_json:
     if not as_json:
         good = sum(one.usable for one in loaded)
         if only is not None and good:
-            typer.echo(f"{only} is good.")
+            say(f"{only} is good.")
         elif only is None:
-            typer.echo(f"{good} of {len(loaded)} recipes in {place} are good.")
+            say(f"{good} of {len(loaded)} recipes in {place} are good.")
     raise typer.Exit(0 if all(one.usable for one in loaded) and not faults else 1)
 
 
@@ -90,7 +90,7 @@ def sync(
     problems = [Problem(**each) for each in answer["problems"]]
     _report(problems, as_json)
     if not as_json:
-        typer.echo(f"The recipes of {place} are in the hub.")
+        say(f"The recipes of {place} are in the hub.")
     raise typer.Exit(1 if any(problem.severity == "error" for problem in problems) else 0)
 
 
@@ -233,9 +233,9 @@ def preview(
     if as_json:
         print_json(said.as_json())
     else:
-        typer.echo(shown(said))
+        say(shown(said))
     for path in write(said, out) if out else ():
-        typer.echo(f"{path} is written", err=True)
+        say(f"{path} is written", err=True)
 
 
 def _stored(event: str, workspace: str) -> Happened:

@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from app.cli import asking, naming
-from app.cli.output import AsJson, Limit, Workspace, print_json, print_rows, progress, tell
+from app.cli.output import AsJson, Limit, Workspace, print_json, print_rows, progress, say, tell
 
 app = typer.Typer(help="Replays of many events: how they stand, and stopping them.", no_args_is_help=True)
 
@@ -125,16 +125,16 @@ def _print(event: dict[str, Any], report: Any, dry_run: bool) -> None:
     about = ""
     if "type" in event:
         about = f"{event['type']} {event['number'] or event['subject']['id']} at {event['connection']}, "
-    typer.echo(f"{about}event {report['event_id']}:" + ("" if report["runs"] else " no recipe runs"))
+    say(f"{about}event {report['event_id']}:" + ("" if report["runs"] else " no recipe runs"))
     for run in report["runs"]:
         did = "would run" if dry_run else f"runs again as {run['run_id']}"
-        typer.echo(f"  {run['recipe']} version {run['version']} {did}")
+        say(f"  {run['recipe']} version {run['version']} {did}")
         for effect in run["effects"]:
-            typer.echo(f"    {effect['step']}: {effect['action']}: {STANDS[effect['standing']][not dry_run]}")
+            say(f"    {effect['step']}: {effect['action']}: {STANDS[effect['standing']][not dry_run]}")
         if not run["whole"]:
-            typer.echo("    further steps depend on what is new")
+            say("    further steps depend on what is new")
     for refused in report["refused"]:
-        typer.echo(f"  {refused['recipe']} does not run: {refused['reason']}")
+        say(f"  {refused['recipe']} does not run: {refused['reason']}")
 
 
 # --- by a filter ------------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def _by_filter(body: Any, dry_run: bool, yes: bool, workspace: str, as_json: boo
         asking.ask("POST", f"{path}/cancel", workspace=workspace)
     elif yes or (not as_json and typer.confirm("Start it?")):
         asking.ask("POST", f"{path}/start", workspace=workspace)
-        typer.echo(f"replay {made['id']} runs; `tradewind replays pause {made['id']}` pauses it.", err=True)
+        say(f"replay {made['id']} runs; `tradewind replays pause {made['id']}` pauses it.", err=True)
         seen = _wait(path, workspace, ("done", "cancelled", "paused"))
         if not as_json:
             _tell_report(seen)
@@ -172,22 +172,22 @@ def _tell_preview(seen: Any) -> None:
     counted = seen["preview"] or {}
     effects = counted.get("effects", {})
     said = ", ".join(f"{number} {STANDS[name][0]}" for name, number in sorted(effects.items())) or "none"
-    typer.echo(f"{counted.get('items', 0)} events, {counted.get('runs', 0)} runs; effects: {said}")
+    say(f"{counted.get('items', 0)} events, {counted.get('runs', 0)} runs; effects: {said}")
     if counted.get("runs_not_whole"):
-        typer.echo(f"{counted['runs_not_whole']} runs have further steps that depend on what is new")
+        say(f"{counted['runs_not_whole']} runs have further steps that depend on what is new")
     _tell_refusals(counted)
 
 
 def _tell_report(seen: Any) -> None:
-    typer.echo(f"{seen['state']}: {seen['done']} events, {seen['report'].get('runs', 0)} runs begun")
+    say(f"{seen['state']}: {seen['done']} events, {seen['report'].get('runs', 0)} runs begun")
     _tell_refusals(seen["report"])
 
 
 def _tell_refusals(counted: Any) -> None:
     if counted.get("refused"):
-        typer.echo(f"{counted['refused']} refused:")
+        say(f"{counted['refused']} refused:")
         for each in counted["refusals"][:10]:
-            typer.echo(f"  {each['id']} {each['recipe'] or ''} {each['reason']}")
+            say(f"  {each['id']} {each['recipe'] or ''} {each['reason']}")
 
 
 @app.command("list")

@@ -14,7 +14,7 @@ import typer
 
 from app.cli import asking, naming, session
 from app.cli.asking import Client
-from app.cli.output import AsJson, Workspace, print_json, progress
+from app.cli.output import AsJson, Workspace, print_json, progress, say
 
 AT_ONCE = 20
 SIGNED, SIGNED_BYTES = 100, 5_000_000
@@ -66,7 +66,7 @@ def send(
         print_json({"statuses": sent.statuses, "seconds": round(sent.seconds, 3)})
     else:
         said = ", ".join(f"{number} x {status}" for status, number in sorted(sent.statuses.items()))
-        typer.echo(f"{connection} {topic}: {said} in {sent.seconds:.2f} s")
+        say(f"{connection} {topic}: {said} in {sent.seconds:.2f} s")
     raise typer.Exit(0 if sent.taken else 1)
 
 
@@ -134,9 +134,9 @@ def capture(
     if as_json:
         print_json([str(path) for path in paths])
     else:
-        typer.echo("\n".join(map(str, paths)) or f"Nothing came in at {connection} yet.")
+        say("\n".join(map(str, paths)) or f"Nothing came in at {connection} yet.")
         if paths:
-            typer.echo("Read them before you share them: free text may still name somebody.", err=True)
+            say("Read them before you share them: free text may still name somebody.", err=True)
 
 
 def _written(out: Path, fixture: Any) -> Path:

@@ -66,14 +66,14 @@ def try_event(
         print_json(shown)
         return
     went = f"; it would be {shown['state']}" if shown["state"] != "none" else ""
-    typer.echo(f"{shown['decision']}{went}" + (f": {shown['reason']}" if shown["reason"] else ""))
+    say(f"{shown['decision']}{went}" + (f": {shown['reason']}" if shown["reason"] else ""))
     for call in shown["calls"]:
         answer = ", answered by an example" if call["assumed"] else ""
         at = call["at"][:16].replace("T", " ")
         place = f"{call['use']} at {call['connection']} (step {call['step']}{answer})"
-        typer.echo(f"  {at}  {place}")
+        say(f"  {at}  {place}")
         for name, value in call["input"].items():
-            typer.echo(f"      {name}: {_compact(value)}")
+            say(f"      {name}: {_compact(value)}")
 
 
 def _text(file: Path | None, name: str) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def explain(
         for why in asked:
             _tell(why)
         if others := [why["recipe"] for why in each["recipes"] if why not in asked]:
-            typer.echo(f"  – do not ask for {each['type']}: {', '.join(others)}")
+            say(f"  – do not ask for {each['type']}: {', '.join(others)}")
 
 
 async def _events(client: Client, text: str) -> list[str]:
@@ -129,9 +129,9 @@ def _tell(why: Any) -> None:
         sign = {True: "✓", False: "✗", None: "?"}[part["holds"]]
         values = ", ".join(f"{name} is {value}" for name, value in part["values"].items())
         beside = part["error"] or values
-        typer.echo(f"      {sign} {part['condition']}" + (f"  ({beside})" if beside else ""))
+        say(f"      {sign} {part['condition']}" + (f"  ({beside})" if beside else ""))
     if why["decided"] == "then" and not why["ran"] and why["parts"] and all(part["holds"] for part in why["parts"]):
-        typer.echo("      it would hold today: the recipe, its inputs or what is remembered changed since")
+        say("      it would hold today: the recipe, its inputs or what is remembered changed since")
 
 
 @app.command()
@@ -233,21 +233,21 @@ def _report(report: Any) -> None:
     unread = f", {report['unreadable']} of them unreadable" if report["unreadable"] else ""
     differing = f", {report['differing']} answered otherwise" if report["current"] else ""
     span = f"{report['since'][:10]} to {report['until'][:10]}"
-    typer.echo(f"{report['events']} events from {span}{unread}{differing}")
+    say(f"{report['events']} events from {span}{unread}{differing}")
     if any(each["assumed"] for each in sides.values()):
-        typer.echo("assumed: decisions that rest on an example, because no stored run recorded the answer of a call")
+        say("assumed: decisions that rest on an example, because no stored run recorded the answer of a call")
     for name, each in sides.items():
         for error, count in list(each["errors"].items())[:10]:
             say(f"  {name}: {count} x {error}", "red")
     for difference in report["differences"]:
         before, after = difference["before"], difference["after"]
         went = before["run"] if before["run"] == after["run"] else f"{before['run']}, now {after['run']}"
-        typer.echo(f"  {difference['at'][:16].replace('T', ' ')} {difference['event_id']}: {went}")
+        say(f"  {difference['at'][:16].replace('T', ' ')} {difference['event_id']}: {went}")
         if before["calls"] != after["calls"]:
             for line in versions_differ(before["calls"], after["calls"]):
-                typer.echo(f"    {line}")
+                say(f"    {line}")
     if left := report["differing"] - len(report["differences"]):
-        typer.echo(f"  and {left} more (--differences says how many are told)")
+        say(f"  and {left} more (--differences says how many are told)")
 
 
 def _compact(value: Any) -> str:

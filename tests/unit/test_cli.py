@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.tree import Tree
 
 from app.cli import main
-from app.cli.output import console_for, print_rows
+from app.cli.output import console_for, print_json, print_rows, say
 from app.errors import ConfigError, MalformedError
 from app.fixtures import cleaned
 from app.flow import Flow, Followed, event_line, refused_line
@@ -414,3 +414,30 @@ def test_names_fit_where_they_stand() -> None:
     assert renamed(text, "big_ship") == (
         'from connectors.big_ship import x  # Big Ship, "x-big-ship-topic", https://api.big-ship.example'
     )
+
+
+HOSTILE = "R\x1b[2J\x1b]0;pwned\x07\x9b31m\r\x7f\u202e1-"
+SHOWN = "R␛[2J␛]0;pwned␇�31m␍␡�1-"
+
+
+def test_nothing_that_others_wrote_is_obeyed_by_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    tree = Tree("orders")
+    tree.add(HOSTILE)
+    print_rows([{"number": HOSTILE, "tags": [{"of": HOSTILE}]}], False, empty="")
+    say(HOSTILE)
+    console_for(tree)[0].print(tree)
+    printed = capsys.readouterr().out
+    assert printed.count(SHOWN) >= 3
+    assert not set(HOSTILE) & set(printed) - set("R[2J]0;pwned31m-")
+    print_json([HOSTILE, "Zoë"])
+    answered = capsys.readouterr().out
+    assert json.loads(answered) == [HOSTILE, "Zoë"]
+    assert "Zoë" in answered
+    assert not set("\x1b\x07\x9b\r\x7f\u202e") & set(answered)
+
+
+def test_commands_print_by_the_one_door_that_shows_what_others_wrote_as_it_is() -> None:
+    for path in ROOT.glob("app/cli/*.py"):
+        assert path.name == "output.py" or not re.search(
+            r"typer\.(?:secho|echo)|(?<![\w.])print\(", path.read_text()
+        ), path.name
