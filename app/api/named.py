@@ -59,6 +59,20 @@ async def refuse_unknown_recipes(caller: Caller, hub: Hub, names: Iterable[str],
     _refuse([{**_fault(caller, "body", "recipe", each, here), "field": field} for each in unknown])
 
 
+async def refuse_unknown_types(caller: Caller, hub: Hub, names: Sequence[str], field: str) -> None:
+    """The same of event types that are listed in a field of the body."""
+    faults = []
+    for index, name in enumerate(names):
+        like = _type_meant(hub, name)
+        if like is None:
+            continue
+        async with hub.database.looking() as db:
+            were = await lists.named_before(db, caller.workspace, None, None, name)
+        if not were["type"]:
+            faults.append({**_fault(caller, "body", "type", name, like), "field": f"{field}.{index}"})
+    _refuse(faults)
+
+
 def refuse_unknown_connector(caller: Caller, hub: Hub, name: str) -> None:
     """The same of a connector."""
     known = hub.registry.slugs

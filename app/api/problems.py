@@ -127,7 +127,10 @@ async def on_answered(request: Request, error: Exception) -> Response:
 async def on_invalid(request: Request, error: Exception) -> Response:
     """What does not fit the description: says where, and never repeats what was sent."""
     found = error.errors() if isinstance(error, RequestValidationError) else []
-    errors = [{"field": ".".join(map(str, each["loc"])), "detail": str(each["msg"])} for each in found]
+    errors = [
+        {"field": ".".join(map(str, each["loc"])), "detail": str(each["msg"]).removeprefix("Value error, ")}
+        for each in found
+    ]
     return problem(422, "invalid", "The request does not fit the description.", errors=errors)
 
 

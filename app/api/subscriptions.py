@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import ConnectionKeeper, Reader
 from app.api.context import HubDep, Listed, Name, PartDep
+from app.api.named import refuse_unknown_types
 from app.byhand.subscriptions import ORIGIN, events_of, new_secret, subscribe, unsubscribe
 from app.byhand.texts import PlainText
 from app.errors import NotFoundError
@@ -66,7 +67,8 @@ async def make_subscription(caller: ConnectionKeeper, hub: HubDep, wanted: Subsc
     `webhook-timestamp`, `webhook-signature`): retried for a day and a half, in order for each order, and held back
     while the receiver is away. The same `webhook-id` is the same delivery."""
     secret = new_secret()
-    await subscribe(hub, caller.workspace, wanted.slug, wanted.url, wanted.events, secret, caller.name)
+    await refuse_unknown_types(caller, hub, wanted.events, "body.events")
+    await subscribe(hub, caller.workspace, wanted.slug, wanted.url, wanted.events, secret, caller.name, anew=True)
     shown = await _one(hub, caller.workspace, wanted.slug)
     return SubscriptionMade(**shown.model_dump(), secret=secret)
 
@@ -89,9 +91,10 @@ async def get_subscription(caller: Reader, hub: HubDep, slug: Name) -> Subscript
 async def put_subscription(
     caller: ConnectionKeeper, hub: HubDep, slug: Name, wanted: SubscriptionChanged
 ) -> SubscriptionMade:
-    await _one(hub, caller.workspace, slug)
     secret = new_secret()
-    await subscribe(hub, caller.workspace, slug, wanted.url, wanted.events, secret, caller.name)
+    await _one(hub, caller.workspace, slug)
+    await refuse_unknown_types(caller, hub, wanted.events, "body.events")
+    await subscribe(hub, caller.workspace, slug, wanted.url, wanted.events, secret, caller.name, anew=False)
     shown = await _one(hub, caller.workspace, slug)
     return SubscriptionMade(**shown.model_dump(), secret=secret)
 

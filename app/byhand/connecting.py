@@ -127,7 +127,10 @@ def checked_settings(connector: Connector[Any], given: Mapping[str, Any], place:
         split_secrets(settings)
     except ValidationError as e:
         errors = e.errors(include_input=False, include_url=False, include_context=False)
-        faults = [_fault(".".join(("settings", *map(str, each["loc"]))), each["msg"], place) for each in errors]
+        faults = [
+            _fault(".".join(("settings", *map(str, each["loc"]))), each["msg"].removeprefix("Value error, "), place)
+            for each in errors
+        ]
         raise InvalidError("the settings do not fit the connector", faults) from None
     return settings
 

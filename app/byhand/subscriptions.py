@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import BaseModel
+
 from app.byhand.connecting import checked_settings
 from app.connector import Connector
 from app.domain.connections_file import Declared, stored
-from app.errors import ConfigError, InvalidError, NotFoundError
+from app.errors import ConfigError, ConflictError, InvalidError, NotFoundError
 from app.events import EVENT_TYPES, event_type
 from app.hub import Hub
 from app.ids import new_id
@@ -77,21 +79,30 @@ def leads_inside(host: str) -> bool:
 
 
 async def subscribe(
-    hub: Hub, workspace: str, slug: str, url: str, events: Sequence[str], secret: str, actor: str
+    hub: Hub, workspace: str, slug: str, url: str, events: Sequence[str], secret: str, actor: str, *, anew: bool
 ) -> None:
-    """Make a subscription, or change the one of that slug. Raises InvalidError, and ConflictError for a slug that is
-    another connection's."""
+    """Make a subscription, or (not `anew`) change the one of that slug. Raises InvalidError, ConflictError where there
+    is one already or somebody's own recipe is in its place, and NotFoundError where there is none to change."""
     carrier = _carrier(hub)
     if leads_inside(urlsplit(url).hostname or ""):
         fault = {"field": "body.url", "detail": "is in a private network: nothing is ever sent there"}
         raise InvalidError("the address cannot be reached", [fault])
     types = types_of(events)
-    settings = checked_settings(carrier, {"name": f"subscription {slug}", "url": url, "signing_secret": secret})
+    settings = _settings(carrier, {"name": f"subscription {slug}", "url": url, "signing_secret": secret})
     texts = _recipes(carrier, slug, urlsplit(url).hostname or "", types)
     async with hub.database.begin() as db:
         row = await connections.lock(db, workspace, slug)
         if row is not None and row.origin != f"{ORIGIN}{slug}":
             raise InvalidError("the slug is taken", [{"field": "body.slug", "detail": f"{slug} is another connection"}])
+        if row is not None and anew:
+            raise ConflictError(
+                f"there is a webhook subscription {slug!r} already: PUT changes it, with a new secret, DELETE ends it"
+            )
+        if row is None and not anew:
+            raise NotFoundError(f"there is no webhook subscription {slug!r}")
+        for name, owner in (await recipes.owners(db, workspace, list(texts))).items():
+            if owner != f"{ORIGIN}{slug}":
+                raise ConflictError(f"a recipe of yours is called {name}: take another slug for the subscription")
         one = Declared(slug, carrier, settings, None, None, slug)
         known = await connections.find_account(db, workspace, carrier.slug, one.account, one.alias)
         row_id = known.id if known is not None else new_id()
@@ -121,6 +132,15 @@ def events_of(hub: Hub, row: Row) -> list[str]:
     start = f"webhooks-{row['slug']}-"
     mine = (each for each in hub.recipes if each.workspace == row["workspace"] and each.name.startswith(start))
     return sorted(event for active in mine for event in active.recipe.events)
+
+
+def _settings(carrier: Connector[Any], given: Mapping[str, Any]) -> BaseModel:
+    """Faults are told by the fields of the request."""
+    try:
+        return checked_settings(carrier, given)
+    except InvalidError as e:
+        faults = [{**each, "field": each["field"].replace("body.settings.", "body.")} for each in e.errors]
+        raise InvalidError("the address cannot be reached", faults) from None
 
 
 def _carrier(hub: Hub) -> Connector[Any]:

@@ -206,6 +206,7 @@ async def apply(
     lines, kept = [], []
     async with database.begin() as db:
         await workspaces.ensure(db, workspace)
+        await workspaces.take_turn(db, workspace)
         if condition is not None:
             await condition(db)
         for one in declared:

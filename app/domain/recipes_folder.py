@@ -20,6 +20,7 @@ from app.store.byhand import Deed
 from app.store.changes import connections as connection_store
 from app.store.changes import recipes as store
 from app.store.changes.audit import note_change
+from app.store.changes.workspaces import take_turn
 from app.store.database import Condition, Database
 
 
@@ -32,6 +33,7 @@ async def sync_folder(
     this folder's; condition: may refuse, within the transaction."""
     origin = origin or f"folder:{folder}"
     async with database.begin() as db:
+        await take_turn(db, workspace)
         if condition is not None:
             await condition(db)
         texts = {path.stem: _text_of(path) for path in recipe_files(folder)}

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store.tables import api_key as table
 
-_MAKING = 7201946
+_MAKING = 7201950
 """Advisory lock: of two processes that start at once, one makes the first key."""
 
 

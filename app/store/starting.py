@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from app.store.database import Database
 
-_STARTING = 7201947
+_STARTING = 7201948
 
 
 @asynccontextmanager

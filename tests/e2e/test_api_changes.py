@@ -1,5 +1,6 @@
 """What the API lets people set up: recipes, connections, workspaces; and the events that others push."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,15 @@ async def test_who_changes_a_recipe_overwrites_nothing_unseen(bench: Bench) -> N
     got = await bench.api.get("/v1/recipes/mine")
     assert (put.status_code, got.headers["etag"].startswith(put.headers["etag"][:-1])) == (200, True)
     assert (await bench.api.delete("/v1/recipes/mine", headers={"if-match": seen})).status_code == 412
+
+
+async def test_of_many_who_make_the_same_thing_one_does(bench: Bench) -> None:
+    only_new = {"if-none-match": "*"}
+    recipes = [{"source": TWO_STEPS.replace("> 1", f"> {number}")} for number in range(4)]
+    tills = [{"connector": "events", "settings": {"name": f"till {number}"}} for number in range(4)]
+    for path, bodies, made in (("/v1/recipes/race", recipes, 200), ("/v1/connections/race", tills, 201)):
+        answers = await asyncio.gather(*(bench.api.put(path, json=each, headers=only_new) for each in bodies))
+        assert sorted(each.status_code for each in answers) == [made, 412, 412, 412], path
 
 
 async def test_inputs_are_set_and_checked(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """Others are told of canonical events: signed by Standard Webhooks, retried, and no more after they end it."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -123,9 +124,29 @@ async def test_what_cannot_be_subscribed_is_refused(bench: Bench) -> None:
     good = {"slug": "erp", "url": "https://erp.example.com/hook", "events": ["order.paid"]}
     for change in ({"events": ["order.payed"]}, {"events": ["nothing.*"]}, {"events": []}, {"url": "ftp://x"},
                    {"url": "http://169.254.169.254/latest"}, {"url": "https://[::1]/x"}, {"url": "http://LOCALHOST./x"},
-                   {"url": "https://me:secret@x"}, {"slug": "shop"}, {"slug": "Not a slug"}):  # fmt: skip
-        assert (await bench.api.post("/v1/webhook-subscriptions", json=good | change)).status_code == 422, change
+                   {"url": "https://me:secret@x"}, {"url": "http://127.1/"}, {"url": "https://a b.example/"},
+                   {"url": "https://erp.example.com/\nhook"}, {"events": ["ordr.paid"]},
+                   {"slug": "shop"}, {"slug": "Not a slug"}):  # fmt: skip
+        refused = await bench.api.post("/v1/webhook-subscriptions", json=good | change)
+        assert refused.status_code == 422, change
+        assert {each["field"].partition(".")[2].partition(".")[0] for each in refused.json()["errors"]} == set(change)
     await bench.get("/v1/webhook-subscriptions/shop", 404)
+
+
+async def test_of_many_who_subscribe_under_one_name_one_does(bench: Bench) -> None:
+    wanted = {"slug": "erp", "url": "https://erp.example.com/hook", "events": ["order.paid", "stock.counted"]}
+    several = [bench.api.post("/v1/webhook-subscriptions", json=wanted) for _ in range(4)]
+    answers = await asyncio.gather(*several)
+    assert sorted(each.status_code for each in answers) == [201, 409, 409, 409]
+    assert (await bench.api.put("/v1/webhook-subscriptions/other", json=wanted)).status_code in (404, 422)
+
+
+async def test_a_subscription_leaves_a_recipe_that_somebody_else_made(bench: Bench) -> None:
+    mine = {"source": "title: Mine\non: order.paid\nsteps:\n  - set: {order: {add_tags: [x]}}\n"}
+    assert (await bench.api.put("/v1/recipes/webhooks-erp-order", json=mine)).status_code == 200
+    wanted = {"slug": "erp", "url": "https://erp.example.com/hook", "events": ["order.paid"]}
+    await bench.post("/v1/webhook-subscriptions", wanted, 409)
+    assert (await bench.get("/v1/recipes/webhooks-erp-order"))["title"] == "Mine"
 
 
 async def test_every_event_can_be_subscribed(bench: Bench) -> None:

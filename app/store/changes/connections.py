@@ -9,6 +9,7 @@ from sqlalchemy import func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.store.changes.workspaces import take_turn
 from app.store.tables import connection as table
 from app.store.tables import lane
 
@@ -125,7 +126,9 @@ async def health(db: AsyncConnection) -> dict[UUID, Any]:
 
 
 async def lock(db: AsyncConnection, workspace: str, slug: str) -> Any | None:
-    """The row of a connection, locked for the transaction; None if there is none."""
+    """The row of a connection, locked for the transaction; None if there is none, and none is
+    made meanwhile."""
+    await take_turn(db, workspace)
     wanted = (table.c.workspace == workspace) & (table.c.slug == slug) & ~table.c.removed
     return (await db.execute(select(table).where(wanted).with_for_update())).one_or_none()
 

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ids import new_id
+from app.store.changes.workspaces import take_turn
 from app.store.tables import recipe, recipe_version, run
 
 
@@ -66,7 +67,9 @@ async def save(
 
 
 async def lock(db: AsyncConnection, workspace: str, name: str) -> Any:
-    """(version_id, origin, inputs, updated_at) of a recipe, locked for the transaction; None if there is none."""
+    """(version_id, origin, inputs, updated_at) of a recipe, locked for the transaction; None if there is none, and
+    none is made meanwhile."""
+    await take_turn(db, workspace)
     return (
         await db.execute(
             select(recipe.c.version_id, recipe.c.origin, recipe.c.inputs, recipe.c.updated_at)

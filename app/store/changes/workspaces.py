@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import func, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store.tables import recipe, workspace
+
+_CHANGING = 7201949
 
 
 async def make(db: AsyncConnection, name: str, values: Mapping[str, Any]) -> bool:
@@ -29,6 +31,12 @@ def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values by column: what has none of its own is among the settings."""
     own = {name: value for name, value in values.items() if name != "vip_at"}
     return own | {"settings": {"vip_at": values["vip_at"]}} if "vip_at" in values else own
+
+
+async def take_turn(db: AsyncConnection, name: str) -> None:
+    """Hold off others who change a workspace's recipes or connections, until the transaction ends: what is not there
+    yet has no row to lock."""
+    await db.execute(select(func.pg_advisory_xact_lock(_CHANGING, func.hashtext(name))))
 
 
 async def ensure(db: AsyncConnection, name: str) -> None:
