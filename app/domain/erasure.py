@@ -5,6 +5,7 @@ how much stays, of nobody. Runs that still wait for such an event are cancelled;
 that made no event are searched for the person's addresses. The keys by which the person was recognised go too.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -111,7 +112,8 @@ async def step(
     """Do a part of it, in the caller's transaction: "waits" for calls that are being sent; "done" is written down."""
     who = await whose(db, hasher, request, job.emails)
     if rows := await erasure.events(db, who, asked_at, BATCH):
-        await _blank(db, rows, job)
+        words = () if who.everything else _words(who, await erasure.persons(db, who.customers))
+        await _blank(db, rows, job, words)
         return "more"
     if not job.searched:
         await _search(db, who, job, asked_at)
@@ -123,9 +125,9 @@ async def step(
     return "done"
 
 
-async def _blank(db: Db, rows: Sequence[Any], job: Job) -> None:
-    """Erase events with all that followed from them."""
-    await erasure.blank_events(db, [(row["id"], row["at"], _stripped(row["data"])) for row in rows])
+async def _blank(db: Db, rows: Sequence[Any], job: Job, words: Sequence[str] = ()) -> None:
+    """Erase events with all that followed from them; `words` wherever they stand in what is left."""
+    await erasure.blank_events(db, [(row["id"], row["at"], _stripped(row["data"], words)) for row in rows])
     webhooks = {row["webhook_id"] for row in rows if row["webhook_id"] is not None}
     await erasure.blank_webhooks(db, sorted(webhooks))
     job.open += map(str, await erasure.blank_what_followed(db, [row["id"] for row in rows]))
@@ -136,7 +138,10 @@ async def _blank(db: Db, rows: Sequence[Any], job: Job) -> None:
 async def _search(db: Db, who: Whose, job: Job, until: datetime) -> None:
     """Look through webhooks that made no event (repeats, what was ignored or not understood) for who it is."""
     rows = await erasure.kept_webhooks(db, who.workspace, UUID(job.after), until, BATCH)
-    ids = naming(rows, who, await erasure.persons(db, who.customers))
+    people = await erasure.persons(db, who.customers)
+    ids = naming(rows, who, people)
+    if ids and (nobodys := await erasure.of_nobody(db, who.workspace, sorted(ids))):
+        await _blank(db, nobodys, job, _words(who, people))
     await erasure.blank_webhooks(db, sorted(ids))
     job.webhooks += len(ids)
     job.searched = len(rows) < BATCH
@@ -190,8 +195,7 @@ async def _finish(db: Db, hasher: Hasher, who: Whose, job: Job) -> None:
 
 async def _blank_mentions(db: Db, who: Whose, people: Sequence[Any], job: Job) -> None:
     """What quotes them in free text: reasons of failed runs, the hub's own troubles, filters that people wrote."""
-    names = [row["name"] for row in people if row["name"] and " " in row["name"].strip()]
-    words = [*who.emails, *(row["phone"] for row in people if row["phone"]), *names]
+    words = _words(who, people)
     if not words:
         return
     await erasure.blank_mentions(db, who.workspace, words)
@@ -202,11 +206,32 @@ async def _blank_mentions(db: Db, who: Whose, people: Sequence[Any], job: Job) -
         if any(needle in unpack(row["data"]).lower() for needle in needles)
     ]
     if told:
-        await _blank(db, told, job)
+        await _blank(db, told, job, () if who.everything else words)
 
 
-def _stripped(packed: bytes) -> bytes:
-    return pack(orjson.dumps(stripped(unpack_json(packed))))
+def _words(who: Whose, people: Sequence[Any]) -> list[str]:
+    """What names them in free text: addresses, phone numbers, whole names."""
+    names = [row["name"] for row in people if row["name"] and " " in row["name"].strip()]
+    return [*who.emails, *(row["phone"] for row in people if row["phone"]), *names]
+
+
+def _stripped(packed: bytes, words: Sequence[str] = ()) -> bytes:
+    left = stripped(unpack_json(packed))
+    if words:
+        left = _without(left, re.compile("|".join(map(re.escape, words)), re.IGNORECASE))
+    return pack(orjson.dumps(left))
+
+
+def _without(value: Any, words: re.Pattern[str]) -> Any:
+    """A JSON value whose texts no longer hold the words."""
+    match value:
+        case str():
+            return words.sub("erased", value)
+        case list():
+            return [_without(each, words) for each in value]
+        case dict():
+            return {words.sub("erased", key): _without(each, words) for key, each in value.items()}
+    return value
 
 
 def stripped(value: Any, noun: str = "") -> Any:

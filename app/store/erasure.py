@@ -10,6 +10,7 @@ from uuid import UUID
 from app.store import runs
 from app.store.database import Connection, Row, to_json
 from app.store.packing import pack
+from app.store.trace import time_in
 
 ERASED = "erased on request"
 """The note of an event whose personal data is gone."""
@@ -52,6 +53,20 @@ where {THEIRS} and note is distinct from $7 and at <= $8 order by id limit $9 fo
 async def events(connection: Connection, whose: Whose, until: datetime, limit: int) -> list[Row]:
     """Lock some events of theirs, made till then, that still hold personal data."""
     rows: list[Row] = await connection.fetch(_EVENTS, *whose.arguments, ERASED, until, limit)
+    return rows
+
+
+async def of_nobody(connection: Connection, workspace: str, webhook_ids: Sequence[UUID]) -> list[Row]:
+    """Lock the events of webhooks that are tied to no customer and no address: what somebody's own types say."""
+    rows: list[Row] = await connection.fetch(
+        """select id, at, type, schema_version, data, webhook_id, email from event
+           where workspace = $1 and webhook_id = any($2::uuid[]) and at >= $3 and customer_id is null and email is null
+             and type not like 'privacy.%' and note is distinct from $4 order by id for update""",
+        workspace,
+        list(webhook_ids),
+        time_in(min(webhook_ids)),
+        ERASED,
+    )
     return rows
 
 

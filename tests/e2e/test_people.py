@@ -16,6 +16,7 @@ from app.pipeline.normalise import erasing
 from app.registry import Registry
 from app.store import backtests
 from app.store.database import to_json
+from app.store.packing import unpack_json
 from tests.e2e.test_erasure import SHIP, WAIT, kept, sink
 from tests.support import testconnector
 from tests.support.harness import Harness, running
@@ -201,6 +202,36 @@ async def told_by_a_backtest(hub: Harness) -> None:
             new_id(),
             to_json(report),
         )
+
+
+async def test_what_other_systems_pushed_about_a_person_is_erased_too(hub: Harness) -> None:
+    await order(hub, 1)
+    await hub.settle()
+    review = {
+        "id": "R-1",
+        "author": "Zelda Zeldasdottir",
+        "email": "Zelda@example.com",
+        "title": "By Zelda Zeldasdottir",
+    }
+    visit = {"who": "ZELDA@example.com", "seen": [{name: "came by"}], "till": 7}
+    for type_, kind, data in (
+        ("review.received", "review", {"review": review}),
+        ("till.visited", "visit", {"data": visit}),
+    ):
+        pushed = {
+            "type": type_,
+            "object": {"kind": kind, "id": "1"},
+            "occurred_at": "2026-11-22T18:00:00Z",
+            "data": data,
+        }
+        assert (await hub.client.post("/v1/events", headers=KEY, json=pushed)).status_code == 202
+    await hub.settle()
+    assert len((await ask(hub, "events", type="review.received", q="zelda@example.com"))["items"]) == 1
+    erased = await ask(hub, f"customers/{(await zelda(hub))['id']}/erase", method="POST")
+    assert erased["done"]
+    assert await kept(hub, "zelda") == []
+    (left,) = await hub.rows("select data from event where type = 'till.visited'")
+    assert unpack_json(left["data"]) == {"data": {"who": "erased", "seen": [{"erased": "came by"}], "till": 7}}
 
 
 async def test_a_backtest_that_runs_while_somebody_is_erased_begins_anew(hub: Harness) -> None:

@@ -124,10 +124,11 @@ def _told_again(facts: Sequence[Fact], first: dict[bytes, Fact], new: set[bytes]
 
 
 def search_terms(data: BaseModel) -> tuple[str | None, str | None]:
-    """(order number, e-mail in lower case) that people search an event by."""
+    """(order number, e-mail in lower case) that people search an event by; by the latter it is erased as well."""
     order = getattr(data, "order", None)
     customer = canonical.customer_of(data)
     email = getattr(order, "email", None) or getattr(customer, "email", None)
+    email = email or next(filter(None, (getattr(noun, "email", None) for _, noun in data)), None)
     return getattr(order, "number", None), email.strip().lower() if email else None
 
 
