@@ -5,6 +5,7 @@ the package. Ctrl-C or SIGTERM stops all of it in order; `kill -9` too, by the s
 """
 
 import asyncio
+import errno
 import gc
 import mmap
 import os
@@ -56,6 +57,8 @@ LOOK_EVERY = 0.2
 READY_WITHIN = 60.0
 STOP_WITHIN = 25.0
 KEPT_LOG = 4 * 1024 * 1024
+MOST_PORT = 65533
+"""The sandboxes take the next two."""
 HINT_EVERY = 25
 """Lines of flow between two hints."""
 
@@ -148,7 +151,7 @@ class Dev:
     demo: bool
     every: float
     stop: Stop = field(default_factory=Stop)
-    console: Terminal = field(default_factory=lambda: Terminal(highlight=False))
+    console: Terminal = field(default_factory=lambda: Terminal(highlight=False, markup=False, emoji=False))
     began: float = field(default_factory=time.monotonic)
     servers: dict[str, "Served"] = field(default_factory=dict)
     children: list[Child] = field(default_factory=list)
@@ -187,20 +190,40 @@ class Dev:
             return asyncio.run(self._show())
 
     def _make_sure_of_room(self) -> None:
-        """Raises ConfigError when another one runs on this home, or a port is taken."""
-        self.home.mkdir(parents=True, exist_ok=True)
+        """Raises ConfigError when the home is no folder to write into, another one runs on it, or a port is taken."""
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            (self.home / "logs").mkdir(exist_ok=True)
+        except OSError as e:
+            raise ConfigError(
+                f"{self.home} cannot be made, or not be written into: {e.strerror}. Mend that, or set TRADEWIND_HOME "
+                "to another folder."
+            ) from e
         running = find(self.home)
         if running is not None:
             raise ConfigError(
                 f"A tradewind dev runs on {self.home} already (process {running.pid}, {running.url}): stop that one, "
                 "or give this one another TRADEWIND_HOME and TRADEWIND_PORT."
             )
-        port = self.settings.port
+        port, host = self.settings.port, self.settings.host
+        if not 0 < port <= MOST_PORT:
+            raise ConfigError(
+                f"TRADEWIND_PORT={port} does not do here: the API takes it and the sandboxes the next two, so choose "
+                f"one from 1 to {MOST_PORT}."
+            )
         for each, what in ((port, "the API"), (port + 1, "the sandboxes"), (port + 2, "their mail server")):
-            if not _is_free(self.settings.host if each == port else "127.0.0.1", each):
+            where = host if each == port else "127.0.0.1"
+            why = _refusal(where, each)
+            if why == errno.EADDRINUSE:
+                other = port + 100 if port + 100 <= MOST_PORT else 8000
                 raise ConfigError(
                     f"Port {each} is taken by another program, and {what} would listen there. Stop that program, "
-                    f"or choose other ports: TRADEWIND_PORT={port + 100} {_typed('dev')} takes that and the next two."
+                    f"or choose other ports: TRADEWIND_PORT={other} {_typed('dev')} takes that and the next two."
+                )
+            if why:
+                raise ConfigError(
+                    f"{what} cannot listen on port {each} of {where}: {os.strerror(why)}. TRADEWIND_HOST={host} and "
+                    f"TRADEWIND_PORT={port} say so: choose others."
                 )
 
     def _start_servers(self, at_end: ExitStack) -> None:
@@ -329,7 +352,9 @@ class Dev:
                         self._say_died(child)
                         return False
                 if time.monotonic() > deadline:
-                    self.console.print(f"{pending[0]} does not answer; see {self.home / 'logs'}", style="red")
+                    self.console.print(
+                        f"{pending[0]} does not answer; see {self.home / 'logs'}", style="red", soft_wrap=True
+                    )
                     return False
                 pending = [url for url in pending if not await _answers(client, url)]
                 await asyncio.sleep(0.03)
@@ -358,7 +383,9 @@ class Dev:
         for name, server in self.servers.items():
             if not server.service.running:
                 log = (self.home / f"{name}.log").read_text(errors="replace").splitlines()[-10:]
-                self.console.print("\n".join([f"The {name} has ended; its log ends with:", *log]), style="red")
+                self.console.print(
+                    "\n".join([f"The {name} has ended; its log ends with:", *log]), style="red", soft_wrap=True
+                )
                 if time.monotonic() - server.started < 5:
                     return False
                 server.start_again(self.home)
@@ -374,16 +401,19 @@ class Dev:
 
     def _say_died(self, child: Child) -> None:
         code = child.process.returncode if child.process else ""
-        self.console.print(f"The {child.name} has ended with {code}; its log {child.log} ends with:", style="red")
-        self.console.print(child.last_words(), style="dim", markup=False, soft_wrap=True)
+        self.console.print(
+            f"The {child.name} has ended with {code}; its log {child.log} ends with:", style="red", soft_wrap=True
+        )
+        self.console.print(child.last_words(), style="dim", soft_wrap=True)
 
     def _welcome(self, hub: Hub) -> None:
         say = self._say
         self.console.print(f"Tradewind is ready, {time.monotonic() - self.began:.1f} s after its start.", style="bold")
         say("API", f"{self.url}/docs", "describes it; webhooks come in at /webhooks/<connection>")
         if self.key_file is not None:
-            say("API key", str(_short(self.key_file)), f'curl -H "Authorization: Bearer $(cat {_short(self.key_file)})"'
-                f" {self.url}/v1/events")  # fmt: skip
+            key = _short(self.key_file)
+            fetch = f'curl -H "Authorization: Bearer $(cat {shlex.quote(str(key))})" {self.url}/v1/events'
+            say("API key", str(key), fetch)
         for connection in sorted(hub.connections, key=lambda each: each.slug):
             if connection.base_url == self.mail_url:
                 say(
@@ -447,14 +477,17 @@ def _run_module(name: str, arguments: list[str]) -> None:
     runpy.run_module(name, run_name="__main__", alter_sys=True)
 
 
-def _is_free(host: str, port: int) -> bool:
+def _refusal(host: str, port: int) -> int:
+    """Why nothing of ours can listen there, as an `errno`; 0 if it can."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except socket.gaierror:
+            return errno.EADDRNOTAVAIL
+        except OSError as e:
+            return e.errno or errno.EADDRINUSE
+    return 0
 
 
 def _reachable(host: str) -> str:

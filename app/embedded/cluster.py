@@ -13,12 +13,20 @@ from pathlib import Path
 from app.embedded.identity import Identity, child_keywords, hand_over
 from app.errors import ConfigError
 
+LONGEST_PATH = 900
+"""Bytes of the data folder's path: PostgreSQL cuts paths at 1,024."""
+
 
 def make_cluster(data: Path, bin_folder: Path, identity: Identity) -> None:
     """The data folder and the database, made aside and then renamed: a crash half way leaves nothing half-made."""
     if (data / "PG_VERSION").exists():
         return
     made = data.with_suffix(".new")
+    if len(os.fsencode(made)) > LONGEST_PATH:
+        raise ConfigError(
+            f"The path of {data.parent} is too long for PostgreSQL ({LONGEST_PATH} bytes at most, with the names that "
+            "come below it): set TRADEWIND_HOME to a shorter one"
+        )
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(mode=0o700)
     hand_over(made, identity)

@@ -1,8 +1,10 @@
 """`tradewind dev` as a newcomer meets it: one command, orders flow, Ctrl-C leaves nothing behind, nothing is lost."""
 
+import io
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import stat
@@ -13,15 +15,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import psutil
 import pytest
 
+import app.dev
 from app.domain.connections import secret_texts, split_secrets
 from app.domain.connections_file import read_connections
+from app.errors import ConfigError
+from app.hub import Hub
 from app.registry import Registry
+from app.settings import Settings
 from demo.shop import FOLDER
 from tests.support.journal import Journal
 from tests.support.secrecy import SECRECY, search_hub
@@ -314,6 +321,39 @@ def test_a_taken_port_is_said_with_the_mend(folder: Path, port: int) -> None:
             assert f"Port {port + 1} is taken" in refused.said
             assert "TRADEWIND_PORT=" in refused.said
             assert "Traceback" not in refused.said
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ({"port": 65534}, "TRADEWIND_PORT=65534 does not do here.* from 1 to 65533"),
+        ({"port": 0}, "TRADEWIND_PORT=0 does not do here"),
+        ({"host": "192.0.2.1"}, r"the API cannot listen on port \d+ of 192.0.2.1: Cannot assign"),
+        ({"host": "no such host"}, "cannot listen on port"),
+        ({"home": "file"}, "file cannot be made, or not be written into: File exists"),
+        ({"home": "file/below"}, "below cannot be made, or not be written into: Not a directory"),
+    ],
+)
+def test_where_it_cannot_start_it_says_so_in_a_sentence(
+    tmp_path: Path, port: int, where: dict[str, Any], said: str
+) -> None:
+    (tmp_path / "file").touch()
+    home = tmp_path / where.get("home", "home")
+    settings = Settings.model_validate({"port": port, **where, "home": home})
+    with pytest.raises(ConfigError, match=said):
+        app.dev.Dev(settings, demo=False, every=4)._make_sure_of_room()
+
+
+def test_what_is_typed_off_the_screen_works_in_any_folder(tmp_path: Path, port: int) -> None:
+    home = tmp_path / "my [shop] & :smile: 'more' [/x]"
+    told = io.StringIO()
+    shown = app.dev.Dev(Settings(home=home, port=port), demo=False, every=4, key_file=home / "admin.key")
+    shown.console.file, shown.console.width = told, 60
+    shown._welcome(cast(Hub, SimpleNamespace(connections=[])))
+    shown._say_died(app.dev.Child("api", [], {}, home / "logs" / "api.log"))
+    text = told.getvalue()
+    assert f"$(cat {shlex.quote(str(home / 'admin.key'))})" in text
+    assert f"its log {home / 'logs' / 'api.log'} ends with" in text
 
 
 def test_a_broken_connections_file_is_refused_with_its_place(folder: Path, port: int) -> None:

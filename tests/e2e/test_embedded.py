@@ -15,6 +15,7 @@ import redis
 
 from app.embedded import Embedded, Service, binaries, identity, start_postgres, start_redis
 from app.embedded import home as homes
+from app.embedded.cluster import make_cluster
 from app.errors import ConfigError
 from tests.support.services import temporary_home
 
@@ -208,6 +209,11 @@ def test_data_of_another_major_version_says_so(open_home: Path) -> None:
     (open_home / "postgres/PG_VERSION").write_text("14\n")
     with pytest.raises(ConfigError, match=r"was made by PostgreSQL 14, but here is PostgreSQL \d+.*pg_dump"):
         start_postgres(open_home)
+
+
+def test_a_path_that_postgresql_would_cut_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="too long for PostgreSQL"):
+        make_cluster(tmp_path.joinpath(*["l" * 200] * 5, "postgres"), tmp_path, identity.Identity())
 
 
 def test_a_server_on_path_that_is_too_old_says_what_to_do(
