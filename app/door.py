@@ -6,8 +6,10 @@ this a few hundred open sockets would keep everybody else out.
 
 import asyncio
 import resource
+import sys
 from typing import Any, ClassVar
 
+from httptools import HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.api.passage import new_request_id
@@ -69,6 +71,8 @@ class Door(HttpToolsProtocol):
         self._trailers = 0
         self._ended = False
         self._refused = False
+        self._data = b""
+        self._declined = False
 
     # --- the connection -----------------------------------------------------------------------------------------
 
@@ -90,7 +94,9 @@ class Door(HttpToolsProtocol):
         if self._wanted is None and self._in_head:
             self._wanted = HEAD_SECONDS  # bytes between two requests end the keep-alive's own time
         self._ended = False
+        self._data = data
         super().data_received(data)
+        self._data = b""
         self._keep_time()
         if self._in_head and not self._ended and not self._refused:
             self._head += len(data)
@@ -120,11 +126,31 @@ class Door(HttpToolsProtocol):
         if self._head > HEAD_BYTES or len(self.headers) > HEADERS_AT_MOST:
             self._head = HEAD_BYTES + 1
             raise _TooLargeHeadError
+        self._declined = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if self._declined:
+            return
         self._in_head = False
         super().on_headers_complete()
         self._wanted = BODY_SECONDS
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Called where the parser has stopped because the client would like another protocol (Java's client asks for
+        HTTP/2 so, in each request) and would leave the body unread. A server may go on as if that had not been asked
+        (RFC 9110, 7.8): the same head without it, and what follows, to a new parser."""
+        if not self._declined:
+            return
+        stopped = sys.exception()
+        rest = self._data[stopped.args[0] :] if stopped else b""
+        first = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        lines = [first, *(b"%s: %s" % header for header in self.headers if header[0] != b"upgrade")]
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        self._data = b"\r\n".join(lines) + b"\r\n\r\n" + rest
+        super().data_received(self._data)
+
     def on_message_complete(self) -> None:
+        if self._declined:
+            return
         super().on_message_complete()
         self._in_head, self._head, self._ended = True, 0, True
         self._wanted = None

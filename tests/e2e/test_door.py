@@ -220,6 +220,31 @@ async def test_what_is_too_large_or_stands_in_the_wrong_place_is_refused(port: i
     assert b" 401 " in await answered(port, request)
 
 
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"TLS/1.3, other"])
+async def test_who_asks_for_another_protocol_is_answered_in_this_one(port: int, protocol: bytes) -> None:
+    """Java's client asks for HTTP/2 in each request of its own accord, and sends its body at once."""
+    signed = fuzz.signed(payload(1))
+    first = b"".join(b"%s: %s\r\n" % pair for pair in signed.headers if pair[0].lower() != b"content-length")
+    wish = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %s\r\nHTTP2-Settings: AAEAAEAAAAIAAAAA\r\n" % protocol
+    whole = HEAD + wish + first + b"content-length: %d\r\n\r\n%b" % (len(signed.body), signed.body)
+    chunked = HEAD + first + wish + b"transfer-encoding: chunked\r\n\r\n"
+    chunked += b"%x\r\n%b\r\n0\r\n\r\n" % (len(signed.body), signed.body)
+    assert b" 200 " in await answered(port, whole)
+    assert b" 200 " in await answered(port, chunked)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with closing(writer):
+        for _ in range(2):  # one connection, a request after another, in pieces
+            for start in range(0, len(whole), 150):
+                writer.write(whole[start : start + 150])
+                await asyncio.sleep(0)
+            assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        writer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n" + whole)
+        said = b""
+        while said.count(b" 200 OK") < 2:
+            said += await asyncio.wait_for(reader.read(4096), 10)
+    assert b" 400 " in await answered(port, b"CONNECT x:80 HTTP/1.1\r\nhost: x\r\n\r\n")
+
+
 # --- malformed requests -----------------------------------------------------------------------------------------
 
 
