@@ -35,13 +35,15 @@ async def make_ahead(connection: Connection, now: datetime | None = None) -> lis
 
 
 async def _make(connection: Connection, table: str, name: str, start: datetime, end: datetime) -> None:
-    await connection.execute(
-        f"create table {name} partition of {table} "
-        f"for values from ('{start.isoformat()}') to ('{end.isoformat()}') with ({_STORAGE})"
-    )
+    """Made beside its table and then attached: to make it in its place would wait for everybody who reads the table (a
+    dump does for hours), and all others would wait behind that."""
+    await connection.execute(f"create table {name} (like {table} including all) with ({_STORAGE})")
     if table == "webhook":
         for column in ("body", "headers"):
             await connection.execute(f"alter table {name} alter column {column} set storage external")
+    await connection.execute(
+        f"alter table {table} attach partition {name} for values from ('{start.isoformat()}') to ('{end.isoformat()}')"
+    )
 
 
 def periods(table: str, now: datetime) -> list[tuple[datetime, datetime]]:

@@ -159,6 +159,30 @@ async def test_only_one_process_does_it_and_a_long_reader_puts_it_off_without_bl
     assert await bench.hub.one("select count(*) from event") == 0
 
 
+async def test_partitions_are_made_beside_a_dump_and_orders_flow_meanwhile(bench: Bench) -> None:
+    """They are made as the first ones were, and neither wait for who reads for hours nor let others wait."""
+    database = bench.hub.hub.database
+    async with database.transaction() as reader, database.transaction() as maker:
+        for table in ("webhook", "event", "run", "step", "call", "attempt"):
+            await reader.fetchval(f"select count(*) from {table}")
+        async with asyncio.timeout(5):
+            made = await partitions.make_ahead(maker, datetime.now(UTC) + timedelta(days=400))
+            await bench.order(1)
+    assert len(made) == 24
+    assert await bench.hub.one("select count(*) from run where state = 'done'") == 1
+    shapes = await bench.hub.rows(
+        """select count(distinct (c.reloptions, a.attributes, i.indexes)) as shapes from pg_inherits h
+           join pg_class c on c.oid = h.inhrelid and h.inhparent = 'webhook'::regclass,
+           lateral (select array_agg((attname, attstorage, atttypid, attnotnull) order by attnum)::text as attributes
+                    from pg_attribute where attrelid = c.oid and attnum > 0) a,
+           lateral (select array_agg(d.said order by d.said)::text as indexes
+                    from pg_index join pg_inherits n on n.inhrelid = indexrelid,
+                    lateral (select replace(pg_get_indexdef(indexrelid), c.relname, '') as said) d
+                    where indrelid = c.oid) i"""
+    )
+    assert shapes[0]["shapes"] == 1
+
+
 async def test_expired_keys_are_trimmed_and_keys_without_an_end_are_not(bench: Bench) -> None:
     await bench.hub.rows(
         """insert into delivery (key, webhook_id, expires_at)
