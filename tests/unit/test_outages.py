@@ -5,13 +5,22 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import cast
+from unittest.mock import AsyncMock, Mock
+from uuid import UUID
 
+import asyncpg
 import pytest
 import structlog
 
 from app.bells import Bells
 from app.logs import Outage, set_up_logging
+from app.pipeline.deliver.lane import Lane
+from app.pipeline.deliver.record import Ledger
 from app.settings import Settings
+from app.store.calls import Ended
 from app.worker import supervise_arq
 
 
@@ -53,3 +62,44 @@ def logging_as_it_was() -> Iterator[None]:
 def test_the_pool_does_not_tell_of_each_try(logging_as_it_was: None) -> None:
     set_up_logging(Settings())
     assert not logging.getLogger("asyncpg.pool").isEnabledFor(logging.WARNING)
+
+
+@dataclass
+class TroubledLedger:
+    """Refuses as told, one after another, and then keeps what comes."""
+
+    refusals: list[Exception]
+    kept: list[Ended] = field(default_factory=list)
+
+    async def record(self, ended: Ended) -> bool:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.kept.append(ended)
+        return True
+
+
+DONE = Ended(
+    *(UUID(int=1), UUID(int=2), UUID(int=3), "main", UUID(int=4), 1, 1, "ok", 200, None, b"{}", 5, "done"),
+    *(datetime.now(UTC), 0, False, '{"id": "inv-1"}', None, None, b"k", "done"),
+)
+
+
+@pytest.mark.parametrize(
+    ("refusals", "output"),
+    [
+        ([asyncpg.DiskFullError(""), asyncpg.TooManyConnectionsError("")], '{"id": "inv-1"}'),
+        ([asyncpg.ReadOnlySQLTransactionError(""), asyncpg.QueryCanceledError("")], '{"id": "inv-1"}'),
+        ([OSError(), asyncpg.DeadlockDetectedError("")], '{"id": "inv-1"}'),
+        ([asyncpg.DataError("")], None),
+    ],
+)
+async def test_what_a_call_came_to_outlives_the_trouble_of_the_server(
+    refusals: list[Exception], output: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, a failover, no room for a connection: the answer waits for the end of that. Only what PostgreSQL
+    would never hold is left out."""
+    monkeypatch.setattr("app.pipeline.deliver.lane.asyncio.sleep", AsyncMock())
+    ledger = TroubledLedger(list(refusals))
+    lane = Lane(Mock(), "me", Mock(), Mock(), Mock(), cast(Ledger, ledger), Mock(), AsyncMock())
+    await lane._record(DONE)
+    assert [ended.output for ended in ledger.kept] == [output]

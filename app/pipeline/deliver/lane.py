@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-import asyncpg
 import orjson
 import structlog
 
@@ -29,7 +28,7 @@ from app.pipeline.deliver.outcome import Failed, Ok, Outcome, Standing, Verdict,
 from app.pipeline.deliver.record import Ledger
 from app.store import calls, connections, effects, lanes, runs
 from app.store.calls import DueCall, Ended
-from app.store.database import AWAY, Database
+from app.store.database import AWAY, Database, is_away, is_refused
 from app.store.lanes import Held
 from app.store.packing import unpack
 
@@ -435,14 +434,20 @@ class Lane:
             return now
 
     async def _record(self, ended: Ended) -> None:
-        """Write an end down, however long PostgreSQL is away. What it refuses to hold is written without its texts."""
+        """Write an end down, however long PostgreSQL is away, or in trouble (a full disk, a failover). What it refuses
+        to hold is written without its texts."""
+        tried = 0
         while True:
             try:
                 await self._ledger.record(ended)
                 return
-            except (*AWAY, asyncpg.DeadlockDetectedError):
-                await asyncio.sleep(0.5)
-            except asyncpg.PostgresError as e:
+            except Exception as e:
+                if not is_refused(e):
+                    tried += 1
+                    if tried == 1 and not is_away(e):
+                        log.warning("an outcome cannot be stored now", call=str(ended.call_id), error=type(e).__name__)
+                    await asyncio.sleep(0.5)
+                    continue
                 if ended.response is None and ended.output is None:
                     raise
                 log.exception("an outcome cannot be stored as it is", call=str(ended.call_id))
