@@ -120,13 +120,15 @@ class Bells:
 
 
 class Drain:
-    """Calls `work` while it answers that more is due, whenever its bell rings. One at a time in a process."""
+    """Calls `work` while it answers that more is due, whenever its bell rings. One at a time in a process. What makes
+    it stumble is said once, until it has worked again: a server in trouble is met twice a second."""
 
     def __init__(self, name: str, work: Callable[[], Awaitable[bool]]) -> None:
         self.name = name
         self._work = work
         self._bell = asyncio.Event()
         self._stopping = False
+        self._stumbled: type[Exception] | None = None
 
     def ring(self) -> None:
         self._bell.set()
@@ -145,10 +147,13 @@ class Drain:
     async def _until_nothing_is_due(self) -> None:
         try:
             while not self._stopping and await self._work():
-                pass
+                self._stumbled = None
+            self._stumbled = None
         except AWAY as e:
             log.debug("PostgreSQL is away; work waits", stage=self.name, error=type(e).__name__)
             await asyncio.sleep(0.5)
-        except Exception:
-            log.exception("a stage stumbled; it goes on with the next poll", stage=self.name)
+        except Exception as e:
+            if self._stumbled is not type(e):
+                log.exception("a stage stumbled; it goes on with the next poll", stage=self.name)
+            self._stumbled = type(e)
             await asyncio.sleep(0.5)

@@ -48,7 +48,7 @@ from app.processes import (
 from app.registry import Registry
 from app.running import Running, announce, find, withdraw
 from app.settings import Settings
-from app.store.database import AWAY
+from app.store.database import is_refused
 from app.terminal import Terminal
 
 ROOT = Path(app.__file__).parent.parent
@@ -368,8 +368,10 @@ class Dev:
                 return 1
             try:
                 told = await flow.lines()
-            except AWAY:
-                told = []
+            except Exception as e:
+                if is_refused(e):
+                    raise
+                told = []  # PostgreSQL is away, or in trouble
             for line in told:
                 self.console.print(line, soft_wrap=True)
                 lines += 1

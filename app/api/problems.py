@@ -18,7 +18,7 @@ from starlette.responses import Response
 from app.api.idempotency import AnsweredBefore
 from app.api.passage import request_id
 from app.errors import RejectedError, TooManyError, UnavailableError
-from app.store.database import AWAY
+from app.store.database import IN_TROUBLE
 
 log = structlog.get_logger()
 
@@ -61,7 +61,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "idempotency-key-reused": ("422", "The Idempotency-Key was sent with another request: take a new one for each."),
     "too-many": ("429", "The key asks too often. Try again after Retry-After."),
     "internal": ("500", "A fault of ours. The log has the details, under the request's id."),
-    "unavailable": ("503", "PostgreSQL is away. Try again after Retry-After."),
+    "unavailable": ("503", "PostgreSQL is away, or takes no writes. Try again after Retry-After."),
     "rejected": ("400-429", "A webhook was refused: its sender could not prove itself, or sent too much."),
 }
 """The name of a kind of problem -> its status, and what it means; served at `/problems/<name>`."""
@@ -161,7 +161,7 @@ async def on_database(request: Request, error: Exception) -> Response:
     """What SQLAlchemy wrapped: by the driver's own error inside it."""
     orig = getattr(error, "orig", None)
     cause = getattr(orig, "__cause__", None) or orig
-    if isinstance(cause, AWAY) or getattr(error, "connection_invalidated", False):
+    if isinstance(cause, IN_TROUBLE) or getattr(error, "connection_invalidated", False):
         return await on_away(request, error)
     if isinstance(cause, asyncpg.DataError | UnicodeError | OverflowError):
         return await on_unstorable(request, error)
@@ -174,7 +174,7 @@ async def on_bug(request: Request, error: Exception) -> Response:
 
 
 HANDLERS: dict[Any, Any] = {
-    **dict.fromkeys(AWAY, on_away),
+    **dict.fromkeys(IN_TROUBLE, on_away),
     asyncpg.DataError: on_unstorable,
     DBAPIError: on_database,
     UnicodeError: on_unstorable,

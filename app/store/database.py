@@ -26,8 +26,11 @@ Condition = Callable[["AsyncConnection"], Awaitable[None]]
 """Looks within a transaction whether a change may be made; raises where not."""
 
 AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
-        asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, TimeoutError)  # fmt: skip
-"""What is raised when PostgreSQL is away or goes away in the middle: wait and try again."""
+        asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.InternalClientError, TimeoutError)  # fmt: skip
+"""What is raised when PostgreSQL is away or goes away in the middle (asyncpg may find its own state torn then): wait
+and try again."""
+IN_TROUBLE = (*AWAY, asyncpg.InsufficientResourcesError, asyncpg.ReadOnlySQLTransactionError)
+"""And when it is there, but has no room (disk, memory, connections) or takes no writes (a failover)."""
 TWICE_LOCKED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """Two workers met in opposite order (a merge, a state that only its events name): one begins again."""
 
@@ -48,7 +51,7 @@ def is_refused(error: Exception) -> bool:
         return error.constraint_name is not None  # without: no partition takes the row
     if isinstance(error, asyncpg.PostgresError):
         return isinstance(error, _REFUSED)
-    return not is_away(error) and not isinstance(error, asyncpg.InternalClientError)
+    return not is_away(error)
 
 
 async def batch_or_each(batch: Callable[[], Awaitable[bool]], each: Callable[[], Awaitable[bool]]) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 from unittest.mock import AsyncMock, Mock
 from uuid import UUID
@@ -15,7 +17,10 @@ import asyncpg
 import pytest
 import structlog
 
-from app.bells import Bells
+from app.api.problems import HANDLERS
+from app.bells import Bells, Drain
+from app.dev import Dev
+from app.flow import Flow
 from app.logs import Outage, set_up_logging
 from app.pipeline.deliver.lane import Lane
 from app.pipeline.deliver.record import Ledger
@@ -47,6 +52,47 @@ async def test_a_worker_without_redis_says_so_once() -> None:
             await supervise_arq(bells)
     await bells.close()
     assert [each["event"] for each in said] == ["Redis is away; work is found by polling"]
+
+
+async def test_a_stage_that_stumbles_says_so_once_until_it_has_worked(monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[Exception | None] = [KeyError(), KeyError(), None, KeyError(), asyncpg.ReadOnlySQLTransactionError("")]
+    monkeypatch.setattr("app.bells.asyncio.sleep", AsyncMock())
+
+    async def work() -> bool:
+        error = met.pop(0)
+        if error is not None:
+            raise error
+        return False
+
+    drain = Drain("run", work)
+    with structlog.testing.capture_logs() as said:
+        while met:
+            await drain._until_nothing_is_due()
+    assert [each["event"] for each in said] == ["a stage stumbled; it goes on with the next poll"] * 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.InternalClientError("another operation is in progress"),
+        asyncpg.TooManyConnectionsError(""),
+        asyncpg.DiskFullError(""),
+        asyncpg.ReadOnlySQLTransactionError(""),
+        asyncpg.ConnectionDoesNotExistError(""),
+    ],
+)
+async def test_a_server_in_trouble_is_no_fault_of_ours(error: Exception, tmp_path: Path) -> None:
+    """Callers are told to come again, and the screen of `tradewind dev` waits for better times."""
+    handler = next(HANDLERS[each] for each in type(error).__mro__ if each in HANDLERS)
+    answer = await handler(Mock(), error)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    shown = Dev(Settings(home=tmp_path), demo=False, every=4)
+
+    async def lines() -> list[str]:
+        shown.stop.asked = 1
+        raise error
+
+    assert await shown._follow(cast(Flow, SimpleNamespace(lines=lines, last=None))) == 0
 
 
 @pytest.fixture
