@@ -14,6 +14,7 @@ import structlog
 from arq.connections import ArqRedis, RedisSettings, create_pool
 from redis.exceptions import RedisError
 
+from app.logs import Stumbles
 from app.store.database import AWAY
 
 log = structlog.get_logger()
@@ -128,7 +129,7 @@ class Drain:
         self._work = work
         self._bell = asyncio.Event()
         self._stopping = False
-        self._stumbled: type[Exception] | None = None
+        self._stumbles = Stumbles()
 
     def ring(self) -> None:
         self._bell.set()
@@ -147,13 +148,11 @@ class Drain:
     async def _until_nothing_is_due(self) -> None:
         try:
             while not self._stopping and await self._work():
-                self._stumbled = None
-            self._stumbled = None
+                self._stumbles.over()
+            self._stumbles.over()
         except AWAY as e:
             log.debug("PostgreSQL is away; work waits", stage=self.name, error=type(e).__name__)
             await asyncio.sleep(0.5)
         except Exception as e:
-            if self._stumbled is not type(e):
-                log.exception("a stage stumbled; it goes on with the next poll", stage=self.name)
-            self._stumbled = type(e)
+            self._stumbles.say(e, "a stage stumbled; it goes on with the next poll", stage=self.name)
             await asyncio.sleep(0.5)

@@ -125,3 +125,18 @@ class Outage:
         if self._away:
             structlog.get_logger().info(f"{self._server} is back")
         self._away = False
+
+
+class Stumbles:
+    """What somebody stumbles over again and again, said once until it has gone well."""
+
+    def __init__(self) -> None:
+        self._last: type[BaseException] | None = None
+
+    def say(self, error: BaseException, event: str, **about: object) -> None:
+        if self._last is not type(error):
+            structlog.get_logger().error(event, exc_info=error, **about)
+        self._last = type(error)
+
+    def over(self) -> None:
+        self._last = None

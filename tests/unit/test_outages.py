@@ -22,10 +22,12 @@ from app.bells import Bells, Drain
 from app.dev import Dev
 from app.flow import Flow
 from app.logs import Outage, set_up_logging
+from app.pipeline.deliver.attempt import Attempt, LaneLostError
+from app.pipeline.deliver.attempt import _failed as failed
 from app.pipeline.deliver.lane import Lane
 from app.pipeline.deliver.record import Ledger
 from app.settings import Settings
-from app.store.calls import Ended
+from app.store.calls import DueCall, Ended, Sending
 from app.worker import supervise_arq
 
 
@@ -149,3 +151,28 @@ async def test_what_a_call_came_to_outlives_the_trouble_of_the_server(
     lane = Lane(Mock(), "me", Mock(), Mock(), Mock(), cast(Ledger, ledger), Mock(), AsyncMock())
     await lane._record(DONE)
     assert [ended.output for ended in ledger.kept] == [output]
+
+
+@pytest.mark.parametrize(
+    ("error", "sent", "kind"),
+    [
+        (ConnectionRefusedError(), False, "retryable"),
+        (asyncpg.ReadOnlySQLTransactionError(""), False, "retryable"),
+        (asyncpg.ConnectionDoesNotExistError(""), False, "retryable"),
+        (asyncpg.AdminShutdownError(""), True, "unsure"),
+        (asyncpg.DataError(""), False, "permanent"),
+        (KeyError(""), False, "permanent"),
+    ],
+)
+def test_a_call_is_not_given_up_because_postgresql_was_away(error: Exception, sent: bool, kind: str) -> None:
+    """It is asked while a call is made: for tokens to be refreshed, and for addresses that are not written to."""
+    call = cast(DueCall, SimpleNamespace(action="books.invoice"))
+    assert failed(error, Attempt(call, sent=sent), ()).kind == kind
+
+
+@pytest.mark.parametrize(("error", "raised"), [(asyncpg.DiskFullError(""), LaneLostError), (KeyError(""), KeyError)])
+async def test_what_cannot_be_marked_is_not_sent(error: Exception, raised: type[Exception]) -> None:
+    ledger = SimpleNamespace(mark=AsyncMock(side_effect=error))
+    lane = Lane(Mock(), "me", Mock(), Mock(), Mock(), cast(Ledger, ledger), Mock(), AsyncMock())
+    with pytest.raises(raised):
+        await lane._mark(cast(Sending, None))

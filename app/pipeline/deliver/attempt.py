@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from app.pipeline.deliver.limits import Limiter
 from app.pipeline.deliver.mail import LaneMail
 from app.pipeline.deliver.outcome import Failed, Ok, Outcome, weakened
 from app.store.calls import DueCall, Sending
+from app.store.database import is_refused
 from app.store.packing import pack, unpack
 
 log = structlog.get_logger()
@@ -381,6 +382,9 @@ def _failed(error: Exception, attempt: Attempt, secrets: Collection[str]) -> Fai
             return Failed("unsure" if attempt.sent else "retryable", "no answer in time", None, status, body)
         case ValidationError() if not attempt.requests and last is None:
             return Failed("permanent", f"the input does not fit the action: {text}", None, status, body)
+        case _ if not is_refused(error):  # of PostgreSQL, which knows credentials and suppressed addresses
+            doubt: Literal["unsure", "retryable"] = "unsure" if attempt.sent else "retryable"
+            return Failed(doubt, f"the hub itself was in trouble: {type(error).__name__}", None, status, body)
         case _:
             log.exception("an action failed unexpectedly", action=attempt.call.action, exc_info=error)
             kind = f"{type(error).__name__}: {text}"

@@ -19,6 +19,7 @@ from app.domain.connections import Connection, secret_texts
 from app.domain.credentials import Credentials
 from app.domain.suppressions import Suppressions
 from app.http import Transport
+from app.logs import Stumbles
 from app.pipeline.deliver import attempt as attempts
 from app.pipeline.deliver import reads
 from app.pipeline.deliver.attempt import Attempt, LaneLostError, Line
@@ -28,7 +29,7 @@ from app.pipeline.deliver.outcome import Failed, Ok, Outcome, Standing, Verdict,
 from app.pipeline.deliver.record import Ledger
 from app.store import calls, connections, effects, lanes, runs
 from app.store.calls import DueCall, Ended
-from app.store.database import AWAY, Database, is_away, is_refused
+from app.store.database import AWAY, IN_TROUBLE, Database, is_away, is_refused
 from app.store.lanes import Held
 from app.store.packing import unpack
 
@@ -73,6 +74,7 @@ class Lane:
         self._unsent: dict[asyncio.Task[Any] | None, UUID] = {}
         """Of what flies, the calls whose bytes may still go out."""
         self._breaker = Breaker()
+        self._stumbles = Stumbles()
         self._exclusive: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._limiter: Limiter | None = None
         self._last_fence = 0
@@ -101,9 +103,11 @@ class Lane:
             except AWAY as e:
                 log.debug("PostgreSQL is away; the lane waits", error=type(e).__name__)
                 await asyncio.sleep(0.5)
-            except Exception:
-                log.exception("a lane stumbled")
+            except Exception as e:
+                self._stumbles.say(e, "a lane stumbled")
                 await asyncio.sleep(1)
+            else:
+                self._stumbles.over()
             finally:
                 self.held = None
         await asyncio.gather(*self._flying, return_exceptions=True)
@@ -195,7 +199,9 @@ class Lane:
     async def _mark(self, sending: calls.Sending) -> bool:
         try:
             return await self._ledger.mark(sending)
-        except AWAY as e:
+        except Exception as e:
+            if is_refused(e):
+                raise
             raise LaneLostError("PostgreSQL went away before the request was sent", marked=True) from e
 
     async def _drained(self, line: Line) -> bool:
@@ -365,7 +371,7 @@ class Lane:
         self._unsent.pop(asyncio.current_task(), None)
         held = self.held
         if held is not None and held.fence == call.fence:
-            with suppress(*AWAY):
+            with suppress(*IN_TROUBLE):
                 async with self._database.acquire() as db:
                     await calls.give_back(db, held, [call])
 

@@ -19,7 +19,7 @@ from app.ids import time_of
 from app.pipeline.deliver.attempt import Attempt, LaneHttp, LaneLostError, Line
 from app.pipeline.deliver.outcome import Failed, Ok
 from app.store import deadlines
-from app.store.database import AWAY, Database
+from app.store.database import AWAY, IN_TROUBLE, Database
 
 log = structlog.get_logger()
 
@@ -152,5 +152,5 @@ def _wait(tries: int, error: Exception) -> timedelta:
 async def _persistently(record: Callable[[], Awaitable[None]]) -> None:
     try:
         await record()
-    except AWAY as e:
+    except IN_TROUBLE as e:
         log.warning("what was read could not be kept; it will be read again", error=type(e).__name__)
