@@ -21,7 +21,7 @@ from app.domain.credentials import Credentials
 from app.domain.retention import Retention
 from app.http import Transport
 from app.hub import Hub
-from app.logs import Outage
+from app.logs import Outage, Stumbles
 from app.pipeline.deliver.delivery import Delivery
 from app.pipeline.deliver.removed import Removed
 from app.pipeline.match import Matcher
@@ -81,7 +81,7 @@ async def supervise_arq(bells: Bells) -> None:
         bells.here(name)
 
     jobs = [func(drain, name="drain", keep_result=0, timeout=JOB_TIMEOUT)]
-    outage = Outage("Redis", "work is found by polling")
+    outage, stumbles = Outage("Redis", "work is found by polling"), Stumbles()
     while True:
         worker = PushedWorker(
             bells,
@@ -98,6 +98,8 @@ async def supervise_arq(bells: Bells) -> None:
             await worker.async_run()
         except* (RedisError, OSError, TimeoutError) as e:
             outage.missed(e.exceptions[0])
+        except* Exception as e:
+            stumbles.say(e.exceptions[0], "the wake-ups stumbled; work is found by polling meanwhile")
         await asyncio.sleep(0.5)
 
 

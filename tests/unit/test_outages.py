@@ -56,6 +56,23 @@ async def test_a_worker_without_redis_says_so_once() -> None:
     assert [each["event"] for each in said] == ["Redis is away; work is found by polling"]
 
 
+async def test_what_nobody_foresaw_in_redis_does_not_end_the_wake_ups(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
+    async def run(worker: object) -> None:
+        tried.append(1)
+        if len(tried) == 3:
+            raise asyncio.CancelledError
+        raise ExceptionGroup("", [UnicodeDecodeError("utf-8", b"\xff", 0, 1, "a message of somebody else's")])
+
+    monkeypatch.setattr("app.worker.PushedWorker.async_run", run)
+    monkeypatch.setattr("app.worker.asyncio.sleep", AsyncMock())
+    with structlog.testing.capture_logs() as said, suppress(asyncio.CancelledError):
+        await supervise_arq(Bells("redis://127.0.0.1:9/0", "test"))
+    assert len(tried) == 3
+    assert len(said) == 1
+
+
 async def test_a_stage_that_stumbles_says_so_once_until_it_has_worked(monkeypatch: pytest.MonkeyPatch) -> None:
     met: list[Exception | None] = [KeyError(), KeyError(), None, KeyError(), asyncpg.ReadOnlySQLTransactionError("")]
     monkeypatch.setattr("app.bells.asyncio.sleep", AsyncMock())
