@@ -29,9 +29,12 @@ async def sync_folder(
     origin: str = "", condition: Condition | None = None,
 ) -> list[Problem]:  # fmt: skip
     """Bring the recipes of a folder into the database: new versions for changed files, nothing for broken ones (their
-    last good version goes on). Answers what is wrong with files, errors and warnings. origin: whose they are, if not
-    this folder's; condition: may refuse, within the transaction."""
+    last good version goes on), nor where the folder is not there (a disk that is not mounted takes no recipe away).
+    Answers what is wrong with files, errors and warnings. origin: whose they are, if not this folder's; condition: may
+    refuse, within the transaction."""
     origin = origin or f"folder:{folder}"
+    if not folder.is_dir():
+        return [Problem(str(folder), 1, 1, "there is no such folder of recipes", "Set TRADEWIND_RECIPES to one")]
     async with database.begin() as db:
         await take_turn(db, workspace)
         if condition is not None:

@@ -119,3 +119,20 @@ async def test_two_texts_are_compared_each_with_its_own_templates(hub: Harness) 
     assert made.status_code == 201, made.text
     stored = await hub.one("select wanted from backtest")
     assert [stored[side]["templates"]["hello.txt.j2"] for side in ("text", "against")] == ["new", "old"]
+
+
+async def test_a_folder_that_went_away_or_cannot_be_read_takes_no_recipe_with_it(hub: Harness, tmp_path: Path) -> None:
+    """A disk that is not mounted, a file that is no text: said, and what was good goes on."""
+    folder = tmp_path / "recipes"
+    write(folder, txt="old", subject_txt="First")
+    assert await sync(hub, folder) == 1
+    database, registry = hub.hub.database, hub.hub.registry
+    (folder / "other.yaml").write_bytes("title: Für alle\n".encode("latin-1"))
+    (folder / "third.yaml").mkdir()
+    broken = [str(problem) for problem in await sync_folder(database, registry, folder)]
+    assert [line.partition(": ")[0] for line in broken] == ["recipes/other.yaml:1:1", "recipes/third.yaml:1:1"]
+    folder.rename(tmp_path / "elsewhere")
+    (gone,) = await sync_folder(database, registry, folder)
+    assert "there is no such folder of recipes" in str(gone)
+    await hub.hub.recipes.refresh(always=True)
+    assert hub.hub.recipes.find("main", "greet") is not None
