@@ -30,6 +30,9 @@ class Lane(BaseModel):
     reason: str | None
     parked_at: datetime | None
     probe_at: datetime | None = Field(description="When one call is tried again.")
+    told_to_wait_until: datetime | None = Field(
+        None, description="Until when its system wants no requests at all, as it said by `Retry-After` or otherwise."
+    )
     due: int = Field(description="Calls that wait.")
     waiting: dict[str, int] = Field(description="How many of them by recipe.", examples=[{"invoice-paid-orders": 12}])
     uncertain: int = Field(description="Calls that wait for a person's answer.")
@@ -145,6 +148,8 @@ def _failing(shown: ConnectionShown) -> list[str]:
 
 def _degraded(shown: ConnectionShown, oldest: datetime | None, now: datetime) -> list[str]:
     said = ["its lane is paused"] if shown.lane.paused else []
+    if until := shown.lane.told_to_wait_until:
+        said.append(f"its system wants no requests until {until:%Y-%m-%d %H:%M:%S}")
     if oldest is not None and now - oldest > timedelta(minutes=1):
         said.append(f"{shown.lane.due} calls wait, the oldest since {oldest:%Y-%m-%d %H:%M}")
     if shown.lane.uncertain:
@@ -204,7 +209,7 @@ def _connection(hub: Hub, row: Row, secrets: set[str]) -> ConnectionShown:
         reason=row["lane_reason"],
         paused=bool(row["lane_paused"]),
         due=sum(row["waiting"].values()),
-        **{name: row[name] for name in ("parked_at", "probe_at", "waiting", "uncertain")},
+        **{name: row[name] for name in ("parked_at", "probe_at", "told_to_wait_until", "waiting", "uncertain")},
     )
     taken = ("id", "slug", "connector", "account", "role", "origin", "base_url", "paused", "problem",
              "credentials_expire_at", "authorised_until", "probed_at", "probe_works", "created_at",

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,19 @@ async def test_a_lane_that_was_paused_stays_so_though_its_connection_is_resumed(
     await bench.post("/v1/connections/shop/resume")
     assert not await bench.hub.one("select paused from lane")
     await bench.post("/v1/connections/nowhere/lane/pause", expect=404)
+
+
+async def test_a_lane_that_waits_as_it_was_told_says_so(bench: Bench) -> None:
+    """A `Retry-After` may be a day: whoever wonders why nothing goes out sees until when."""
+    until = "update lane set pauses = jsonb_build_object('', extract(epoch from now()) + $1::float8)"
+    await bench.hub.rows(until, 3600.0)
+    shown, health = await bench.get("/v1/connections/shop"), await bench.get("/v1/connections/shop/health")
+    left = datetime.fromisoformat(shown["lane"]["told_to_wait_until"]) - datetime.now(UTC)
+    assert 3500 < left.total_seconds() <= 3605
+    assert (health["verdict"], len(health["reasons"])) == ("degraded", 1)
+    assert health["reasons"][0].startswith("its system wants no requests until 2")
+    await bench.hub.rows(until, -1.0)
+    assert (await bench.get("/v1/connections/shop"))["lane"]["told_to_wait_until"] is None
 
 
 async def _taken_in(bench: Bench, count: int) -> bool:

@@ -15,6 +15,8 @@ async def connections(db: Connection, workspace: str, slug: str | None = None) -
               c.paused, c.problem, c.created_at, c.updated_at, c.credentials_expire_at, c.authorised_until,
               c.probed_at, c.probe_works, c.probe_said, l.state as lane_state, l.halted as lane_paused,
               l.reason as lane_reason, l.parked_at, l.probe_at,
+              case when (l.pauses ->> '')::float8 > extract(epoch from now())
+                then to_timestamp((l.pauses ->> '')::float8) end as told_to_wait_until,
               (select coalesce(jsonb_object_agg(w.recipe, w.calls), '{{}}') from (
                 select recipe, count(*) as calls from call where call.connection_id = c.id and call.state = 'due'
                 group by recipe) w) as waiting,
