@@ -32,6 +32,12 @@ async def what_is(db: Connection, workspace: str, row_id: UUID) -> tuple[str, UU
     return (row["kind"], row["parent"]) if row else None
 
 
+async def delivered_under(db: Connection, keys: Sequence[bytes]) -> UUID | None:
+    """The webhook that has one of these delivery keys."""
+    found: UUID | None = await db.fetchval("select webhook_id from delivery where key = any($1) limit 1", list(keys))
+    return found
+
+
 _EVENT_FIELDS = """
 select e.id, e.at, e.type, c.slug as connection, e.webhook_id, e.object_kind, e.object_id, e.subject_kind, e.subject_id,
     e.occurred_at, e.number, e.email, e.test, e.historical, e.note, e.echo, e.version, e.schema_version,

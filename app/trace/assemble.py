@@ -48,13 +48,17 @@ async def trace(
     *,
     settings: Settings | None = None,
     secrets: Collection[str] = (),
+    delivered: Sequence[bytes] = (),
 ) -> Trace:
     """The whole way of an order number, an e-mail address, a sender's id, any id of ours (webhook, event, run, step,
-    call, attempt), or an effect key (32 hex digits). `secrets` are blotted out wherever a system echoed them."""
+    call, attempt), or an effect key (32 hex digits). `secrets` are blotted out wherever a system echoed them.
+    `delivered`: the hashes that the text would have as the sender's id of a delivery."""
     asked = text.strip().replace("\x00", "")
     async with database.acquire() as db:
         tracing = _Tracing(db, workspace, settings or Settings())
         found = await tracing.of_id(asked) or await tracing.of_effect(asked) or await tracing.of_name(asked)
+        if not found.found and delivered:
+            found = await tracing.of_delivery(asked, delivered) or found
     return without(found, secrets) if secrets else found
 
 
@@ -129,6 +133,13 @@ class _Tracing:
             return None
         found = await store.what_is(self._db, self._workspace, row_id)
         return None if found is None else await self._climb(asked, found[0], row_id, found)
+
+    async def of_delivery(self, asked: str, keys: Sequence[bytes]) -> Trace | None:
+        webhook_id = await store.delivered_under(self._db, keys)
+        if webhook_id is None:
+            return None
+        found = await store.what_is(self._db, self._workspace, webhook_id)
+        return await self._climb(asked, "webhook", webhook_id, found)
 
     async def _climb(self, asked: str, kind: str, row_id: UUID, found: tuple[str, UUID | None] | None) -> Trace:
         """Up to the event or the webhook; where a row is gone, from the last one that is there."""

@@ -406,9 +406,10 @@ async def test_one_trace_is_found_by_every_name_and_id_of_it(bench: Bench) -> No
     run = event["runs"][0]
     step = run["steps"][0]
     call = step["calls"][0]
+    headers = (await bench.get(f"/v1/events/{event_id}/raw"))["headers"]
     names = {
         "name": ["1001", "#1001", "Buyer-1001@example.com", "gid://shop/Order/1001", "https://shop.example/o/1001/"],
-        "webhook": [event["webhook_id"]],
+        "webhook": [event["webhook_id"], headers["x-testbench-delivery"]],
         "event": [event_id],
         "run": [run["id"]],
         "step": [step["id"]],
