@@ -207,11 +207,12 @@ async def told_by_a_backtest(hub: Harness) -> None:
 async def test_what_other_systems_pushed_about_a_person_is_erased_too(hub: Harness) -> None:
     await order(hub, 1)
     await hub.settle()
+    name = "Zelda Zeldasdottir"
     review = {
         "id": "R-1",
-        "author": "Zelda Zeldasdottir",
+        "author": name,
         "email": "Zelda@example.com",
-        "title": "By Zelda Zeldasdottir",
+        "title": f"By {name}",
     }
     visit = {"who": "ZELDA@example.com", "seen": [{name: "came by"}], "till": 7}
     for type_, kind, data in (
