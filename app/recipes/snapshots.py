@@ -15,7 +15,8 @@ from app.recipes.testfile import Case, ExpectedCall
 
 def rewrite(path: Path, document: Document, cases: Sequence[Case], wrong: Mapping[int, Simulation]) -> None:
     """Write what came as what is expected; all else stays as it is, to the letter."""
-    lines = path.read_text().splitlines()
+    text = path.read_bytes().decode()
+    lines, end_of_line = text.splitlines(keepends=True), _end_of_line(text)
     for index in sorted(wrong, reverse=True):
         mark = document.mark(("cases", index, "expect"), key=True)
         before = lines[mark.line - 1][: mark.column - 1]
@@ -28,8 +29,13 @@ def rewrite(path: Path, document: Document, cases: Sequence[Case], wrong: Mappin
         while not lines[end - 1].strip():
             end -= 1
         new = _dumped({"expect": _expected(cases[index], wrong[index])}).splitlines()
-        lines[mark.line - 1 : end] = [before + new[0], *(" " * len(before) + line for line in new[1:])]
-    path.write_text("\n".join(lines) + "\n")
+        new = [before + new[0], *(" " * len(before) + line for line in new[1:])]
+        lines[mark.line - 1 : end] = [line + end_of_line for line in new]
+    path.write_bytes("".join(lines).encode())
+
+
+def _end_of_line(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
 
 
 def _indent(line: str) -> int:
@@ -46,10 +52,11 @@ def _dumped(value: Any) -> str:
 
 def _rewrite_whole(path: Path, cases: Sequence[Case], wrong: Mapping[int, Simulation]) -> None:
     yaml = _yaml()
-    document = yaml.load(path.read_text())
+    text = path.read_bytes().decode()
+    document = yaml.load(text)
     for index, simulation in wrong.items():
         document["cases"][index]["expect"] = _expected(cases[index], simulation)
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8", newline=_end_of_line(text)) as file:
         yaml.dump(document, file)
 
 

@@ -186,6 +186,22 @@ def test_expectations_are_written_anew_when_asked_and_nothing_else_is(folder: Pa
     assert run_tests(folder, Registry()).passed
 
 
+ONE_LINE = """cases:
+  - {name: a, when: {type: order.paid, data: {order: {id: "1", email: ada@example.com}}}, expect: none}
+"""
+
+
+@pytest.mark.parametrize("tests", [TESTS, ONE_LINE])
+def test_lines_that_end_as_on_windows_still_do(folder: Path, tests: str) -> None:
+    place = folder / "greet.test.yaml"
+    place.write_bytes(tests.replace("\n", "\r\n").encode())
+    run_tests(folder, Registry(), update=True)
+    written = place.read_bytes()
+    assert b"text: ada@example.com" in written
+    assert written.count(b"\n") == written.count(b"\r\n") > 2
+    assert run_tests(folder, Registry()).passed
+
+
 def test_an_event_that_the_recipe_does_not_take_is_told(folder: Path) -> None:
     case = "{name: a, when: {webhook: shopify/orders-create/paid-in-euro, with: {test: false}}, expect: done}"
     (folder / "greet.test.yaml").write_text(f"cases:\n  - {case}\n")
