@@ -217,7 +217,7 @@ class InvoiceVoided(BaseModel):
 
 
 class Pdf(BaseModel):
-    name: str
+    name: Annotated[str, Field(examples=["invoice-101.pdf"])]
     content_type: str = "application/pdf"
-    content: Annotated[str, Field(description="The file in base64")]
-    size: Annotated[int, Field(description="Bytes")]
+    content: Annotated[str, Field(description="The file in base64", examples=["JVBERi0xLjQK"])]
+    size: Annotated[int, Field(description="Bytes", examples=[9])]

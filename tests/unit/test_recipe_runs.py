@@ -186,6 +186,29 @@ def test_expectations_are_written_anew_when_asked_and_nothing_else_is(folder: Pa
     assert run_tests(folder, Registry()).passed
 
 
+CHAIN = """\
+title: What one step gave is what the next one takes
+on: order.paid
+steps:
+  - {id: pdf, use: quickbooks.get_invoice_pdf, with: {invoice_id: "1"}}
+  - {id: mail, use: email.send, with: {to: "{{ order.email }}", subject: a, text: b, attachments: ["{{ steps.pdf }}"]}}
+  - {id: label, use: shippo.buy_label, with: {order: "{{ order }}"}}
+  - id: sent
+    use: shopify.create_fulfillment
+    with: {order_id: "{{ order.id }}", tracking_number: "{{ steps.label.tracking_number }}"}
+  - {id: said, use: slack.post_message, with: {channel: "#a", text: sent}}
+  - {use: slack.update_message, with: {channel: "{{ steps.said.channel }}", ts: "{{ steps.said.ts }}", text: done}}
+"""
+
+
+def test_examples_of_answers_carry_a_run_to_its_end(folder: Path) -> None:
+    (folder / "greet.yaml").write_text(CHAIN)
+    order = "{type: order.paid, platform: shopify, data: {order: {id: '1', email: ada@example.com}}}"
+    (folder / "greet.test.yaml").write_text(f"cases:\n  - {{name: a, when: {order}, expect: done}}\n")
+    report = run_tests(folder, Registry())
+    assert report.passed, report.text()
+
+
 ONE_LINE = """cases:
   - {name: a, when: {type: order.paid, data: {order: {id: "1", email: ada@example.com}}}, expect: none}
 """
