@@ -59,6 +59,14 @@ def _no_settings_from_outside() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _logs_as_set_up() -> Iterator[None]:
+    """A command that ran within a test sets up its own logs; the next test's are as they were."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+
+
 @pytest.fixture
 def uncollected() -> Iterator[None]:
     """For a test that bounds CPU time: a look through all that other tests keep takes a second, and is not its own."""

@@ -24,6 +24,7 @@ from rich.tree import Tree
 
 from app.cli import main
 from app.cli.output import console_for, print_json, print_rows, say
+from app.cli.trying import _tell
 from app.errors import ConfigError, MalformedError
 from app.fixtures import cleaned
 from app.flow import Flow, Followed, event_line, refused_line
@@ -441,3 +442,12 @@ def test_commands_print_by_the_one_door_that_shows_what_others_wrote_as_it_is() 
         assert path.name == "output.py" or not re.search(
             r"typer\.(?:secho|echo)|(?<![\w.])print\(", path.read_text()
         ), path.name
+
+
+@pytest.mark.parametrize(("holds", "told"), [(True, True), (False, False), (None, False)])
+def test_a_condition_that_was_false_then_and_holds_today_is_told(
+    holds: bool | None, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    part = {"condition": "customer.attributes.level", "holds": holds, "values": {}, "error": None}
+    _tell({"recipe": "a", "ran": False, "reason": "where is false: ...", "decided": "then", "parts": [part]})
+    assert ("it would hold today" in capsys.readouterr().out) is told
