@@ -21,6 +21,7 @@ from app.api.subscriptions import SubscriptionWanted
 from app.byhand import subscriptions
 from app.byhand.subscriptions import types_of
 from app.events import EVENT_TYPES, json_schema
+from tests.e2e.test_api_docs import PYTHON
 from tests.support.bench import Bench, benched
 from tests.support.serving import serving
 
@@ -88,6 +89,23 @@ async def test_a_subscriber_gets_signed_events_that_fit_their_schema(
         jsonschema.Draft202012Validator({**one, "$defs": schema["$defs"]}).validate(told)
     runs = (await bench.get("/v1/runs", recipe="webhooks-erp-order"))["items"]
     assert {run["state"] for run in runs} == {"done"}
+
+
+async def test_the_api_page_shows_how_a_delivery_is_verified(
+    bench: Bench, receiver: tuple[Receiver, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, url = receiver
+    made = await _subscribe(bench, url, "order.paid")
+    await bench.order()
+    ((headers, body),) = there.got
+    shown: dict[str, Any] = {}
+    exec(next(each for each in PYTHON if "def is_ours" in each), shown)
+    monkeypatch.setattr("time.time", lambda: float(headers["webhook-timestamp"]) + 2)
+    assert shown["is_ours"](made["secret"], headers, body)
+    assert not shown["is_ours"](made["secret"], headers, body + b" ")
+    assert not shown["is_ours"](subscriptions.new_secret(), headers, body)
+    monkeypatch.setattr("time.time", lambda: float(headers["webhook-timestamp"]) + 400)
+    assert not shown["is_ours"](made["secret"], headers, body)
 
 
 async def test_a_failed_delivery_is_tried_again_under_the_same_id(bench: Bench, receiver: tuple[Receiver, str]) -> None:
