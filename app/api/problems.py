@@ -127,11 +127,19 @@ async def on_answered(request: Request, error: Exception) -> Response:
 async def on_invalid(request: Request, error: Exception) -> Response:
     """What does not fit the description: says where, and never repeats what was sent."""
     found = error.errors() if isinstance(error, RequestValidationError) else []
-    errors = [
-        {"field": ".".join(map(str, each["loc"])), "detail": str(each["msg"]).removeprefix("Value error, ")}
-        for each in found
-    ]
+    errors = [{"field": ".".join(map(str, each["loc"])), "detail": _said(request, each)} for each in found]
     return problem(422, "invalid", "The request does not fit the description.", errors=errors)
+
+
+def _said(request: Request, fault: Mapping[str, Any]) -> str:
+    """What is wrong, in a sentence. A body whose kind is not told, as curl sends it, is not read as JSON."""
+    if (
+        fault["loc"] == ("body",)
+        and fault["type"] != "missing"
+        and "json" not in request.headers.get("content-type", "")
+    ):
+        return "is read as JSON only with the header Content-Type: application/json"
+    return str(fault["msg"]).removeprefix("Value error, ")
 
 
 async def on_http(request: Request, error: Exception) -> Response:
@@ -145,7 +153,7 @@ async def on_http(request: Request, error: Exception) -> Response:
 
 
 def _slashed(request: Request) -> bool:
-    return request.url.path.endswith("/")
+    return len(request.url.path) > 1 and request.url.path.endswith("/")
 
 
 async def on_away(request: Request, error: Exception) -> Response:

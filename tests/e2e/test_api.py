@@ -532,3 +532,11 @@ async def test_while_the_database_is_away_the_api_says_so_and_when_to_ask_again(
             assert (await bench.api.get("/readyz")).status_code == 503
             assert (await bench.api.get("/healthz")).status_code == 200
             assert (await bench.api.get("/metrics")).status_code == 200
+
+
+async def test_a_body_that_is_sent_as_a_form_is_told_which_header_it_lacks(bench: Bench) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}  # what curl sends unless it is told
+    answer = await bench.api.post("/v1/keys", content=b'{"name": "a", "scopes": ["read"]}', headers=form)
+    (fault,) = answer.json()["errors"]
+    assert (answer.status_code, fault["field"]) == (422, "body")
+    assert "Content-Type: application/json" in fault["detail"]
