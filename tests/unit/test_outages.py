@@ -22,7 +22,8 @@ from app.bells import Bells, Drain
 from app.dev import Dev
 from app.flow import Flow
 from app.logs import Outage, set_up_logging
-from app.pipeline.deliver.attempt import Attempt, LaneLostError
+from app.pipeline.deliver import reads
+from app.pipeline.deliver.attempt import Attempt, LaneLostError, Line
 from app.pipeline.deliver.attempt import _failed as failed
 from app.pipeline.deliver.lane import Lane
 from app.pipeline.deliver.record import Ledger
@@ -193,3 +194,13 @@ async def test_what_cannot_be_marked_is_not_sent(error: Exception, raised: type[
     lane = Lane(Mock(), "me", Mock(), Mock(), Mock(), cast(Ledger, ledger), Mock(), AsyncMock())
     with pytest.raises(raised):
         await lane._mark(cast(Sending, None))
+
+
+async def test_a_read_is_not_done_without_because_postgresql_was_in_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's fault: whoever has the lane next makes it again, and no try is counted."""
+    monkeypatch.setattr(reads, "_get", AsyncMock(side_effect=asyncpg.ReadOnlySQLTransactionError("")))
+    monkeypatch.setattr(reads, "_record", recorded := AsyncMock())
+    line = cast(Line, SimpleNamespace(options=SimpleNamespace(timeout=5)))
+    waiting = reads.Waiting(UUID(int=1), UUID(int=2), [{"name": "order", "required": True}], 0, {}, {})
+    assert await reads.make(line, Mock(), waiting, Mock()) is None
+    recorded.assert_not_awaited()

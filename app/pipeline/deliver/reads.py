@@ -19,7 +19,7 @@ from app.ids import time_of
 from app.pipeline.deliver.attempt import Attempt, LaneHttp, LaneLostError, Line
 from app.pipeline.deliver.outcome import Failed, Ok
 from app.store import deadlines
-from app.store.database import AWAY, IN_TROUBLE, Database
+from app.store.database import IN_TROUBLE, Database
 
 log = structlog.get_logger()
 
@@ -86,7 +86,7 @@ async def make(line: Line, database: Database, waiting: Waiting, done: Callable[
             async with asyncio.timeout(line.options.timeout * 2):
                 waiting.read[name] = await _get(line, want)
             outcome = Ok("null")
-        except (LaneLostError, *AWAY) as e:
+        except (LaneLostError, *IN_TROUBLE) as e:
             if not isinstance(e, TimeoutError):
                 return None  # nobody's fault: somebody reads it again when this lease is over
             failures[name], outcome = e, _failed(e)
