@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from app.cli import asking, naming
-from app.cli.output import AsJson, Limit, Workspace, print_json, print_rows, say, tell
+from app.cli.output import AsJson, Limit, Workspace, moment, print_json, print_rows, say, tell
 
 app = typer.Typer(help="Effects outside: what was done, and what nobody is sure of.", no_args_is_help=True)
 
@@ -89,8 +89,8 @@ def cancel(
         str | None, typer.Option("--type", help="Filter: the event's type.", autocompletion=naming.event_types)
     ] = None,
     replay: Annotated[UUID | None, typer.Option(help="Filter: runs that this replay began.")] = None,
-    since: Annotated[str | None, typer.Option(help="Filter: begun from this moment on.")] = None,
-    until: Annotated[str | None, typer.Option(help="Filter: begun before this moment.")] = None,
+    since: Annotated[str | None, typer.Option(callback=moment, help="Filter: begun from this moment on.")] = None,
+    until: Annotated[str | None, typer.Option(callback=moment, help="Filter: begun before this moment.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would end.")] = False,
     workspace: Workspace = "main",
     as_json: AsJson = False,

@@ -8,12 +8,12 @@ from urllib.parse import quote
 import typer
 
 from app.cli import asking, naming, session
-from app.cli.output import AsJson, Limit, Workspace, console_for, print_json, print_rows, say
+from app.cli.output import AsJson, Limit, Workspace, console_for, moment, print_json, print_rows, say
 
 webhooks = typer.Typer(help="What came in.", no_args_is_help=True)
 
-Since = Annotated[str | None, typer.Option(help="From this moment on, as 2026-11-22T00:00:00Z.")]
-Until = Annotated[str | None, typer.Option(help="Before this moment.")]
+Since = Annotated[str | None, typer.Option(callback=moment, help="From this moment on, as 2026-11-22T00:00:00Z.")]
+Until = Annotated[str | None, typer.Option(callback=moment, help="Before this moment.")]
 
 TROUBLE = ("failed", "cancelled")
 

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,6 +26,16 @@ Workspace = Annotated[
 ]
 
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)")
+
+
+def moment(text: str | None) -> str | None:
+    """A moment as people type it: a date is its midnight, and without a zone this machine's is meant. What cannot be
+    read is left to the hub, which says what is wrong with it."""
+    try:
+        found = datetime.fromisoformat(text or "")
+    except ValueError:
+        return text
+    return text if found.tzinfo else found.astimezone().isoformat()
 
 
 def print_json(value: Any) -> None:

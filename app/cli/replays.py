@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from app.cli import asking, naming
-from app.cli.output import AsJson, Limit, Workspace, print_json, print_rows, progress, say, tell
+from app.cli.output import AsJson, Limit, Workspace, moment, print_json, print_rows, progress, say, tell
 
 app = typer.Typer(help="Replays of many events: how they stand, and stopping them.", no_args_is_help=True)
 
@@ -48,8 +48,10 @@ def replay(
     ] = None,
     state: State = None,
     error: Annotated[str | None, typer.Option(help="Filter: part of the last run's error.")] = None,
-    since: Annotated[str | None, typer.Option(help="Filter: from this moment on, 2026-11-22T00:00:00Z.")] = None,
-    until: Annotated[str | None, typer.Option(help="Filter: before this moment.")] = None,
+    since: Annotated[
+        str | None, typer.Option(callback=moment, help="Filter: from this moment on, 2026-11-22T00:00:00Z.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(callback=moment, help="Filter: before this moment.")] = None,
     failed_step: Annotated[
         bool, typer.Option("--failed-step", help="Filter: failed runs go on where they failed, instead of new runs.")
     ] = False,

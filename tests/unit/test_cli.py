@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from rich.console import Console
 from rich.tree import Tree
 
 from app.cli import main
-from app.cli.output import console_for, print_json, print_rows, say
+from app.cli.output import console_for, moment, print_json, print_rows, say
 from app.cli.trying import _tell
 from app.errors import ConfigError, MalformedError
 from app.fixtures import cleaned
@@ -451,3 +452,26 @@ def test_a_condition_that_was_false_then_and_holds_today_is_told(
     part = {"condition": "customer.attributes.level", "holds": holds, "values": {}, "error": None}
     _tell({"recipe": "a", "ran": False, "reason": "where is false: ...", "decided": "then", "parts": [part]})
     assert ("it would hold today" in capsys.readouterr().out) is told
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("2026-12-01", "2026-12-01T00:00:00+05:30"),
+        ("2026-12-01 08:30", "2026-12-01T08:30:00+05:30"),
+        ("2026-12-01T08:30:00Z", "2026-12-01T08:30:00Z"),
+        ("2026-12-01T08:30:00+01:00", "2026-12-01T08:30:00+01:00"),
+        ("yesterday", "yesterday"),
+        (None, None),
+    ],
+)
+def test_a_moment_without_a_zone_is_meant_here(
+    typed: str | None, sent: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        assert moment(typed) == sent
+    finally:
+        monkeypatch.undo()
+        time.tzset()
