@@ -15,6 +15,8 @@ from app.store.database import Connection, Database
 from app.store.flow import Progress, Refused, Seen
 from app.store.packing import unpack
 
+_ONE_LINE = {ord("\n"): " ", ord("\t"): " "}
+"""An order's number with a break in it forges no line."""
 PATIENCE = 8.0
 """Seconds after which an event is told of although its runs have not ended."""
 LOOK_BACK = timedelta(seconds=30)
@@ -67,7 +69,10 @@ class Flow:
             standing = await self._standing(db)
         lines = [refused_line(each) for each in refused]
         self.told |= {each.id: each.at for each in refused}
-        return lines + standing + list(self._later(runs)) + list(self._ended(runs))
+        lines += standing + list(self._later(runs)) + list(self._ended(runs))
+        for line in lines:
+            line.plain = line.plain.translate(_ONE_LINE)
+        return lines
 
     async def _standing(self, db: Connection) -> list[Text]:
         """Lanes that were parked, or go on again, since the last look."""

@@ -33,6 +33,7 @@ from app.ids import new_id
 from app.running import Running, announce, find, withdraw
 from app.scaffold import renamed, write_connector
 from app.settings import Settings
+from app.store import flow as store
 from app.store.database import Database
 from app.store.flow import Progress, Refused, Seen
 from app.store.packing import pack
@@ -475,3 +476,32 @@ def test_a_moment_without_a_zone_is_meant_here(
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+async def test_what_is_told_is_one_line_whatever_others_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Nothing:
+        def acquire(self) -> "Nothing":
+            return self
+
+        async def __aenter__(self) -> None: ...
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+    refused = Refused(UUID(int=1), datetime.now(UTC), "shop", "orders\n1001 paid", "malformed", "its\treason\n")
+
+    async def told(*_: object) -> list[Refused]:
+        return [refused]
+
+    async def nothing(*_: object) -> list[Any]:
+        return []
+
+    async def none_parked(*_: object) -> dict[str, Any]:
+        return {}
+
+    monkeypatch.setattr(store, "refused_since", told)
+    for name in ("events_since", "replayed_since", "progress_of"):
+        monkeypatch.setattr(store, name, nothing)
+    monkeypatch.setattr(store, "parked", none_parked)
+    (line,) = await Flow(cast(Database, Nothing()), datetime.now(UTC)).lines()
+    assert not {"\n", "\t"} & set(line.plain)
+    assert any(span.style == "red" for span in line.spans)
