@@ -17,7 +17,6 @@ from app.store.lists.where import (
     matching,
     named,
     newest,
-    newest_of,
     saying,
 )
 from app.store.trace import time_in
@@ -26,6 +25,11 @@ EFFECT_FIELDS = """
 select e.key, e.state, e.call_id, e.label, e.doubled, e.at, e.ended_at, a.state as call_state, a.question, a.error,
     a.run_id, a.event_id, a.recipe, a.path, a.action, c.slug as connection
 from effect e left join call a on a.id = e.call_id left join connection c on c.id = a.connection_id
+"""
+
+_CALLS_FOR = """
+select l.id from call l where l.workspace = $1 and l.at >= $3 and l.run_id = any(array(
+    select r.id from run r where r.workspace = $1 and r.event_id = any($2) and r.at >= $3))
 """
 
 
@@ -120,8 +124,8 @@ async def _named(db: Connection, where: Where, workspace: str, text: str) -> set
     events.conditions.append(named(events, text, "e"))
     ids = await few(db, f"select e.id from event e where {events.sql()}", *events.args)
     if ids is not None:
-        runs = await newest_of(db, "run", in_workspace("r", workspace), "r.event_id", ids)
-        return set(await newest_of(db, "call", in_workspace("l", workspace), "l.run_id", runs))
+        found = await db.fetch(_CALLS_FOR, workspace, sorted(ids), time_in(min(ids))) if ids else []
+        return {row[0] for row in found}
     borne = named(where, text, "e")
     where.conditions.append(f"a.event_id in (select e.id from event e where e.workspace = $1 and {borne})")
     return None
