@@ -39,7 +39,10 @@ _MAKE_ONE = "make one with `openssl rand -hex 24`, or leave it out: a first key 
 
 def _holds_known(key: str) -> bool:
     """Whether a key is made of known words. One of 200,000 that `openssl rand -hex` makes holds `abc123` or `123456` by
-    chance; none holds two of them, or counts on."""
-    met = [word for word in KNOWN for _ in range(key.count(word))]
-    by_chance = len(key) >= 32 and len(met) == 1 and not set(key) - set(hexdigits) and "1234567" not in key
-    return bool(met) and not by_chance
+    chance, once, and is of many digits beside."""
+    met = [word for word in KNOWN if word in key]
+    if len(met) != 1:
+        return bool(met)
+    before, *rest = key.split(met[0])
+    beside = set(before).union(*rest)
+    return len(key) < 32 or len(rest) > 1 or not beside.issubset(hexdigits) or len(beside) < 10 or "1234567" in key

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from app.byhand.connecting import checked_settings
 from app.connector import Connector
 from app.domain.connections_file import Declared, stored
-from app.errors import ConfigError, ConflictError, InvalidError, NotFoundError
+from app.errors import ConfigError, ConflictError, InvalidError, NotFoundError, PermanentError
 from app.events import EVENT_TYPES, event_type
 from app.hub import Hub
 from app.ids import new_id
@@ -78,15 +78,28 @@ def leads_inside(host: str) -> bool:
     return is_private_host(host)
 
 
+def unreachable(url: str) -> str | None:
+    """Why nothing could ever be sent to an address; None where it may be tried."""
+    from app.http.request import target
+
+    try:
+        parts = urlsplit(url)
+        host, _ = target(f"{parts.scheme}://{parts.netloc}").address
+    except (PermanentError, ValueError) as e:
+        return str(e)
+    if not url.isprintable():
+        return "the URL holds characters that none may hold"
+    return "is in a private network: nothing is ever sent there" if leads_inside(host) else None
+
+
 async def subscribe(
     hub: Hub, workspace: str, slug: str, url: str, events: Sequence[str], secret: str, actor: str, *, anew: bool
 ) -> None:
     """Make a subscription, or (not `anew`) change the one of that slug. Raises InvalidError, ConflictError where there
     is one already or somebody's own recipe is in its place, and NotFoundError where there is none to change."""
     carrier = _carrier(hub)
-    if leads_inside(urlsplit(url).hostname or ""):
-        fault = {"field": "body.url", "detail": "is in a private network: nothing is ever sent there"}
-        raise InvalidError("the address cannot be reached", [fault])
+    if why := unreachable(url):
+        raise InvalidError("the address cannot be reached", [{"field": "body.url", "detail": why}])
     types = types_of(events)
     settings = _settings(carrier, {"name": f"subscription {slug}", "url": url, "signing_secret": secret})
     texts = _recipes(carrier, slug, urlsplit(url).hostname or "", types)

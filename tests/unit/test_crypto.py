@@ -104,6 +104,10 @@ def test_random_keys_are_never_refused() -> None:
         "a" * 40,
         "0123456789abcdef" * 2,
         "fedcba98abc123007e123456d0c9b8a7",
+        "12345600000000000000000000abcdef",
+        "deadbeefcafe123456deadbeefcafe00",
+        "0f9e8d7c123456a5b4c3d2e1123456f0",
+        "0f9e8d7c1234567a5b4c3d2e1f0a9b8c",
         "ab" * 20,
     ],
 )

@@ -126,8 +126,7 @@ async def health(db: AsyncConnection) -> dict[UUID, Any]:
 
 
 async def lock(db: AsyncConnection, workspace: str, slug: str) -> Any | None:
-    """The row of a connection, locked for the transaction; None if there is none, and none is
-    made meanwhile."""
+    """The row of a connection, locked for the transaction; None if there is none, and none is made meanwhile."""
     await take_turn(db, workspace)
     wanted = (table.c.workspace == workspace) & (table.c.slug == slug) & ~table.c.removed
     return (await db.execute(select(table).where(wanted).with_for_update())).one_or_none()
