@@ -65,7 +65,8 @@ class Signature(Protocol[S_contra]):
 class Receipt:
     """What is read off a webhook before it is stored.
 
-    delivery_key: the same for every redelivery of one webhook; None when nothing tells them apart (each is new).
+    delivery_key: the same for every redelivery of one webhook; None when nothing tells them apart (each is new). Where
+    it is the sender's own id, that alone or behind `id:`, so that a trace finds what the sender's dashboard shows.
     window: None remembers the key for ever (keys issued by the sender); keys made of content only this long.
     ignored: keep it, make nothing of it, for this reason.
     always_new: this is surely a first delivery: it is kept even if its key was seen before, and its key is remembered

@@ -43,6 +43,7 @@ async def get_trace(
 
 
 def _delivered(hub: Hub, workspace: str, text: str) -> list[bytes]:
-    """The hashes under which a delivery of this id would be kept, at each connection that takes webhooks."""
+    """The hashes under which a delivery of this id would be kept (`Receipt.delivery_key` says how), at each connection
+    that takes webhooks."""
     mine = [each for each in hub.connections if each.workspace == workspace and each.connector.source is not None]
     return [hub.hasher("delivery", each.id.bytes, key) for each in mine for key in (text, f"id:{text}")]
